@@ -1,0 +1,61 @@
+/**
+ * Every bound on a queue, a retry, a batch or a wait, with its unit in its name. The relations that must hold
+ * between them are asserted at load, so a bad edit fails at once and not under load.
+ */
+import { invariant } from "./errors.js";
+
+const KiB = 1024;
+const MiB = 1024 * KiB;
+
+export const limits = {
+  /** Rows of one frame; a batch over it is sliced. */
+  rowsPerFrameMax: 65_536,
+  /** Bytes of one frame, header and payload; what the bus must be able to carry, split as it needs to. */
+  frameBytesMax: 256 * MiB,
+  /** Bytes of the Avro header before the payload. */
+  frameHeaderBytesMax: 64 * KiB,
+
+  /** Bytes published and not yet flushed on one connection before `publish` asks its caller to wait. */
+  busPendingBytesMax: 16 * MiB,
+  /** Bytes of split messages that one subscriber may be putting together. */
+  busReassemblyBytesMax: 512 * MiB,
+  busConnectTimeoutMs: 5_000,
+  busRequestTimeoutMs: 5_000,
+
+  /** Bytes that a receiver grants to one channel. A larger single frame passes alone. */
+  channelCreditBytes: 16 * MiB,
+  channelCreditFrames: 64,
+
+  /** Bytes above which an upload to S3 is a multipart one, and the size of a part. */
+  storeMultipartBytes: 8 * MiB,
+  storeAttemptsMax: 5,
+  storeBackoffMs: 100,
+  storeBackoffMsMax: 5_000,
+  storeRequestTimeoutMs: 30_000,
+
+  /** Rows and bytes of requests that one `infer` operator has in flight or waiting to be emitted. */
+  inferWindowRows: 1_024,
+  inferWindowBytes: 128 * MiB,
+  /** Crashes a request may have been on board of before it is dead-lettered. */
+  inferCrashesMax: 3,
+  /** Time to wait for a READY instance before the job fails. */
+  serviceReadyTimeoutMs: 120_000,
+  serviceLoadTimeoutMs: 120_000,
+  serviceLoadAttemptsMax: 3,
+  /** Rows and bytes that one instance queues before it refuses. */
+  instanceQueueRowsMax: 4_096,
+  instanceQueueBytesMax: 256 * MiB,
+
+  heartbeatIntervalMs: 1_000,
+  /** Silence after which a worker, host or instance counts as lost. */
+  heartbeatTimeoutMs: 10_000,
+  deployTimeoutMs: 30_000,
+  drainTimeoutMs: 30_000,
+
+  /** Pixels of one decoded image. */
+  imagePixelsMax: 64_000_000,
+} as const;
+
+invariant(limits.frameHeaderBytesMax < limits.frameBytesMax, "a frame has room for its header");
+invariant(limits.frameBytesMax <= limits.busReassemblyBytesMax, "the largest frame can be put together again");
+invariant(limits.heartbeatIntervalMs * 3 <= limits.heartbeatTimeoutMs, "one lost heartbeat is not a lost worker");

@@ -1,0 +1,46 @@
+/** The real clock, randomness and a log that is silent until the command line gives a better one. */
+import { randomInt } from "node:crypto";
+import { performance } from "node:perf_hooks";
+import type { Clock, Log, Ports, Random } from "../ports.js";
+
+export const realClock: Clock = {
+  nowMs: () => Date.now(),
+  monotonicMs: () => performance.now(),
+  after(delayMs, fn) {
+    const handle = setTimeout(fn, delayMs);
+    return { cancel: () => clearTimeout(handle) };
+  },
+  sleep(delayMs, signal) {
+    return new Promise((resolve, reject) => {
+      if (signal?.aborted) return reject(signal.reason);
+      const onAbort = () => {
+        clearTimeout(handle);
+        reject(signal?.reason);
+      };
+      const handle = setTimeout(() => {
+        signal?.removeEventListener("abort", onAbort);
+        resolve();
+      }, delayMs);
+      signal?.addEventListener("abort", onAbort, { once: true });
+    });
+  },
+};
+
+const ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789";
+
+export const realRandom: Random = {
+  next: () => Math.random(),
+  id: (length) => Array.from({ length }, () => ALPHABET[randomInt(ALPHABET.length)]).join(""),
+};
+
+export const silentLog: Log = {
+  debug() {},
+  info() {},
+  warn() {},
+  error() {},
+  child: () => silentLog,
+};
+
+export function realPorts(log: Log = silentLog): Ports {
+  return { clock: realClock, random: realRandom, log };
+}

@@ -1,0 +1,61 @@
+/**
+ * Where bundles, models, large objects, outputs and (later) snapshots live. Implementations: `s3-store.ts`,
+ * `fs-store.ts`, `memory-store.ts`; each passes `test/conformance/object-store.ts`.
+ *
+ * What every implementation guarantees:
+ *   O1  A reader sees a whole object or none: `put` publishes atomically, an aborted one leaves nothing to see.
+ *   O2  Read after write: once `put` or `create` has resolved, every reader sees it.
+ *   O3  `create` writes only where nothing is, atomically among any number of writers.
+ *   O4  What was written and acknowledged is durable (fs: file and folder are synced) and verified by checksum.
+ *   O5  Transient faults are retried with backoff (`limits.store*`); a cancel ends the call and its upload.
+ *
+ * Keys are `/`-separated, relative, without empty, `.` or `..` parts; anything else is `MILL_STORE_KEY`.
+ */
+
+export interface ObjectInfo {
+  readonly key: string;
+  readonly sizeBytes: number;
+  /** Changes when the content does: an ETag, or size and time of the file. Opaque. */
+  readonly version: string;
+}
+
+export interface CallOptions {
+  readonly signal?: AbortSignal;
+}
+
+export interface PutOptions extends CallOptions {
+  readonly contentType?: string;
+}
+
+export interface ByteRange {
+  /** First byte, 0-based. */
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** Bytes in hand, or pieces as they come (an unknown length; never held whole in memory). */
+export type ObjectBody = Uint8Array | AsyncIterable<Uint8Array>;
+
+export interface ObjectStore {
+  /** For messages: `s3://bucket/prefix` or `file:///folder` or `memory:`. No credentials in it. */
+  readonly url: string;
+  put(key: string, body: ObjectBody, options?: PutOptions): Promise<ObjectInfo>;
+  /** Writes only if the key is absent (O3); `existing` lets a retry recognise its own write. */
+  create(
+    key: string,
+    bytes: Uint8Array,
+    options?: PutOptions,
+  ): Promise<{ readonly created: true } | { readonly created: false; readonly existing: Uint8Array }>;
+  /** @throws {MillraceError} `MILL_STORE_NOT_FOUND` naming url and key */
+  get(key: string, options?: CallOptions & { readonly range?: ByteRange }): Promise<Uint8Array>;
+  /** The object in pieces. @throws as `get`, on the first piece */
+  stream(key: string, options?: CallOptions & { readonly range?: ByteRange }): AsyncIterable<Uint8Array>;
+  head(key: string, options?: CallOptions): Promise<ObjectInfo | undefined>;
+  /** Every published object whose key starts with `prefix`, in key order (UTF-8 bytes). Never a half-written one. */
+  list(prefix: string, options?: CallOptions): AsyncIterable<ObjectInfo>;
+  /** Does nothing when the key is absent. */
+  delete(key: string, options?: CallOptions): Promise<void>;
+  /** Checks that the store answers and can be written. @throws `MILL_STORE_UNREACHABLE`, `MILL_STORE_REFUSED`, … naming the next step */
+  check(options?: CallOptions): Promise<void>;
+  close(): Promise<void>;
+}
