@@ -49,6 +49,7 @@ export const ERROR_CODES = {
   MILL_BUS_CLOSED: external,
   MILL_BUS_CONFLICT: { ...internal, http: 409 },
   MILL_BUS_LOG_FULL: external,
+  MILL_CHANNEL_GAP: external,
   // storage
   MILL_STORE_UNREACHABLE: external,
   MILL_STORE_REFUSED: { ...external, retry: "never", http: 502 },

@@ -12,14 +12,21 @@ export const limits = {
   rowsPerFrameMax: 65_536,
   /** Bytes of one frame, header and payload; what the bus must be able to carry, split as it needs to. */
   frameBytesMax: 256 * MiB,
-  /** Bytes of the Avro header before the payload. */
-  frameHeaderBytesMax: 64 * KiB,
+  /** Bytes of the Avro header before the payload: room for the schema of a wide table, or a reason per refused row. */
+  frameHeaderBytesMax: 4 * MiB,
 
   /** Bytes published and not yet flushed on one connection before `publish` asks its caller to wait. */
   busPendingBytesMax: 16 * MiB,
   /** Bytes of split messages that one subscriber may be putting together. */
   busReassemblyBytesMax: 512 * MiB,
+  /** Characters of a subject, a pattern or a key; a NATS control line holds 4096 bytes with two of them. */
+  busSubjectCharsMax: 1_024,
+  /** Bytes that wait for a child process to read them; what comes on top is dropped, as a server drops a slow consumer. */
+  busLinkQueueBytesMax: 512 * MiB,
   busConnectTimeoutMs: 5_000,
+  /** A connection that misses two answers in a row counts as lost. */
+  busPingIntervalMs: 15_000,
+  busReconnectDelayMs: 500,
   busRequestTimeoutMs: 5_000,
 
   /** Bytes that a receiver grants to one channel. A larger single frame passes alone. */
@@ -32,6 +39,11 @@ export const limits = {
   storeBackoffMs: 100,
   storeBackoffMsMax: 5_000,
   storeRequestTimeoutMs: 30_000,
+
+  /** Splits that an enumerator lists ahead of its readers. */
+  splitsAheadMax: 10_000,
+  /** A slow listing may keep a reader waiting this long. */
+  splitRequestTimeoutMs: 60_000,
 
   /** Rows and bytes of requests that one `infer` operator has in flight or waiting to be emitted. */
   inferWindowRows: 1_024,
@@ -47,6 +59,8 @@ export const limits = {
   instanceQueueBytesMax: 256 * MiB,
 
   heartbeatIntervalMs: 1_000,
+  /** Reports of a host also drive progress bars, so they come more often. */
+  hostReportIntervalMs: 200,
   /** Silence after which a worker, host or instance counts as lost. */
   heartbeatTimeoutMs: 10_000,
   deployTimeoutMs: 30_000,
@@ -58,4 +72,5 @@ export const limits = {
 
 invariant(limits.frameHeaderBytesMax < limits.frameBytesMax, "a frame has room for its header");
 invariant(limits.frameBytesMax <= limits.busReassemblyBytesMax, "the largest frame can be put together again");
+invariant(limits.frameBytesMax <= limits.busLinkQueueBytesMax, "the largest frame can cross a link");
 invariant(limits.heartbeatIntervalMs * 3 <= limits.heartbeatTimeoutMs, "one lost heartbeat is not a lost worker");

@@ -1,6 +1,6 @@
 /**
  * The only door to messaging. Implementations: `memory-bus.ts` (one process), `nats-bus.ts` (core NATS, JetStream,
- * key-value). Each passes `test/conformance/bus.ts`.
+ * key-value), `link-bus.ts` (a child process on its parent's bus; no log, no bucket). Each passes `test/conformance/bus.ts`.
  *
  * What every implementation guarantees:
  *   B1  Messages of one publisher on one subject arrive in the order of publication, or not at all.
@@ -44,14 +44,11 @@ export interface Bus {
    */
   publish(subject: string, payload: Uint8Array, options?: { readonly replyTo?: string }): void | Promise<void>;
   /** Resolves when the server knows the subscription (B2). `*` matches a token, a last `>` the rest. */
-  subscribe(
-    subject: string,
-    handler: (message: BusMessage) => void,
-    options?: SubscribeOptions,
-  ): Promise<Subscription>;
+  subscribe(subject: string, handler: (message: BusMessage) => void, options?: SubscribeOptions): Promise<Subscription>;
   /**
    * One question, one answer.
-   * @throws {MillraceError} `MILL_BUS_NO_RESPONDER` at once when nobody subscribes; `MILL_BUS_TIMEOUT`
+   * @throws {MillraceError} `MILL_BUS_NO_RESPONDER` at once when nobody subscribes; `MILL_BUS_TIMEOUT`; the signal's
+   *   reason when it aborts
    */
   request(subject: string, payload: Uint8Array, options?: RequestOptions): Promise<BusMessage>;
   /** Resolves when the server has taken everything published before. */
@@ -65,7 +62,7 @@ export interface Bus {
 }
 
 export interface LogOptions {
-  /** Bytes kept; an append over it is refused with `MILL_BUS_LOG_FULL`, never old entries dropped. */
+  /** Bytes kept, decided by whoever creates the log; an append over it is refused with `MILL_BUS_LOG_FULL`, never old entries dropped. */
   readonly bytesMax?: number;
 }
 
@@ -82,7 +79,7 @@ export interface DurableLog {
    * @throws {MillraceError} `MILL_BUS_CONFLICT`, `MILL_BUS_LOG_FULL`
    */
   append(payload: Uint8Array, options?: { readonly expectedLast?: bigint }): Promise<bigint>;
-  /** Entries from `sequence` on in order, following the log's end until `signal` aborts. */
+  /** Entries from `from` on in order, following the log's end; ends when `signal` aborts, fails when the bus closes. */
   read(from: bigint, signal: AbortSignal): AsyncIterable<LogEntry>;
   /** Sequence of the newest entry ever appended; 0n: none. */
   last(): Promise<bigint>;
@@ -107,6 +104,12 @@ export interface Bucket {
   delete(key: string): Promise<void>;
   /** Every key that is there now, in no order. */
   keys(): Promise<string[]>;
-  /** Values of keys that match `key` (`*`, `>` as in subjects) as they are and as they change, until `signal` aborts. */
-  watch(key: string, signal: AbortSignal): AsyncIterable<BucketEntry | { readonly key: string; readonly deleted: true }>;
+  /**
+   * Values of keys that match `key` (`*`, `>` as in subjects) as they are and as they change; ends when `signal` aborts.
+   * Of changes that follow each other closely the last may stand for all. A deletion is told of keys told before.
+   */
+  watch(
+    key: string,
+    signal: AbortSignal,
+  ): AsyncIterable<BucketEntry | { readonly key: string; readonly deleted: true }>;
 }

@@ -53,6 +53,11 @@ export interface ObjectStore {
   head(key: string, options?: CallOptions): Promise<ObjectInfo | undefined>;
   /** Every published object whose key starts with `prefix`, in key order (UTF-8 bytes). Never a half-written one. */
   list(prefix: string, options?: CallOptions): AsyncIterable<ObjectInfo>;
+  /**
+   * Makes the object known as `from` be known as `to` instead, replacing what was there; readers see one or the other
+   * whole. Moving again after success changes nothing. @throws `MILL_STORE_NOT_FOUND` when neither is there
+   */
+  move(from: string, to: string, options?: CallOptions): Promise<void>;
   /** Does nothing when the key is absent. */
   delete(key: string, options?: CallOptions): Promise<void>;
   /** Checks that the store answers and can be written. @throws `MILL_STORE_UNREACHABLE`, `MILL_STORE_REFUSED`, … naming the next step */

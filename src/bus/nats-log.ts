@@ -1,0 +1,178 @@
+/**
+ * A durable log as one JetStream stream: kept by limits, `discard: new` (a full log refuses, it never drops unread
+ * entries), in files. Entries do not reach a disk at once: docs/bus.md.
+ */
+import {
+  DeliverPolicy,
+  DiscardPolicy,
+  type JetStreamClient,
+  type JetStreamManager,
+  RetentionPolicy,
+  StorageType,
+} from "@nats-io/jetstream";
+import { MillraceError } from "../base/errors.js";
+import { limits } from "../base/limits.js";
+import type { DurableLog, LogEntry, LogOptions } from "./bus.js";
+import { deferred } from "./deferred.js";
+import { closedError } from "./delivery.js";
+import { logConflict, logFull } from "./memory-log.js";
+import { isConflict, isFull, storageError } from "./nats-errors.js";
+
+/** What logs and buckets need of their connection. */
+export interface JetStream {
+  readonly client: JetStreamClient;
+  readonly manager: JetStreamManager;
+  readonly replicas: number;
+  /** Aborts when the connection ends. */
+  readonly ended: AbortSignal;
+  payloadBytesMax(): number;
+}
+
+/** Bytes that JetStream's own headers may take of `max_payload`. */
+const HEADER_BYTES_MAX = 256;
+
+export async function openNatsLog(js: JetStream, name: string, options: LogOptions): Promise<DurableLog> {
+  const stream = `MR_LOG_${name}`;
+  try {
+    await createIfAbsent(js, stream, `mr_log.${name}`, options);
+  } catch (error) {
+    throw storageError(error, `log ${name}`);
+  }
+  return new NatsLog(js, name, stream, `mr_log.${name}`);
+}
+
+async function createIfAbsent(js: JetStream, stream: string, subject: string, options: LogOptions): Promise<void> {
+  const there = await js.manager.streams.info(stream).then(
+    () => true,
+    (error: unknown) => {
+      if (error instanceof Error && error.message === "stream not found") return false;
+      throw error;
+    },
+  );
+  if (there) return;
+  // Two that do this at once with the same options both succeed; with other options the second is refused.
+  await js.manager.streams.add({
+    name: stream,
+    subjects: [subject],
+    retention: RetentionPolicy.Limits,
+    discard: DiscardPolicy.New,
+    storage: StorageType.File,
+    max_bytes: options.bytesMax ?? -1,
+    num_replicas: js.replicas,
+  });
+}
+
+class NatsLog implements DurableLog {
+  constructor(
+    private readonly js: JetStream,
+    private readonly name: string,
+    private readonly stream: string,
+    private readonly subject: string,
+  ) {}
+
+  async append(payload: Uint8Array, options?: { readonly expectedLast?: bigint }): Promise<bigint> {
+    checkFits(this.js, `log ${this.name}`, payload);
+    const expected = options?.expectedLast;
+    const expect = expected === undefined ? {} : { expect: { lastSequence: Number(expected) } };
+    try {
+      const timeout = limits.busRequestTimeoutMs;
+      const publication = this.js.client.publish(this.subject, payload, { timeout, ...expect });
+      return BigInt((await whileOpen(this.js, publication)).seq);
+    } catch (error) {
+      if (expected !== undefined && isConflict(error)) throw logConflict(this.name, expected, undefined);
+      if (isFull(error)) throw logFull(this.name, undefined);
+      throw this.failure(error, "append to");
+    }
+  }
+
+  async *read(from: bigint, signal: AbortSignal): AsyncGenerator<LogEntry> {
+    if (signal.aborted) return;
+    this.js.ended.throwIfAborted();
+    const messages = await this.consume(from);
+    const stop = () => messages.stop();
+    const either = AbortSignal.any([signal, this.js.ended]);
+    either.addEventListener("abort", stop, { once: true });
+    if (either.aborted) stop();
+    try {
+      for await (const message of messages) {
+        if (signal.aborted) return;
+        // The server clamps a start beyond the end to the end.
+        if (BigInt(message.seq) >= from) yield { sequence: BigInt(message.seq), payload: message.data };
+      }
+    } finally {
+      either.removeEventListener("abort", stop);
+      stop();
+    }
+    if (signal.aborted) return;
+    if (this.js.ended.aborted) throw closedError(`read log ${this.name}`);
+    throw new MillraceError("MILL_BUS_UNREACHABLE", `read log ${this.name}: the server ended it. Read it again.`);
+  }
+
+  async last(): Promise<bigint> {
+    return BigInt((await this.state()).last_seq);
+  }
+
+  async first(): Promise<bigint> {
+    const state = await this.state();
+    return BigInt(state.messages === 0 ? state.last_seq + 1 : state.first_seq);
+  }
+
+  async purgeBelow(sequence: bigint): Promise<void> {
+    try {
+      // A purge beyond the end would move the end: the next entry would not be last() + 1.
+      const end = (await this.last()) + 1n;
+      const seq = Number(sequence < end ? sequence : end);
+      if (seq > 1) await this.js.manager.streams.purge(this.stream, { seq });
+    } catch (error) {
+      throw this.failure(error, "purge");
+    }
+  }
+
+  private async consume(from: bigint) {
+    try {
+      const start = { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: Number(from < 1n ? 1n : from) };
+      const consumer = await whileOpen(this.js, this.js.client.consumers.get(this.stream, start));
+      return await whileOpen(this.js, consumer.consume({ max_bytes: limits.busPendingBytesMax }));
+    } catch (error) {
+      throw this.failure(error, "read");
+    }
+  }
+
+  private async state() {
+    this.js.ended.throwIfAborted();
+    try {
+      return (await whileOpen(this.js, this.js.manager.streams.info(this.stream))).state;
+    } catch (error) {
+      throw this.failure(error, "describe");
+    }
+  }
+
+  private failure(error: unknown, verb: string): MillraceError {
+    return storageError(error, `${verb} log ${this.name}`);
+  }
+}
+
+/** `work`, or `MILL_BUS_CLOSED` as soon as the connection ends: the client lets a call run into its timeout then. */
+export async function whileOpen<T>(js: JetStream, work: Promise<T>): Promise<T> {
+  const { promise: ended, reject } = deferred<never>();
+  const onEnded = () => reject(js.ended.reason);
+  if (js.ended.aborted) onEnded();
+  js.ended.addEventListener("abort", onEnded, { once: true });
+  try {
+    return await Promise.race([work, ended]);
+  } finally {
+    js.ended.removeEventListener("abort", onEnded);
+  }
+}
+
+/** Logs and buckets are not split: what they hold is read by any client. */
+export function checkFits(js: JetStream, what: string, payload: Uint8Array): void {
+  js.ended.throwIfAborted();
+  const limit = js.payloadBytesMax() - HEADER_BYTES_MAX;
+  if (payload.byteLength <= limit) return;
+  throw new MillraceError(
+    "MILL_FRAME_TOO_LARGE",
+    `${payload.byteLength} bytes do not fit into ${what}: the server's max_payload leaves ${limit}. Store an object and write its reference, or raise max_payload.`,
+    { what, bytes: payload.byteLength, limit },
+  );
+}

@@ -1,0 +1,66 @@
+/**
+ * Every subject, built in this one place. Each token was checked when its id was made (`base/ids.ts`).
+ *
+ *     mr.<namespace>.cluster.coordinator.command            requests to the coordinator: submit, describe, cancel
+ *     mr.<namespace>.cluster.coordinator.report             heartbeats of workers and hosts
+ *     mr.<namespace>.cluster.worker.<worker>.command        start and stop hosts and instances
+ *     mr.<namespace>.<job>.host.<host>.command              deploy, start, commit, stop
+ *     mr.<namespace>.<job>.splits.<operator>                readers ask a source's enumerator for splits
+ *     mr.<namespace>.<job>.channel.<attempt>.<channel>.data      data frames, in order
+ *     mr.<namespace>.<job>.channel.<attempt>.<channel>.control   end (and barriers): needs no credit
+ *     mr.<namespace>.<job>.channel.<attempt>.<channel>.credit    from the receiver back to the sender
+ *     mr.<namespace>.<job>.service.<service>.load           load reports of every instance
+ *     mr.<namespace>.<job>.service.<service>.instance.<instance>.request
+ *     mr.<namespace>.<job>.service.<service>.instance.<instance>.command
+ *     mr.<namespace>.<job>.answer.<client>                  answers to one client
+ *
+ * A job's id is never `cluster`, so jobs and cluster do not meet.
+ */
+import type { ChannelId, HostId, InstanceId, JobId, Namespace, OperatorId, ServiceId, WorkerId } from "../base/ids.js";
+
+export interface ChannelSubjects {
+  readonly data: string;
+  readonly control: string;
+  readonly credit: string;
+}
+
+export interface ClusterSubjects {
+  readonly coordinatorCommand: string;
+  readonly coordinatorReport: string;
+  workerCommand(worker: WorkerId): string;
+}
+
+export interface JobSubjects {
+  hostCommand(host: HostId): string;
+  splits(operator: OperatorId): string;
+  channel(channel: ChannelId, attempt: number): ChannelSubjects;
+  load(service: ServiceId): string;
+  instanceRequest(service: ServiceId, instance: InstanceId): string;
+  instanceCommand(service: ServiceId, instance: InstanceId): string;
+  answer(client: string): string;
+}
+
+export function clusterSubjects(namespace: Namespace): ClusterSubjects {
+  const root = `mr.${namespace}.cluster`;
+  return {
+    coordinatorCommand: `${root}.coordinator.command`,
+    coordinatorReport: `${root}.coordinator.report`,
+    workerCommand: (worker) => `${root}.worker.${worker}.command`,
+  };
+}
+
+export function jobSubjects(namespace: Namespace, job: JobId): JobSubjects {
+  const root = `mr.${namespace}.${job}`;
+  return {
+    hostCommand: (host) => `${root}.host.${host}.command`,
+    splits: (operator) => `${root}.splits.${operator}`,
+    channel(channel, attempt) {
+      const at = `${root}.channel.${attempt}.${channel}`;
+      return { data: `${at}.data`, control: `${at}.control`, credit: `${at}.credit` };
+    },
+    load: (service) => `${root}.service.${service}.load`,
+    instanceRequest: (service, instance) => `${root}.service.${service}.instance.${instance}.request`,
+    instanceCommand: (service, instance) => `${root}.service.${service}.instance.${instance}.command`,
+    answer: (client) => `${root}.answer.${client}`,
+  };
+}

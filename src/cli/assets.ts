@@ -1,0 +1,48 @@
+/** Finds the files that services' handlers declare, where a topology is submitted. */
+import { existsSync } from "node:fs";
+import { stat } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { MillraceError } from "../base/errors.js";
+import { sha256OfFile } from "../storage/asset-cache.js";
+import type { Topology } from "../topology/nodes.js";
+import type { Asset } from "../wire/control.js";
+import { findPackage, packageNameOf } from "./packages.js";
+
+export interface LocalAsset extends Asset {
+  readonly path: string;
+}
+
+/**
+ * @param folder of the topology file: relative paths start there
+ * @throws {MillraceError} `MILL_MODEL_MISSING` naming service, asset and path
+ */
+export async function findAssets(topology: Topology, folder: string): Promise<LocalAsset[]> {
+  const wanted = topology.services.flatMap((service) =>
+    Object.entries(service.handler.assets).map(([name, source]) => ({ service: service.id, name, source })),
+  );
+  return Promise.all(
+    wanted.map(async ({ service, name, source }) => {
+      const path = pathOf(source, folder);
+      if (path === undefined || !existsSync(path)) {
+        const next = source.startsWith("npm:")
+          ? `Install the package: npm install ${packageNameOf(source.slice(4))}`
+          : "Check the path; it is relative to the topology file.";
+        throw new MillraceError(
+          "MILL_MODEL_MISSING",
+          `service "${service}": its asset "${name}" (${source}) is not there${path === undefined ? "" : `: no file ${path}`}. ${next}`,
+          { service, asset: name, source },
+        );
+      }
+      const { size } = await stat(path);
+      return { service, name, source, path, sha256: await sha256OfFile(path), sizeBytes: BigInt(size) };
+    }),
+  );
+}
+
+function pathOf(source: string, folder: string): string | undefined {
+  if (!source.startsWith("npm:")) return resolve(folder, source);
+  const specifier = source.slice(4);
+  const name = packageNameOf(specifier);
+  const found = findPackage(name, [folder, process.cwd()]);
+  return found === undefined ? undefined : join(found, specifier.slice(name.length + 1));
+}

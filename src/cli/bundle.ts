@@ -1,0 +1,108 @@
+/**
+ * A topology file and what it imports as one ESM file, named by its SHA-256. Packages with native code, and the ones
+ * that must be the same copy as the runtime's, stay outside: whoever loads the bundle has them installed.
+ */
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
+import { build, type Plugin } from "esbuild";
+import { MillraceError } from "../base/errors.js";
+import { findPackage, packageNameOf } from "./packages.js";
+
+export interface Bundle {
+  readonly code: Uint8Array;
+  /** Lower-case hex. */
+  readonly sha256: string;
+  /** Packages that are not in it. */
+  readonly external: readonly string[];
+}
+
+/** First line of every bundle: who loads it must link these before importing it. */
+const EXTERNAL_LINE = "// millrace external: ";
+
+/** Types and classes of these meet the runtime's own, so there may be one copy only. */
+const SHARED: ReadonlySet<string> = new Set(["millrace", "apache-arrow"]);
+
+/** @throws {MillraceError} `MILL_TOPOLOGY_LOAD` no such file; `MILL_BUNDLE_BUILD` it does not build, naming file and line */
+export async function bundleTopology(file: string): Promise<Bundle> {
+  const entry = resolve(file);
+  if (!existsSync(entry)) {
+    throw new MillraceError("MILL_TOPOLOGY_LOAD", `there is no file ${entry}. Give the path of a topology file.`, {
+      file: entry,
+    });
+  }
+  const external = new Set<string>();
+  const result = await build({
+    entryPoints: [entry],
+    absWorkingDir: dirname(entry),
+    bundle: true,
+    write: false,
+    format: "esm",
+    platform: "node",
+    target: "node20",
+    charset: "utf8",
+    legalComments: "none",
+    logLevel: "silent",
+    plugins: [keepOutside(external)],
+    banner: {
+      // CommonJS packages inside an ES module still call `require` for Node's own modules.
+      js: 'import { createRequire as millraceRequire } from "node:module"; const require = millraceRequire(import.meta.url);',
+    },
+  }).catch((cause: { errors?: { text: string; location: { file: string; line: number } | null }[] }) => {
+    const first = cause.errors?.[0];
+    const at = first?.location ? `${first.location.file}:${first.location.line}: ` : "";
+    throw new MillraceError(
+      "MILL_BUNDLE_BUILD",
+      `${file} cannot be bundled: ${at}${first?.text ?? cause}`,
+      { file },
+      { cause },
+    );
+  });
+  const names = [...external].sort();
+  const code = Buffer.from(`${EXTERNAL_LINE}${JSON.stringify(names)}\n${result.outputFiles[0]!.text}`);
+  return { code, sha256: createHash("sha256").update(code).digest("hex"), external: names };
+}
+
+/** @throws {MillraceError} `MILL_BUNDLE_HASH` when it is not the bundle it should be */
+export function checkBundle(code: Uint8Array, sha256: string, where: string): readonly string[] {
+  const found = createHash("sha256").update(code).digest("hex");
+  const line = Buffer.from(code.subarray(0, 4096)).toString("utf8").split("\n", 1)[0]!;
+  if (found !== sha256 || !line.startsWith(EXTERNAL_LINE)) {
+    throw new MillraceError(
+      "MILL_BUNDLE_HASH",
+      `the bundle at ${where} has SHA-256 ${found}, but ${sha256} was submitted. It was changed or damaged; submit the job again.`,
+      { expected: sha256, found },
+    );
+  }
+  return JSON.parse(line.slice(EXTERNAL_LINE.length)) as string[];
+}
+
+function keepOutside(external: Set<string>): Plugin {
+  return {
+    name: "millrace-external",
+    setup(setup) {
+      setup.onResolve({ filter: /^[^./]/ }, ({ path, resolveDir, kind }) => {
+        if (kind === "entry-point" || path.startsWith("node:")) return undefined;
+        const name = packageNameOf(path);
+        const folder = SHARED.has(name) ? "" : findPackage(name, [resolveDir]);
+        if (folder === undefined || (folder !== "" && !isNative(folder))) return undefined;
+        external.add(name);
+        return { path, external: true };
+      });
+    },
+  };
+}
+
+/** Whether the package holds compiled code, by what its package.json says of how it is installed. */
+function isNative(folder: string): boolean {
+  const manifest = JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as Record<string, unknown>;
+  if (["binary", "gypfile", "napi", "os", "cpu"].some((key) => key in manifest)) return true;
+  const scripts = (manifest.scripts ?? {}) as Record<string, string>;
+  if ("install" in scripts || "postinstall" in scripts) return true;
+  const optional = Object.keys((manifest.optionalDependencies ?? {}) as Record<string, string>);
+  return optional.some((name) => /(linux|darwin|win32)-/.test(name)) || name(folder, manifest).includes("wasm");
+}
+
+function name(folder: string, manifest: Record<string, unknown>): string {
+  return typeof manifest.name === "string" ? manifest.name : folder;
+}

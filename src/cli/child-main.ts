@@ -1,0 +1,37 @@
+/** What our child programs have in common: settings by message, an end when told to or when the parent is gone. */
+import { MillraceError } from "../base/errors.js";
+import type { ChildFailure } from "./child-process.js";
+
+/**
+ * Runs `start` with the parent's settings; it returns how to stop. Ends the process with status 0 after that, or
+ * with 1 after having told the parent what failed.
+ */
+export function runChild<Config>(start: (config: Config) => Promise<() => Promise<void>>): void {
+  let stop: (() => Promise<void>) | undefined;
+  let ending = false;
+  const end = (status: number) => {
+    // `process.exit` while a native model call is under way would abort; there is none when we get here.
+    process.exit(status);
+  };
+  const fail = (cause: unknown) => {
+    const error = MillraceError.from(cause);
+    const failure: ChildFailure = { code: error.code, message: error.message };
+    if (process.connected) process.send?.(failure, () => end(1));
+    else end(1);
+  };
+  const finish = () => {
+    if (ending) return;
+    ending = true;
+    void Promise.resolve(stop?.()).then(() => end(0), fail);
+  };
+  process.once("SIGTERM", finish);
+  process.once("disconnect", finish);
+  process.once("uncaughtException", fail);
+  process.once("unhandledRejection", fail);
+  process.once("message", (config) => {
+    start(config as Config).then((stopper) => {
+      stop = stopper;
+      if (ending) void stopper().then(() => end(0), fail);
+    }, fail);
+  });
+}

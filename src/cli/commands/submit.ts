@@ -1,0 +1,119 @@
+/** `millrace submit`: a topology onto a cluster. Only NATS and the object store are needed to reach it. */
+import { createReadStream } from "node:fs";
+import { basename } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { Command } from "commander";
+import { MillraceError } from "../../base/errors.js";
+import type { JobId } from "../../base/ids.js";
+import type { Ports } from "../../base/ports.js";
+import { realPorts } from "../../base/real/ports.js";
+import { clusterSubjects } from "../../bus/subjects.js";
+import { ContentReader } from "../../storage/content.js";
+import { assetKey, bundleKey, jobKeys } from "../../storage/keys.js";
+import type { ObjectStore } from "../../storage/object-store.js";
+import { acknowledgementFrame, jobSpecFrame, submitJobFrame } from "../../wire/control.js";
+import { type Cluster, joinCluster } from "../cluster.js";
+import { JobHandle } from "../job-handle.js";
+import { type LogLevel, openLog } from "../logging.js";
+import { type ClusterSettings, cacheFolder, clusterSettings } from "../settings.js";
+import { checkOutputs, jobSpec, newJobId, outputsOf, readSubmission, type Submission } from "../submission.js";
+import { watchJob } from "../watch-job.js";
+import type { ClusterFlags } from "./coordinator.js";
+import type { RunFlags } from "./run.js";
+
+export interface SubmitFlags extends ClusterFlags, RunFlags {
+  readonly wait: boolean;
+}
+
+export async function submitCommand(file: string, flags: SubmitFlags, command: Command): Promise<void> {
+  const ports = realPorts(openLog(command.optsWithGlobals().logLevel as LogLevel));
+  const settings = clusterSettings(flags, process.env);
+  const options = { params: flags.param, parallelism: flags.parallelism, cache: cacheFolder(process.env) };
+  const submission = await readSubmission(file, options);
+  const cluster = await joinCluster("submit", settings, ports);
+  try {
+    await checkOutputs(outputsOf(submission.topology, settings.store), flags.overwrite ?? false, settings.s3, ports);
+    const job = await submitJob(submission, cluster, settings, ports);
+    process.stdout.write(`job ${job} submitted\n`);
+    if (!flags.wait) return;
+    const handle = new JobHandle({
+      ...cluster,
+      ports,
+      namespace: settings.namespace,
+      job,
+      unit: submission.topology.unit,
+      close: async () => {},
+    });
+    await watchJob(handle, submission.topology, settings.store);
+  } finally {
+    await cluster.close();
+  }
+}
+
+/** Uploads what the job needs, spec last, then tells the coordinator. */
+async function submitJob(
+  submission: Submission,
+  cluster: Cluster,
+  settings: ClusterSettings,
+  ports: Ports,
+): Promise<JobId> {
+  const { bus, store } = cluster;
+  const job = newJobId(submission.topology.name, ports);
+  await putOnce(store, bundleKey(submission.bundle.sha256), () => submission.bundle.code);
+  for (const { sha256, path } of submission.assets)
+    await putOnce(store, assetKey(sha256), () => createReadStream(path));
+  const inputs = await uploadInputs(submission, job, store, ports);
+  await store.put(jobKeys(job).spec, jobSpecFrame.encode(jobSpec(submission, job, inputs, ports.clock.nowMs())));
+  const subject = clusterSubjects(settings.namespace).coordinatorCommand;
+  const answer = await bus.request(subject, submitJobFrame.encode({ job })).catch((cause: unknown) => {
+    const error = MillraceError.from(cause);
+    if (error.code !== "MILL_BUS_NO_RESPONDER") throw error;
+    throw new MillraceError(
+      "MILL_BUS_NO_RESPONDER",
+      `no coordinator answers in namespace ${settings.namespace} on ${settings.nats.servers}. Start one with \`millrace coordinator\`, or check --namespace.`,
+      {},
+      { cause },
+    );
+  });
+  const { code, message } = acknowledgementFrame.decode(answer.payload).header;
+  if (code !== "") throw new MillraceError("MILL_JOB_FAILED", message);
+  return job;
+}
+
+/** Local files, which workers cannot see, go to the store. @returns the patterns to read instead, by source */
+async function uploadInputs(
+  submission: Submission,
+  job: JobId,
+  store: ObjectStore,
+  ports: Ports,
+): Promise<Record<string, string>> {
+  const inputs: Record<string, string> = {};
+  const content = new ContentReader({ s3: {} }, ports);
+  for (const node of submission.topology.operators) {
+    if (node.kind !== "source" || node.source.localPattern === undefined) continue;
+    const found = await content.list(node.source.localPattern);
+    const folder = jobKeys(job).inputs(node.id);
+    const names = new Set<string>();
+    for (const { uri } of found) {
+      const name = basename(fileURLToPath(uri));
+      if (names.has(name)) {
+        throw new MillraceError(
+          "MILL_CONFIG",
+          `source "${node.id}": two files are called ${name}. Upload them yourself and give their s3:// pattern.`,
+          { name },
+        );
+      }
+      names.add(name);
+      await store.put(`${folder}/${name}`, createReadStream(fileURLToPath(uri)));
+    }
+    if (found.length > 0) {
+      inputs[node.id] = `${store.url}/${folder}/*`;
+      process.stdout.write(`uploaded ${found.length} files of ${node.source.localPattern}\n`);
+    }
+  }
+  return inputs;
+}
+
+async function putOnce(store: ObjectStore, key: string, body: () => Parameters<ObjectStore["put"]>[1]): Promise<void> {
+  if ((await store.head(key)) === undefined) await store.put(key, body());
+}

@@ -1,0 +1,41 @@
+/** `millrace worker`. */
+import { availableParallelism, hostname, totalmem } from "node:os";
+import type { Command } from "commander";
+import { id, type WorkerId } from "../../base/ids.js";
+import { realPorts } from "../../base/real/ports.js";
+import { Worker } from "../../worker/worker.js";
+import { joinCluster, untilTold } from "../cluster.js";
+import { clusterLauncher } from "../launchers.js";
+import { type LogLevel, openLog } from "../logging.js";
+import { cacheFolder, clusterSettings } from "../settings.js";
+import type { ClusterFlags } from "./coordinator.js";
+
+export interface WorkerFlags extends ClusterFlags {
+  readonly name?: string;
+  readonly cpus?: number;
+}
+
+export async function workerCommand(flags: WorkerFlags, command: Command): Promise<void> {
+  const ports = realPorts(openLog(command.optsWithGlobals().logLevel as LogLevel));
+  const settings = clusterSettings(flags, process.env);
+  const name = flags.name ?? `${hostname().replace(/[^a-zA-Z0-9]+/g, "-")}-${ports.random.id(4)}`;
+  const cluster = await joinCluster(`worker ${name}`, settings, ports);
+  const worker = new Worker({
+    bus: cluster.bus,
+    ports,
+    namespace: settings.namespace,
+    worker: id<WorkerId>("worker", name),
+    cpus: flags.cpus ?? availableParallelism(),
+    memoryBytes: totalmem(),
+    launcher: clusterLauncher(settings, cluster.store, cacheFolder(process.env), ports),
+  });
+  await worker.open();
+  process.stdout.write(`worker ${name} is up on ${settings.nats.servers} and ${settings.store}\n`);
+  await untilTold(() => void worker.close());
+  if (worker.holds > 0)
+    process.stdout.write(
+      `worker ${name} takes nothing new and waits for ${worker.holds} processes; signal again to stop them\n`,
+    );
+  await worker.drain();
+  await cluster.close();
+}

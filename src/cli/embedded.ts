@@ -1,0 +1,69 @@
+/** A whole job in this process: bus in memory, files for storage, service instances as children. */
+import { availableParallelism, totalmem } from "node:os";
+import { id, type Namespace, type WorkerId } from "../base/ids.js";
+import type { Ports } from "../base/ports.js";
+import { MemoryBus } from "../bus/memory-bus.js";
+import { clusterSubjects } from "../bus/subjects.js";
+import { Coordinator } from "../coordinator/coordinator.js";
+import { jobKeys } from "../storage/keys.js";
+import { MemoryStore } from "../storage/memory-store.js";
+import { jobSpecFrame, submitJobFrame } from "../wire/control.js";
+import { Worker } from "../worker/worker.js";
+import { JobHandle } from "./job-handle.js";
+import { embeddedLauncher } from "./launchers.js";
+import type { S3Settings } from "./settings.js";
+import { checkOutputs, jobSpec, newJobId, outputsOf, type Submission } from "./submission.js";
+
+export interface EmbeddedOptions {
+  readonly overwrite: boolean;
+  readonly outputRoot: string;
+  readonly s3: S3Settings;
+  readonly ports: Ports;
+}
+
+/** Starts the job. Close the handle when it has ended, or to stop it. */
+export async function runEmbedded(submission: Submission, options: EmbeddedOptions): Promise<JobHandle> {
+  const { ports, s3, outputRoot } = options;
+  await checkOutputs(outputsOf(submission.topology, outputRoot), options.overwrite, s3, ports);
+  const namespace = id<Namespace>("namespace", "embedded");
+  const bus = new MemoryBus(ports);
+  const store = new MemoryStore();
+  const job = newJobId(submission.topology.name, ports);
+  const spec = jobSpec(submission, job, {}, ports.clock.nowMs());
+  await store.put(jobKeys(job).spec, jobSpecFrame.encode(spec));
+
+  const coordinator = new Coordinator({ bus, store, ports, namespace });
+  const worker = new Worker({
+    bus,
+    ports,
+    namespace,
+    worker: id<WorkerId>("worker", "local"),
+    cpus: availableParallelism(),
+    memoryBytes: totalmem(),
+    launcher: embeddedLauncher({
+      bus,
+      ports,
+      namespace,
+      bundleFile: submission.bundleFile,
+      load: { params: spec.params, parallelism: spec.parallelism, inputs: {}, planHash: spec.planHash },
+      assets: submission.assets,
+      s3,
+      outputRoot,
+    }),
+  });
+  await coordinator.open();
+  await worker.open();
+  await bus.request(clusterSubjects(namespace).coordinatorCommand, submitJobFrame.encode({ job }));
+  return new JobHandle({
+    bus,
+    ports,
+    namespace,
+    job,
+    unit: submission.topology.unit,
+    async close() {
+      await worker.close();
+      await coordinator.close();
+      await bus.close();
+    },
+  });
+}

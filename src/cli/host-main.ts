@@ -1,0 +1,30 @@
+/** The program of one host of a cluster: holds actors of one job. */
+import type { HostId, JobId, Namespace } from "../base/ids.js";
+import { realPorts } from "../base/real/ports.js";
+import { connectNats } from "../bus/nats-bus.js";
+import { runChild } from "./child-main.js";
+import type { LoadOptions } from "./load-topology.js";
+import { makeHost } from "./make-host.js";
+import type { NatsSettings, S3Settings } from "./settings.js";
+
+export interface HostConfig {
+  readonly nats: NatsSettings;
+  readonly s3: S3Settings;
+  readonly namespace: Namespace;
+  readonly job: JobId;
+  readonly host: HostId;
+  readonly bundleFile: string;
+  readonly load: LoadOptions;
+  readonly outputRoot: string;
+}
+
+runChild<HostConfig>(async (config) => {
+  const ports = realPorts();
+  const bus = await connectNats({ ...config.nats, name: `host ${config.host}` }, ports);
+  const host = await makeHost({ ...config, bus, ports });
+  await host.open();
+  return async () => {
+    await host.close();
+    await bus.close();
+  };
+});

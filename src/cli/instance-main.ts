@@ -1,0 +1,65 @@
+/** The program of one service instance: its own process, because a model's call blocks its thread and may crash. */
+
+import { Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import { MillraceError } from "../base/errors.js";
+import type { InstanceId, JobId, Namespace } from "../base/ids.js";
+import { realPorts } from "../base/real/ports.js";
+import type { Bus } from "../bus/bus.js";
+import { connectLink } from "../bus/link-bus.js";
+import { connectNats } from "../bus/nats-bus.js";
+import { Instance } from "../services/instance.js";
+import { runChild } from "./child-main.js";
+import { type LoadOptions, loadTopology } from "./load-topology.js";
+import type { NatsSettings } from "./settings.js";
+
+export interface InstanceConfig {
+  /** undefined: over the pipe to the parent, whose bus it then shares. */
+  readonly nats: NatsSettings | undefined;
+  readonly namespace: Namespace;
+  readonly job: JobId;
+  readonly service: string;
+  readonly instance: InstanceId;
+  readonly bundleFile: string;
+  readonly load: LoadOptions;
+  /** Local path of each asset by name. */
+  readonly assets: Readonly<Record<string, string>>;
+}
+
+/** Where `startChild` puts the pipe to the parent. */
+const LINK_FD = 4;
+
+runChild<InstanceConfig>(async (config) => {
+  const ports = realPorts();
+  const { topology } = await loadTopology(config.bundleFile, config.load);
+  const service = topology.services.find((candidate) => candidate.id === config.service);
+  if (service === undefined) {
+    throw new MillraceError("MILL_PLAN_MISMATCH", `the topology has no service "${config.service}".`);
+  }
+  const bus: Bus =
+    config.nats === undefined
+      ? connectLink(new Socket({ fd: LINK_FD }) as Duplex, ports)
+      : await connectNats({ ...config.nats, name: `instance ${config.instance}` }, ports);
+  const instance = new Instance({
+    bus,
+    ports,
+    namespace: config.namespace,
+    job: config.job,
+    instance: config.instance,
+    service,
+    asset(name) {
+      const path = config.assets[name];
+      if (path !== undefined) return path;
+      throw new MillraceError(
+        "MILL_MODEL_MISSING",
+        `service "${service.id}": its handler asks for the asset "${name}" but declares only ${Object.keys(config.assets).join(", ")}.`,
+      );
+    },
+    yieldToMessages: () => new Promise((resolve) => setImmediate(resolve)),
+  });
+  await instance.start();
+  return async () => {
+    await instance.drain();
+    await bus.close();
+  };
+});

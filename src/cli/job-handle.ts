@@ -1,0 +1,72 @@
+/** A job as whoever submitted it sees it: its reports, its end, and a way to stop it. */
+import { isErrorCode, MillraceError } from "../base/errors.js";
+import type { JobId, Namespace } from "../base/ids.js";
+import type { Ports } from "../base/ports.js";
+import type { Bus } from "../bus/bus.js";
+import { clusterSubjects } from "../bus/subjects.js";
+import { acknowledgementFrame, cancelJobFrame, describeJobFrame, type JobReport } from "../wire/control.js";
+import { decodeFrame } from "../wire/frames.js";
+
+export interface JobHandleOptions {
+  readonly bus: Bus;
+  readonly ports: Ports;
+  readonly namespace: Namespace;
+  readonly job: JobId;
+  readonly unit: string;
+  close(): Promise<void>;
+}
+
+/** Time between two looks at a running job. */
+const LOOK_INTERVAL_MS = 200;
+
+export class JobHandle {
+  #subject: string;
+
+  constructor(private readonly options: JobHandleOptions) {
+    this.#subject = clusterSubjects(options.namespace).coordinatorCommand;
+  }
+
+  get job(): JobId {
+    return this.options.job;
+  }
+  get unit(): string {
+    return this.options.unit;
+  }
+
+  async report(): Promise<JobReport> {
+    const answer = await this.options.bus.request(this.#subject, describeJobFrame.encode({ job: this.job }));
+    const { kind, header } = decodeFrame(answer.payload);
+    if (kind === "job-report") return header as JobReport;
+    throw asError(header as { code: string; message: string });
+  }
+
+  /** @returns the last report of a job that FINISHED @throws the job's own error, or `MILL_JOB_FAILED` when cancelled */
+  async ended(onReport: (report: JobReport) => void = () => {}): Promise<JobReport> {
+    for (;;) {
+      const report = await this.report();
+      onReport(report);
+      if (report.state === "FINISHED") return report;
+      if (report.state === "FAILED") throw asError(report);
+      if (report.state === "CANCELLED")
+        throw new MillraceError(
+          "MILL_JOB_FAILED",
+          `job ${this.job} was cancelled; nothing of its open work was published.`,
+        );
+      await this.options.ports.clock.sleep(LOOK_INTERVAL_MS);
+    }
+  }
+
+  async cancel(): Promise<void> {
+    const answer = await this.options.bus.request(this.#subject, cancelJobFrame.encode({ job: this.job }));
+    const { code, message } = acknowledgementFrame.decode(answer.payload).header;
+    if (code !== "") throw asError({ code, message });
+  }
+
+  close(): Promise<void> {
+    return this.options.close();
+  }
+}
+
+function asError({ code, message }: { readonly code: string; readonly message: string }): MillraceError {
+  return new MillraceError(isErrorCode(code) ? code : "MILL_JOB_FAILED", message);
+}

@@ -1,0 +1,80 @@
+/** The two ways a worker gets its hosts and instances: embedded, and as processes of a cluster. */
+import type { HostId, InstanceId, JobId, Namespace, ServiceId } from "../base/ids.js";
+import type { Ports } from "../base/ports.js";
+import type { Bus } from "../bus/bus.js";
+import { serveLink } from "../bus/link-bus.js";
+import { AssetCache } from "../storage/asset-cache.js";
+import type { ObjectStore } from "../storage/object-store.js";
+import type { Child, Exit, Launcher } from "../worker/worker.js";
+import type { LocalAsset } from "./assets.js";
+import { startChild } from "./child-process.js";
+import type { HostConfig } from "./host-main.js";
+import type { InstanceConfig } from "./instance-main.js";
+import type { LoadOptions } from "./load-topology.js";
+import { makeHost } from "./make-host.js";
+import { type PreparedJob, prepareAssets, prepareJob } from "./prepare-job.js";
+import type { ClusterSettings, S3Settings } from "./settings.js";
+
+export interface EmbeddedParts {
+  readonly bus: Bus;
+  readonly ports: Ports;
+  readonly namespace: Namespace;
+  readonly bundleFile: string;
+  readonly load: LoadOptions;
+  readonly assets: readonly LocalAsset[];
+  readonly s3: S3Settings;
+  readonly outputRoot: string;
+}
+
+/** Hosts in this process, instances as its children, joined to its bus by a pipe each. */
+export function embeddedLauncher(parts: EmbeddedParts): Launcher {
+  const { bus, ports, namespace, bundleFile, load } = parts;
+  return {
+    async startHost(job: JobId, id: HostId): Promise<Child> {
+      const host = await makeHost({ ...parts, job, host: id });
+      await host.open();
+      let exit: (exit: Exit) => void = () => {};
+      const exited = new Promise<Exit>((resolve) => {
+        exit = resolve;
+      });
+      return { exited, stop: () => void host.close().finally(() => exit({ code: "", message: "" })) };
+    },
+    async startInstance(job: JobId, service: ServiceId, instance: InstanceId): Promise<Child> {
+      const own = parts.assets.filter((asset) => asset.service === service);
+      const assets = Object.fromEntries(own.map(({ name, path }) => [name, path]));
+      const config: InstanceConfig = { nats: undefined, namespace, job, service, instance, bundleFile, load, assets };
+      const child = startChild("instance-main", config, { link: true, log: ports.log });
+      serveLink(bus, child.link!, ports);
+      return child;
+    },
+  };
+}
+
+/** Hosts and instances as processes with connections of their own. */
+export function clusterLauncher(settings: ClusterSettings, store: ObjectStore, cache: string, ports: Ports): Launcher {
+  const { nats, s3, namespace } = settings;
+  const assetCache = new AssetCache(`${cache}/assets`);
+  const jobs = new Map<JobId, Promise<PreparedJob>>();
+  const prepared = (job: JobId) => {
+    let one = jobs.get(job);
+    if (one === undefined) {
+      one = prepareJob(job, store, cache);
+      jobs.set(job, one);
+      one.catch(() => jobs.delete(job)); // the next one tries again
+    }
+    return one;
+  };
+  return {
+    async startHost(job, host) {
+      const { bundleFile, load } = await prepared(job);
+      const config: HostConfig = { nats, s3, namespace, job, host, bundleFile, load, outputRoot: settings.store };
+      return startChild("host-main", config, { link: false, log: ports.log });
+    },
+    async startInstance(job, service, instance) {
+      const { spec, bundleFile, load } = await prepared(job);
+      const assets = await prepareAssets(spec, service, store, assetCache);
+      const config: InstanceConfig = { nats, namespace, job, service, instance, bundleFile, load, assets };
+      return startChild("instance-main", config, { link: false, log: ports.log });
+    },
+  };
+}

@@ -1,0 +1,44 @@
+/** Builds a host for one job from its parts; both modes do it here. */
+import { isAbsolute, resolve } from "node:path";
+import { Host } from "../actors/host.js";
+import type { HostId, JobId, Namespace } from "../base/ids.js";
+import type { Ports } from "../base/ports.js";
+import type { Bus } from "../bus/bus.js";
+import { jsonl } from "../connectors/jsonl.js";
+import { ContentReader } from "../storage/content.js";
+import { openStore } from "../storage/open-store.js";
+import { outputFolder } from "../storage/output-folder.js";
+import { type LoadOptions, loadTopology } from "./load-topology.js";
+import type { S3Settings } from "./settings.js";
+
+export interface HostParts {
+  readonly bus: Bus;
+  readonly ports: Ports;
+  readonly namespace: Namespace;
+  readonly job: JobId;
+  readonly host: HostId;
+  readonly bundleFile: string;
+  readonly load: LoadOptions;
+  readonly s3: S3Settings;
+  /** Where relative output folders are: a folder of this machine, or the cluster's store. */
+  readonly outputRoot: string;
+}
+
+export async function makeHost(parts: HostParts): Promise<Host> {
+  const { topology, plan } = await loadTopology(parts.bundleFile, parts.load);
+  return new Host({
+    ...parts,
+    topology,
+    plan,
+    content: new ContentReader({ s3: parts.s3 }, parts.ports),
+    deadLetterSink: jsonl(topology.deadLetters),
+    outputFor: (url) => outputFolder(openStore(outputUrl(url, parts.outputRoot), { s3: parts.s3 }, parts.ports)),
+  });
+}
+
+/** The place that a sink's `url` names: as it is, or under the root where it is relative. */
+export function outputUrl(url: string, root: string): string {
+  if (/^[a-z0-9]+:/.test(url)) return url;
+  if (isAbsolute(url)) return url;
+  return /^[a-z0-9]+:\/\//.test(root) ? `${root.replace(/\/$/, "")}/${url}` : resolve(root, url);
+}

@@ -1,0 +1,76 @@
+/** What a person at a terminal sees of a running job: a bar with the rate, the queue and the time left. */
+import cliProgress from "cli-progress";
+import type { JobReport } from "../wire/control.js";
+
+export interface Progress {
+  update(report: JobReport): void;
+  stop(): void;
+}
+
+/** Without a terminal: a line now and then, so that a log shows life without being filled. */
+const LINE_EVERY_MS = 5_000;
+
+/** @param done rows of the report that are through; `report.rowsTotal` is what they count towards */
+export function showProgress(unit: string, sinks: number, terminal: boolean): Progress {
+  let startedMs = 0;
+  const view = (report: JobReport) => {
+    const done = Number(report.rowsWritten) / Math.max(sinks, 1) + Number(report.deadLetters);
+    if (startedMs === 0 && done + Number(report.rowsRead) > 0) startedMs = performance.now();
+    const seconds = startedMs === 0 ? 0 : (performance.now() - startedMs) / 1000;
+    const queued = report.instances.reduce((sum, instance) => sum + instance.queuedRows, 0);
+    const ready = report.instances.filter((instance) => instance.state === "READY").length;
+    return {
+      done: Math.floor(done),
+      total: Number(report.rowsTotal),
+      rate: seconds >= 1 ? (done / seconds).toFixed(1) : "-",
+      queued,
+      phase: phaseOf(report, ready),
+    };
+  };
+  return terminal ? bar(unit, view) : lines(unit, view);
+}
+
+type View = (report: JobReport) => { done: number; total: number; rate: string; queued: number; phase: string };
+
+function phaseOf(report: JobReport, ready: number): string {
+  if (report.state === "SUBMITTED") return report.message === "" ? "placing" : report.message;
+  if (report.state === "DEPLOYING") return "deploying";
+  if (report.instances.length > 0 && ready === 0 && report.state === "RUNNING") return "loading models";
+  if (report.state === "RUNNING") return report.instances.length > 0 ? `${ready} instances ready` : "running";
+  return report.state.toLowerCase();
+}
+
+function bar(unit: string, view: View): Progress {
+  const one = new cliProgress.SingleBar({
+    format: `  {bar} {value}/{total} ${unit}  {rate} ${unit}/s  queue {queued}  {phase}`,
+    barCompleteChar: "█",
+    barIncompleteChar: "░",
+    barsize: 28,
+    hideCursor: true,
+    stream: process.stderr,
+    etaBuffer: 20,
+  });
+  one.start(1, 0, { rate: "-", queued: 0, phase: "starting" });
+  return {
+    update(report) {
+      const { done, total, ...rest } = view(report);
+      one.setTotal(Math.max(total, 1));
+      one.update(done, rest);
+    },
+    stop: () => one.stop(),
+  };
+}
+
+function lines(unit: string, view: View): Progress {
+  let lastMs = 0;
+  return {
+    update(report) {
+      const nowMs = performance.now();
+      if (nowMs - lastMs < LINE_EVERY_MS) return;
+      lastMs = nowMs;
+      const { done, total, rate, queued, phase } = view(report);
+      process.stderr.write(`  ${done}/${total} ${unit}  ${rate} ${unit}/s  queue ${queued}  ${phase}\n`);
+    },
+    stop() {},
+  };
+}

@@ -1,0 +1,74 @@
+/** What the command line and the environment say of servers and folders. Secrets come from the environment alone. */
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { MillraceError } from "../base/errors.js";
+import { id, type Namespace } from "../base/ids.js";
+
+export interface S3Settings {
+  readonly endpoint?: string;
+  readonly region?: string;
+  readonly accessKeyId?: string;
+  readonly secretAccessKey?: string;
+  readonly sessionToken?: string;
+}
+
+export interface NatsSettings {
+  readonly servers: string;
+  readonly user?: string;
+  readonly password?: string;
+  readonly token?: string;
+}
+
+/** How the processes of a cluster find one another. Handed to children over their pipe, never on a command line. */
+export interface ClusterSettings {
+  readonly namespace: Namespace;
+  readonly nats: NatsSettings;
+  readonly store: string;
+  readonly s3: S3Settings;
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+export function clusterSettings(
+  flags: { readonly nats?: string; readonly store?: string; readonly namespace?: string },
+  env: Environment,
+): ClusterSettings {
+  const store = flags.store ?? env.MILLRACE_STORE;
+  if (store === undefined) {
+    throw new MillraceError(
+      "MILL_CONFIG",
+      "no object store is named. Give --store s3://bucket/prefix, or set MILLRACE_STORE.",
+    );
+  }
+  return {
+    namespace: id<Namespace>("namespace", flags.namespace ?? env.MILLRACE_NAMESPACE ?? "default"),
+    nats: {
+      servers: flags.nats ?? env.MILLRACE_NATS ?? "nats://127.0.0.1:4222",
+      ...given("user", env.MILLRACE_NATS_USER),
+      ...given("password", env.MILLRACE_NATS_PASSWORD),
+      ...given("token", env.MILLRACE_NATS_TOKEN),
+    },
+    store,
+    s3: s3Settings(env),
+  };
+}
+
+/** The names that AWS's own tools use. */
+export function s3Settings(env: Environment): S3Settings {
+  return {
+    ...given("endpoint", env.AWS_ENDPOINT_URL_S3 ?? env.AWS_ENDPOINT_URL),
+    ...given("region", env.AWS_REGION ?? env.AWS_DEFAULT_REGION),
+    ...given("accessKeyId", env.AWS_ACCESS_KEY_ID),
+    ...given("secretAccessKey", env.AWS_SECRET_ACCESS_KEY),
+    ...given("sessionToken", env.AWS_SESSION_TOKEN),
+  };
+}
+
+/** Bundles, models and downloaded tools: everything in it can be made again. */
+export function cacheFolder(env: Environment): string {
+  return env.MILLRACE_CACHE ?? join(env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "millrace");
+}
+
+function given<K extends string>(key: K, value: string | undefined): { readonly [P in K]?: string } {
+  return (value === undefined || value === "" ? {} : { [key]: value }) as { readonly [P in K]?: string };
+}

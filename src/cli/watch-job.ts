@@ -1,0 +1,44 @@
+/** Follows a job at the terminal to its end, says what came of it, and stops it on Ctrl-C. */
+import type { Topology } from "../topology/nodes.js";
+import type { JobReport } from "../wire/control.js";
+import type { JobHandle } from "./job-handle.js";
+import { showProgress } from "./progress.js";
+import { outputsOf } from "./submission.js";
+
+/** @throws the job's error; the handle is closed in any case */
+export async function watchJob(job: JobHandle, topology: Topology, outputRoot: string): Promise<JobReport> {
+  const sinks = topology.operators.filter((node) => node.kind === "sink").length;
+  const progress = showProgress(topology.unit, sinks, process.stderr.isTTY === true);
+  const cancel = () => {
+    process.stderr.write("\nstopping; nothing of the open work is published\n");
+    void job.cancel();
+  };
+  process.once("SIGINT", cancel);
+  process.once("SIGTERM", cancel);
+  try {
+    const report = await job.ended((now) => progress.update(now));
+    progress.update(report);
+    progress.stop();
+    process.stdout.write(summary(job, report, topology, outputRoot, sinks));
+    return report;
+  } finally {
+    progress.stop();
+    process.off("SIGINT", cancel);
+    process.off("SIGTERM", cancel);
+    await job.close();
+  }
+}
+
+function summary(job: JobHandle, report: JobReport, topology: Topology, outputRoot: string, sinks: number): string {
+  const seconds = Number(report.finishedMs - report.startedMs) / 1000;
+  const rows = Number(report.rowsWritten) / sinks;
+  const places = outputsOf(topology, outputRoot);
+  const deadLetters = places.pop()!;
+  const lines = [
+    `job ${job.job} finished: ${rows} ${topology.unit} in ${seconds.toFixed(1)} s`,
+    ...places.map(({ operator, url }) => `  ${operator.padEnd(12)} ${url}`),
+  ];
+  if (report.deadLetters > 0n)
+    lines.push(`  ${report.deadLetters} bad records, each with its reason: ${deadLetters.url}`);
+  return `${lines.join("\n")}\n`;
+}

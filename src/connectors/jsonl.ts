@@ -1,0 +1,38 @@
+/** Sink of JSON Lines: one object per row, UTF-8. Bytes are base64, 64-bit integers are strings where they pass 2^53. */
+import type { Sink } from "../topology/endpoints.js";
+import { rowsOf } from "../types/batches.js";
+import { fileWriter } from "./file-writer.js";
+
+/** @param url a folder, or `s3://bucket/prefix`; a relative one is under the job's output root */
+export function jsonl(url: string): Sink {
+  return {
+    kind: "jsonl",
+    describe: `jsonl ${url}`,
+    url,
+    check() {},
+    open: async (context) =>
+      fileWriter({ extension: "jsonl", encoder: ({ columns }) => jsonlEncoder(columns) }, context),
+  };
+}
+
+function jsonlEncoder(columns: Parameters<typeof rowsOf>[0]) {
+  let parts: Buffer[] = [];
+  return {
+    add(batch: Parameters<typeof rowsOf>[1]) {
+      const lines = rowsOf(columns, batch).map((row) => `${JSON.stringify(row, jsonValue)}\n`);
+      parts.push(Buffer.from(lines.join("")));
+    },
+    finish() {
+      const bytes = Buffer.concat(parts);
+      parts = [];
+      return bytes;
+    },
+  };
+}
+
+function jsonValue(_key: string, value: unknown): unknown {
+  if (typeof value === "bigint") return Number.isSafeInteger(Number(value)) ? Number(value) : value.toString();
+  if (value instanceof Uint8Array)
+    return Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString("base64");
+  return value;
+}

@@ -1,0 +1,210 @@
+/** What the coordinator knows of one job: facts gathered from reports, kept for `job.ts` to decide on. */
+import { id, type JobId } from "../base/ids.js";
+import { limits } from "../base/limits.js";
+import type { Clock } from "../base/ports.js";
+import type { Subscription } from "../bus/bus.js";
+import type { ActorReport, HostReport, JobReport, JobSpec, JobState, WorkerReport } from "../wire/control.js";
+import type { LoadReport } from "../wire/frames.js";
+import type { HostFacts, InstanceFacts, JobFacts } from "./job.js";
+import type { WorkerFacts } from "./placement.js";
+
+type Writable<T> = { -readonly [K in keyof T]: T[K] };
+
+interface KnownHost extends Writable<HostFacts> {
+  heardMs: number;
+  sequence: bigint;
+  rowsTotal: bigint;
+}
+
+interface KnownInstance extends Writable<InstanceFacts> {
+  queuedRows: number;
+  rowMs: number;
+}
+
+export class JobBook {
+  readonly job: JobId;
+  readonly attempt = 1;
+  #state: JobState = "SUBMITTED";
+  #error: { code: string; message: string } | undefined;
+  #waitingFor = "";
+  #startedMs = 0;
+  #finishedMs = 0;
+  #hosts = new Map<string, KnownHost>();
+  #instances = new Map<string, KnownInstance>();
+  #actors = new Map<string, ActorReport>();
+  #subscriptions: Subscription[] = [];
+
+  constructor(
+    private readonly spec: JobSpec,
+    private readonly clock: Clock,
+  ) {
+    this.job = id<JobId>("job", spec.job);
+  }
+
+  facts(workers: readonly WorkerFacts[]): JobFacts {
+    return {
+      job: this.job,
+      state: this.#state,
+      spec: this.spec,
+      error: this.#error,
+      hosts: [...this.#hosts.values()],
+      instances: [...this.#instances.values()].reverse(),
+      actors: this.#actors,
+      workers,
+      loadAttemptsMax: limits.serviceLoadAttemptsMax,
+    };
+  }
+
+  enter(state: JobState, error?: { code: string; message: string }): void {
+    this.#state = state;
+    this.#error ??= error;
+    this.#waitingFor = "";
+    if (state === "RUNNING") this.#startedMs = this.clock.nowMs();
+    if (state === "FINISHED" || state === "FAILED" || state === "CANCELLED") {
+      this.#finishedMs = this.clock.nowMs();
+      this.close();
+    }
+  }
+
+  waitFor(message: string): void {
+    this.#waitingFor = message;
+  }
+
+  /** An error without a code: the user wanted it so. */
+  cancel(): void {
+    if (this.#finishedMs === 0 && this.#state !== "COMMITTING")
+      this.enter("FAILING", { code: "", message: "cancelled" });
+  }
+
+  /** Something that could not be done, and will not be by asking again. */
+  onRefused(code: string, message: string): void {
+    const ending = this.#state === "FAILING" || this.#state === "COMMITTING";
+    if (!ending && this.#finishedMs === 0) this.enter("FAILING", { code, message });
+  }
+
+  expectHost(host: HostFacts): void {
+    this.#hosts.set(host.host, { ...host, heardMs: this.clock.monotonicMs(), sequence: 0n, rowsTotal: 0n });
+  }
+
+  expectInstance(instance: Pick<InstanceFacts, "instance" | "service" | "worker">): void {
+    this.#instances.set(instance.instance, {
+      ...instance,
+      state: "REQUESTED",
+      code: "",
+      message: "",
+      queuedRows: 0,
+      rowMs: 0,
+    });
+  }
+
+  onDeployed(host: string): void {
+    const known = this.#hosts.get(host);
+    if (known !== undefined) known.deployed = true;
+  }
+
+  onStarted(host: string): void {
+    const known = this.#hosts.get(host);
+    if (known !== undefined) known.started = true;
+  }
+
+  /** @returns whether anything that decisions rest on has changed */
+  onHost(report: HostReport): boolean {
+    const host = this.#hosts.get(report.host);
+    if (host === undefined || host.state === "gone" || report.sequence <= host.sequence) return false;
+    let changed = host.state !== "up";
+    host.state = "up";
+    host.heardMs = this.clock.monotonicMs();
+    host.sequence = report.sequence;
+    host.rowsTotal = report.rowsTotal;
+    for (const actor of report.actors) {
+      changed ||= this.#actors.get(actor.actor)?.state !== actor.state;
+      this.#actors.set(actor.actor, actor);
+    }
+    return changed;
+  }
+
+  onWorker(report: WorkerReport): void {
+    for (const { host, state, message } of report.hosts) {
+      const known = this.#hosts.get(host);
+      if (known !== undefined && known.worker === report.worker && state === "EXITED") {
+        known.state = "gone";
+        known.message = message;
+      }
+    }
+    for (const told of report.instances) {
+      const known = this.#instances.get(told.instance);
+      if (told.job !== this.job || known === undefined || known.worker !== report.worker) continue;
+      if (told.state === "STOPPED" || told.state === "FAILED") {
+        known.state = told.state;
+        known.code ||= told.code;
+        known.message ||= told.message;
+      }
+    }
+  }
+
+  onWorkerGone(worker: string, message: string): void {
+    for (const host of this.#hosts.values()) {
+      if (host.worker === worker && host.state !== "gone") Object.assign(host, { state: "gone", message });
+    }
+    for (const instance of this.#instances.values()) {
+      if (instance.worker !== worker || instance.state === "STOPPED" || instance.state === "FAILED") continue;
+      Object.assign(instance, { state: "FAILED", code: "MILL_WORKER_LOST", message });
+    }
+  }
+
+  /** @returns whether the instance's state has changed */
+  onLoad(report: LoadReport): boolean {
+    const known = this.#instances.get(report.instance);
+    if (known === undefined || known.state === "STOPPED" || known.state === "FAILED") return false;
+    const changed = known.state !== report.state;
+    const { state, code, reason: message, queuedRows, rowMs } = report;
+    Object.assign(known, { state, code, message, queuedRows: queuedRows + report.runningRows, rowMs });
+    return changed;
+  }
+
+  /** Hosts that have been silent for longer are gone, whatever their worker says. */
+  expire(silenceMsMax: number): void {
+    const now = this.clock.monotonicMs();
+    for (const host of this.#hosts.values()) {
+      if (host.state !== "up" || now - host.heardMs <= silenceMsMax) continue;
+      Object.assign(host, { state: "gone", message: "it fell silent" });
+    }
+  }
+
+  /** A subscription that ends with the job. */
+  keep(subscription: Subscription): void {
+    this.#subscriptions.push(subscription);
+  }
+
+  close(): void {
+    for (const subscription of this.#subscriptions.splice(0)) subscription.unsubscribe();
+  }
+
+  describe(): JobReport {
+    const sum = (count: (actor: ActorReport) => bigint) =>
+      [...this.#actors.values()].reduce((total, actor) => total + count(actor), 0n);
+    return {
+      job: this.job,
+      state: this.#state,
+      code: this.#error?.code ?? "",
+      message: this.#error?.message ?? this.#waitingFor,
+      startedMs: BigInt(this.#startedMs),
+      finishedMs: BigInt(this.#finishedMs),
+      rowsTotal: [...this.#hosts.values()].reduce((total, host) => total + host.rowsTotal, 0n),
+      rowsRead: sum((actor) => actor.rowsRead),
+      rowsWritten: sum((actor) => actor.rowsWritten),
+      rowsInFlight: sum((actor) => actor.rowsInFlight),
+      deadLetters: sum((actor) => actor.deadLetters),
+      sinks: 0,
+      instances: [...this.#instances.values()].map((instance) => ({
+        service: instance.service,
+        instance: instance.instance,
+        worker: instance.worker,
+        state: instance.state,
+        queuedRows: instance.queuedRows,
+        rowMs: instance.rowMs,
+        message: instance.message,
+      })),
+    };
+  }
+}

@@ -1,0 +1,51 @@
+/**
+ * What a topology file imports.
+ *
+ * @packageDocumentation
+ */
+export { type ErrorCode, type ErrorFacts, MillraceError } from "./base/errors.js";
+export { type FileColumns, type FilesOptions, files } from "./connectors/files.js";
+export { jsonl } from "./connectors/jsonl.js";
+export { parquet } from "./connectors/parquet.js";
+export { type ModelInput, type OnnxCall, type OnnxModel, type OnnxSpec, onnx } from "./services/onnx-handler.js";
+export type {
+  ContentAccess,
+  OutputFolder,
+  Sink,
+  SinkContext,
+  SinkWriter,
+  Source,
+  SourceContext,
+  Split,
+} from "./topology/endpoints.js";
+export type { BadRecordPolicy, OperatorContext } from "./topology/nodes.js";
+export {
+  type Batching,
+  type CallContext,
+  type Handler,
+  type HandlerContext,
+  type LoadedHandler,
+  type Service,
+  type ServiceSpec,
+  service,
+} from "./topology/service.js";
+export {
+  type OperatorOptions,
+  type Params,
+  type RowsOptions,
+  type Stream,
+  type TopologyBuilder,
+  type TopologyDefinition,
+  type TopologyOptions,
+  topology,
+} from "./topology/topology.js";
+export { batchFromColumns, batchFromRows, columnOf, rowsOf } from "./types/batches.js";
+export {
+  type ArrowColumns,
+  arrowSchema,
+  type Columns,
+  type ColumnType,
+  type ObjectRef,
+  type Row,
+  t,
+} from "./types/columns.js";

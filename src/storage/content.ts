@@ -1,0 +1,112 @@
+/** Content by URI, for object references: `file:///path` and `s3://bucket/key`, verified where the reference says how. */
+import { createHash } from "node:crypto";
+import { resolve } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import picomatch from "picomatch";
+import { glob } from "tinyglobby";
+import { MillraceError } from "../base/errors.js";
+import type { Ports } from "../base/ports.js";
+import { FsStore } from "./fs-store.js";
+import type { ObjectInfo, ObjectStore } from "./object-store.js";
+import { openStore, type StoreConfig } from "./open-store.js";
+
+/** The parts of an object reference that say where content is and what it must be. */
+export interface ContentRef {
+  readonly uri: string;
+  readonly offset: bigint;
+  /** -1n: to the end. */
+  readonly sizeBytes: bigint;
+  /** Empty: not known. */
+  readonly sha256: string;
+}
+
+export interface ListedContent {
+  readonly uri: string;
+  readonly sizeBytes: number;
+  readonly version: string;
+}
+
+export class ContentReader {
+  #files = new FsStore("/");
+  #buckets = new Map<string, ObjectStore>();
+
+  constructor(
+    private readonly config: StoreConfig,
+    private readonly ports: Ports,
+  ) {}
+
+  /**
+   * @throws {MillraceError} `MILL_STORE_NOT_FOUND`; `MILL_SOURCE_CHANGED` when size or SHA-256 are not the reference's
+   */
+  async read(ref: ContentRef, signal?: AbortSignal): Promise<Uint8Array> {
+    const { store, key } = this.#locate(ref.uri);
+    const whole = ref.offset === 0n;
+    const range =
+      whole || ref.sizeBytes < 0n ? {} : { range: { offset: Number(ref.offset), length: Number(ref.sizeBytes) } };
+    const bytes = await store.get(key, { ...range, ...(signal === undefined ? {} : { signal }) });
+    if (ref.sizeBytes >= 0n && BigInt(bytes.length) !== ref.sizeBytes) {
+      throw changed(ref.uri, `${ref.sizeBytes} bytes`, `${bytes.length} bytes`);
+    }
+    if (ref.sha256 !== "") {
+      const found = createHash("sha256").update(bytes).digest("hex");
+      if (found !== ref.sha256) throw changed(ref.uri, `SHA-256 ${ref.sha256}`, `SHA-256 ${found}`);
+    }
+    return bytes;
+  }
+
+  /** Everything that matches, sorted by URI. Relative patterns start at the current folder. */
+  async list(pattern: string): Promise<ListedContent[]> {
+    const s3 = /^s3:\/\/([^/]+)\/(.*)$/.exec(pattern);
+    const found = s3 === null ? await this.#listFiles(pattern) : await this.#listBucket(s3[1]!, s3[2]!);
+    return found.sort((a, b) => (a.uri < b.uri ? -1 : 1));
+  }
+
+  async close(): Promise<void> {
+    for (const store of this.#buckets.values()) await store.close();
+  }
+
+  async #listFiles(pattern: string): Promise<ListedContent[]> {
+    const path = pattern.startsWith("file://") ? fileURLToPath(pattern) : resolve(pattern);
+    const paths = await glob(path, { absolute: true, onlyFiles: true });
+    const infos = await Promise.all(paths.map((file) => this.#files.head(file.slice(1))));
+    return infos.filter((info) => info !== undefined).map((info) => listed(pathToFileURL(`/${info.key}`).href, info));
+  }
+
+  async #listBucket(bucket: string, pattern: string): Promise<ListedContent[]> {
+    const matches = picomatch(pattern);
+    const { base } = picomatch.scan(pattern);
+    const found: ListedContent[] = [];
+    for await (const info of this.#bucket(bucket).list(base)) {
+      if (matches(info.key)) found.push(listed(`s3://${bucket}/${info.key}`, info));
+    }
+    return found;
+  }
+
+  #locate(uri: string): { store: ObjectStore; key: string } {
+    if (uri.startsWith("file://")) return { store: this.#files, key: fileURLToPath(uri).slice(1) };
+    const s3 = /^s3:\/\/([^/]+)\/(.+)$/.exec(uri);
+    if (s3 !== null) return { store: this.#bucket(s3[1]!), key: s3[2]! };
+    throw new MillraceError("MILL_CONFIG", `${uri} cannot be read. Use a file:// or s3:// address.`, { uri });
+  }
+
+  #bucket(name: string): ObjectStore {
+    let store = this.#buckets.get(name);
+    if (store === undefined) {
+      store = openStore(`s3://${name}`, this.config, this.ports);
+      this.#buckets.set(name, store);
+    }
+    return store;
+  }
+}
+
+function listed(uri: string, { sizeBytes, version }: ObjectInfo): ListedContent {
+  return { uri, sizeBytes, version };
+}
+
+function changed(uri: string, expected: string, found: string): MillraceError {
+  return new MillraceError(
+    "MILL_SOURCE_CHANGED",
+    `${uri} has changed since it was listed: expected ${expected}, found ${found}. Run the job again when its input is at rest.`,
+    { uri, expected, found },
+  );
+}

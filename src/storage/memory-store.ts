@@ -1,0 +1,77 @@
+/** An object store in this process's memory: for embedded runs and tests. Nothing survives the process (O4 does not apply). */
+import { createHash } from "node:crypto";
+import { checkKey, collect, compareKeys, cut, notFound } from "./object-calls.js";
+import type { ByteRange, CallOptions, ObjectBody, ObjectInfo, ObjectStore, PutOptions } from "./object-store.js";
+
+export class MemoryStore implements ObjectStore {
+  readonly url = "memory:";
+  #objects = new Map<string, { readonly bytes: Uint8Array; readonly info: ObjectInfo }>();
+
+  async put(key: string, body: ObjectBody, options: PutOptions = {}): Promise<ObjectInfo> {
+    checkKey(key);
+    const bytes = await collect(body, options.signal);
+    return this.#keep(key, bytes);
+  }
+
+  async create(key: string, bytes: Uint8Array, options: PutOptions = {}) {
+    checkKey(key);
+    options.signal?.throwIfAborted();
+    const there = this.#objects.get(key);
+    if (there !== undefined) return { created: false, existing: there.bytes } as const;
+    this.#keep(key, bytes.slice());
+    return { created: true } as const;
+  }
+
+  async get(key: string, options: CallOptions & { readonly range?: ByteRange } = {}): Promise<Uint8Array> {
+    checkKey(key);
+    options.signal?.throwIfAborted();
+    const found = this.#objects.get(key);
+    if (found === undefined) throw notFound(this.url, key);
+    return cut(found.bytes, options.range).slice();
+  }
+
+  async *stream(key: string, options: CallOptions & { readonly range?: ByteRange } = {}): AsyncIterable<Uint8Array> {
+    yield await this.get(key, options);
+  }
+
+  async head(key: string, options: CallOptions = {}): Promise<ObjectInfo | undefined> {
+    checkKey(key);
+    options.signal?.throwIfAborted();
+    return this.#objects.get(key)?.info;
+  }
+
+  async *list(prefix: string, options: CallOptions = {}): AsyncIterable<ObjectInfo> {
+    const found = [...this.#objects.values()].filter(({ info }) => info.key.startsWith(prefix));
+    for (const { info } of found.sort((a, b) => compareKeys(a.info.key, b.info.key))) {
+      options.signal?.throwIfAborted();
+      yield info;
+    }
+  }
+
+  async move(from: string, to: string): Promise<void> {
+    checkKey(from);
+    checkKey(to);
+    const found = this.#objects.get(from);
+    if (found === undefined) {
+      if (this.#objects.has(to)) return;
+      throw notFound(this.url, from);
+    }
+    this.#objects.delete(from);
+    this.#keep(to, found.bytes);
+  }
+
+  async delete(key: string): Promise<void> {
+    checkKey(key);
+    this.#objects.delete(key);
+  }
+
+  async check(): Promise<void> {}
+  async close(): Promise<void> {}
+
+  #keep(key: string, bytes: Uint8Array): ObjectInfo {
+    const version = createHash("sha256").update(bytes).digest("hex");
+    const info = { key, sizeBytes: bytes.length, version };
+    this.#objects.set(key, { bytes, info });
+    return info;
+  }
+}

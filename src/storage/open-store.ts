@@ -1,0 +1,27 @@
+/** The one place that turns an address into a store. */
+import { isAbsolute } from "node:path";
+import { fileURLToPath } from "node:url";
+import { MillraceError } from "../base/errors.js";
+import type { Ports } from "../base/ports.js";
+import { FsStore } from "./fs-store.js";
+import { MemoryStore } from "./memory-store.js";
+import type { ObjectStore } from "./object-store.js";
+import { type S3Options, S3Store } from "./s3-store.js";
+
+export interface StoreConfig {
+  readonly s3: S3Options;
+}
+
+/** @param url `memory:`, `file:///folder`, an absolute path, or `s3://bucket/prefix` @throws `MILL_CONFIG` */
+export function openStore(url: string, config: StoreConfig, ports: Ports): ObjectStore {
+  if (url === "memory:") return new MemoryStore();
+  if (url.startsWith("file://")) return new FsStore(fileURLToPath(url));
+  if (isAbsolute(url)) return new FsStore(url);
+  const s3 = /^s3:\/\/([^/]+)\/?(.*)$/.exec(url);
+  if (s3 !== null) return new S3Store(s3[1]!, s3[2]!.replace(/\/$/, ""), config.s3, ports);
+  throw new MillraceError(
+    "MILL_CONFIG",
+    `${url} is no object store. Use s3://bucket/prefix, file:///folder or an absolute path.`,
+    { url },
+  );
+}

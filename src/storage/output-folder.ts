@@ -1,0 +1,14 @@
+/** An object store as a sink sees it: names below one place, published whole. */
+import type { OutputFolder } from "../topology/endpoints.js";
+import type { ObjectStore } from "./object-store.js";
+
+export function outputFolder(store: ObjectStore): OutputFolder {
+  return {
+    url: store.url,
+    async put(name, bytes, signal) {
+      await store.put(name, bytes, signal === undefined ? {} : { signal });
+    },
+    move: (from, to) => store.move(from, to),
+    delete: (name) => store.delete(name),
+  };
+}

@@ -1,0 +1,88 @@
+/**
+ * The immutable tree of a topology: one node per operator, each naming the nodes it reads. Nothing here runs.
+ */
+import type { RecordBatch } from "apache-arrow";
+import type { OperatorId } from "../base/ids.js";
+import type { Log } from "../base/ports.js";
+import type { Columns } from "../types/columns.js";
+import type { ContentAccess, Sink, Source } from "./endpoints.js";
+import type { Service } from "./service.js";
+
+/** What an operator's function is handed beside its rows. */
+export interface OperatorContext {
+  readonly operator: string;
+  readonly subtask: number;
+  readonly content: ContentAccess;
+  readonly log: Log;
+  readonly signal: AbortSignal;
+}
+
+export type MapFunction = (batch: RecordBatch, context: OperatorContext) => RecordBatch | Promise<RecordBatch>;
+export type RowFunction = (row: unknown, context: OperatorContext) => unknown;
+
+interface NodeBase {
+  readonly id: OperatorId;
+  /** Columns of the batches that the operator emits; a sink's are those it takes. */
+  readonly columns: Columns;
+  readonly inputs: readonly OperatorId[];
+  /** undefined: the topology's. */
+  readonly parallelism: number | undefined;
+  /** Starts an actor of its own, even where it could be chained to its input. */
+  readonly isolated: boolean;
+}
+
+export interface SourceNode extends NodeBase {
+  readonly kind: "source";
+  readonly source: Source;
+}
+export interface MapNode extends NodeBase {
+  readonly kind: "map";
+  readonly fn: MapFunction;
+}
+export interface RowsNode extends NodeBase {
+  readonly kind: "mapRows" | "flatMap" | "filter";
+  readonly fn: RowFunction;
+  /** Calls of `fn` under way at once, for functions that wait on something else than this thread. */
+  readonly concurrency: number;
+}
+export interface SelectNode extends NodeBase {
+  readonly kind: "select";
+}
+export interface InferNode extends NodeBase {
+  readonly kind: "infer";
+  readonly service: Service;
+  /** The list column whose elements are the requests' rows; undefined: the rows of the batch are. */
+  readonly each: string | undefined;
+  /** With `each`: the list column that the answers go to. */
+  readonly into: string | undefined;
+}
+export interface KeyByNode extends NodeBase {
+  readonly kind: "keyBy";
+  readonly keys: readonly string[];
+}
+export interface UnionNode extends NodeBase {
+  readonly kind: "union";
+}
+export interface SinkNode extends NodeBase {
+  readonly kind: "sink";
+  readonly sink: Sink;
+}
+
+export type OperatorNode = SourceNode | MapNode | RowsNode | SelectNode | InferNode | KeyByNode | UnionNode | SinkNode;
+export type OperatorKind = OperatorNode["kind"];
+
+/** What happens to a record that its operator refuses. */
+export type BadRecordPolicy = "dead-letter" | "fail";
+
+export interface Topology {
+  readonly name: string;
+  /** Every operator, inputs before those that read them. */
+  readonly operators: readonly OperatorNode[];
+  readonly services: readonly Service[];
+  readonly parallelism: number;
+  readonly badRecords: BadRecordPolicy;
+  /** Where dead letters go: a folder or prefix, like a sink's. */
+  readonly deadLetters: string;
+  /** What one row of the sources is called on a progress bar. */
+  readonly unit: string;
+}

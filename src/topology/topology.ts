@@ -1,0 +1,335 @@
+/**
+ * The language in which users write a topology. It only records what was said: `src/plan` decides how it runs.
+ *
+ * TypeScript knows the columns of every stream, so a wrong name or type does not compile. What reaches this file
+ * without a compiler (plain JavaScript, a cast) meets the same rules here and fails with an error that names
+ * operator and column.
+ */
+import type { RecordBatch } from "apache-arrow";
+import { MillraceError } from "../base/errors.js";
+import { id, type OperatorId } from "../base/ids.js";
+import type { ArrowColumns, Columns, ColumnType, Row } from "../types/columns.js";
+import { t } from "../types/columns.js";
+import type { Sink, Source } from "./endpoints.js";
+import type { BadRecordPolicy, OperatorContext, OperatorKind, OperatorNode, RowFunction, Topology } from "./nodes.js";
+import type { Service } from "./service.js";
+
+type Awaitable<T> = T | Promise<T>;
+/** `C` with the columns of `O` added or replaced. */
+type Merged<C extends Columns, O extends Columns> = {
+  [K in keyof C | keyof O]: K extends keyof O ? O[K] : K extends keyof C ? C[K] : never;
+};
+/** Accepts anything when `C` has every column of `I` with its type; else asks for a property that says what is wrong. */
+type Needs<C extends Columns, I extends Columns> = C extends I
+  ? unknown
+  : {
+      readonly "this stream lacks a column, or has it with another type": {
+        [K in keyof I as K extends keyof C ? (C[K] extends I[K] ? never : K) : K]: I[K];
+      };
+    };
+type StructColumns<T> = T extends { readonly item: { readonly columns: infer I extends Columns } } ? I : never;
+
+export interface OperatorOptions {
+  /** Stable id: a checkpoint's state finds its operator by it. Default: kind and place, `map-2`. */
+  readonly id?: string;
+}
+export interface RowsOptions extends OperatorOptions {
+  /** Calls under way at once; results keep their order. Default 1. */
+  readonly concurrency?: number;
+}
+
+export interface TopologyOptions {
+  /** Parallel instances of each operator that states none. Default 1. */
+  readonly parallelism?: number;
+  /** Default `dead-letter`: the job goes on without the record, and says so. */
+  readonly badRecords?: BadRecordPolicy;
+  /** Folder or prefix for dead letters. Default `millrace-output/<topology>/dead-letters`. */
+  readonly deadLetters?: string;
+  /** What one row of the sources is called on a progress bar. Default `rows`. */
+  readonly unit?: string;
+}
+
+/** Values given on the command line by `--param name=value`. */
+export type Params = Readonly<Record<string, string>>;
+
+/** A topology as a file exports it: built anew, with the same result, by everyone who loads it with the same parameters. */
+export interface TopologyDefinition {
+  readonly name: string;
+  build(params: Params): Topology;
+}
+
+/** Records a topology. Give it as the file's default export. */
+export function topology(
+  name: string,
+  define: (builder: TopologyBuilder) => void,
+  options: TopologyOptions | ((params: Params) => TopologyOptions) = {},
+): TopologyDefinition {
+  id("topology", name);
+  return {
+    name,
+    build(params) {
+      const chosen = typeof options === "function" ? options(params) : options;
+      const builder = new TopologyBuilder(params);
+      define(builder);
+      return {
+        name,
+        operators: builder.nodes(),
+        services: builder.services(),
+        parallelism: positive(`parallelism of topology "${name}"`, chosen.parallelism ?? 1),
+        badRecords: chosen.badRecords ?? "dead-letter",
+        deadLetters: chosen.deadLetters ?? `millrace-output/${name}/dead-letters`,
+        unit: chosen.unit ?? "rows",
+      };
+    },
+  };
+}
+
+export class TopologyBuilder {
+  #nodes = new Map<OperatorId, OperatorNode>();
+  #counts = new Map<OperatorKind, number>();
+
+  constructor(readonly params: Params) {}
+
+  /** A parameter of the job, or `fallback` where it was not given. */
+  param(name: string, fallback: string): string {
+    return this.params[name] ?? fallback;
+  }
+
+  read<C extends Columns>(source: Source<C>, options: OperatorOptions = {}): Stream<C> {
+    return this.add("source", options, { columns: source.columns, inputs: [], source: source as unknown as Source });
+  }
+
+  union<C extends Columns>(first: Stream<C>, ...others: Stream<C>[]): Stream<C> {
+    const operator = this.nameFor("union", {});
+    for (const other of others) {
+      requireColumns(operator, first.columns, other.columns);
+      requireColumns(operator, other.columns, first.columns);
+    }
+    const inputs = [first, ...others].map((stream) => stream.node.id);
+    return this.add("union", { id: operator }, { columns: first.columns, inputs });
+  }
+
+  /** @internal Adds a node; `extra` has what the kind needs. */
+  add<C extends Columns>(kind: OperatorKind, options: OperatorOptions, extra: Record<string, unknown>): Stream<C> {
+    const operator = this.nameFor(kind, options);
+    if (this.#nodes.has(operator)) {
+      throw new MillraceError(
+        "MILL_TOPOLOGY_DUPLICATE_ID",
+        `two operators have the id "${operator}". Give each its own { id }, so that state finds its operator.`,
+        { operator },
+      );
+    }
+    const node = { id: operator, kind, parallelism: undefined, isolated: false, ...extra } as unknown as OperatorNode;
+    this.#nodes.set(operator, node);
+    return new Stream<C>(this, node);
+  }
+
+  /** @internal Puts a changed copy in the node's place; only the newest node of a stream may change. */
+  replace<C extends Columns>(node: OperatorNode, change: Partial<OperatorNode>): Stream<C> {
+    const changed = { ...node, ...change } as OperatorNode;
+    this.#nodes.set(node.id, changed);
+    return new Stream<C>(this, changed);
+  }
+
+  /** @internal */
+  nameFor(kind: OperatorKind, options: OperatorOptions): OperatorId {
+    if (options.id !== undefined) return id<OperatorId>("operator", options.id);
+    const count = (this.#counts.get(kind) ?? 0) + 1;
+    this.#counts.set(kind, count);
+    return id<OperatorId>("operator", `${kind}-${count}`);
+  }
+
+  nodes(): OperatorNode[] {
+    return [...this.#nodes.values()];
+  }
+
+  services(): Service[] {
+    const found = new Map<string, Service>();
+    for (const node of this.#nodes.values()) {
+      if (node.kind !== "infer") continue;
+      const known = found.get(node.service.id);
+      if (known !== undefined && known !== node.service) {
+        throw new MillraceError(
+          "MILL_TOPOLOGY_DUPLICATE_ID",
+          `operator "${node.id}": another service is called "${node.service.id}" too. Give each service its own name.`,
+          { operator: node.id, service: node.service.id },
+        );
+      }
+      found.set(node.service.id, node.service);
+    }
+    return [...found.values()];
+  }
+}
+
+/** A stream of batches with the columns `C`. Every method adds an operator and returns its output. */
+export class Stream<C extends Columns> {
+  constructor(
+    private readonly builder: TopologyBuilder,
+    /** @internal */
+    readonly node: OperatorNode,
+  ) {}
+
+  /** The columns of this stream, to build batches with. */
+  get columns(): C {
+    return this.node.columns as C;
+  }
+
+  /** Batch in, batch out; the row count may change. An error fails the job: it is taken for a mistake in `fn`. */
+  map<O extends Columns>(
+    options: OperatorOptions & { readonly to: O },
+    fn: (batch: RecordBatch<ArrowColumns<C>>, context: OperatorContext) => Awaitable<RecordBatch<ArrowColumns<O>>>,
+  ): Stream<O> {
+    return this.next("map", options, { columns: options.to, fn });
+  }
+
+  /** One row in, one row out. A row for which `fn` throws is a bad record. */
+  mapRows<O extends Columns>(
+    options: RowsOptions & { readonly to: O },
+    fn: (row: Row<C>, context: OperatorContext) => Awaitable<Row<O>>,
+  ): Stream<O> {
+    return this.rows("mapRows", options, options.to, fn as RowFunction);
+  }
+
+  /** One row in, any number out. */
+  flatMap<O extends Columns>(
+    options: RowsOptions & { readonly to: O },
+    fn: (row: Row<C>, context: OperatorContext) => Awaitable<Iterable<Row<O>>>,
+  ): Stream<O> {
+    return this.rows("flatMap", options, options.to, fn as RowFunction);
+  }
+
+  /** Keeps the rows for which `fn` says so. */
+  filter(fn: (row: Row<C>, context: OperatorContext) => Awaitable<boolean>, options: RowsOptions = {}): Stream<C> {
+    return this.rows("filter", options, this.columns, fn as RowFunction);
+  }
+
+  /** Keeps these columns, in this order. */
+  select<K extends keyof C & string>(...names: K[]): Stream<Pick<C, K>> {
+    const operator = this.builder.nameFor("select", {});
+    const columns = Object.fromEntries(names.map((name) => [name, requireColumn(operator, this.node.columns, name)]));
+    return this.next("select", { id: operator }, { columns });
+  }
+
+  /**
+   * Calls a service with the columns it takes, and adds those it answers with. Order is kept.
+   * Requests in flight are bounded in rows and bytes; a full window holds back the operators before this one.
+   */
+  infer<I extends Columns, O extends Columns>(
+    service: Service<I, O> & Needs<C, I>,
+    options: OperatorOptions = {},
+  ): Stream<Merged<C, O>> {
+    const operator = this.builder.nameFor("infer", options);
+    requireColumns(operator, service.input, this.node.columns);
+    const columns = { ...this.node.columns, ...service.output };
+    return this.next("infer", { id: operator }, { columns, service, each: undefined, into: undefined });
+  }
+
+  /**
+   * Calls a service with every element of a list column, and adds a list column of the answers, element by element:
+   * the crops of a page, the chunks of a document, the frames of a clip.
+   */
+  inferEach<K extends keyof C & string, I extends StructColumns<C[K]>, O extends Columns, Into extends string>(
+    each: K,
+    service: Service<I, O>,
+    options: OperatorOptions & { readonly into: Into },
+  ): Stream<Merged<C, { readonly [P in Into]: ColumnType<Row<O>[]> }>> {
+    const operator = this.builder.nameFor("infer", options);
+    const list = requireColumn(operator, this.node.columns, each);
+    if (list.item?.columns === undefined) {
+      throw new MillraceError(
+        "MILL_TOPOLOGY_TYPE",
+        `operator "${operator}": column "${each}" is ${list.name}; inferEach needs a list of structs.`,
+        { operator, column: each },
+      );
+    }
+    requireColumns(operator, service.input, list.item.columns, `${each}[].`);
+    const columns = { ...this.node.columns, [options.into]: t.list(t.struct(service.output)) };
+    return this.next("infer", { id: operator }, { columns, service, each, into: options.into });
+  }
+
+  /** Brings rows with equal values in these columns to the same parallel instance of what follows. */
+  keyBy(...keys: (keyof C & string)[]): Stream<C> {
+    const operator = this.builder.nameFor("keyBy", {});
+    for (const key of keys) requireColumn(operator, this.node.columns, key);
+    return this.next("keyBy", { id: operator }, { columns: this.columns, keys });
+  }
+
+  /** Ends the stream here; a stream may have several sinks. */
+  to(sink: Sink, options: OperatorOptions = {}): void {
+    const operator = this.builder.nameFor("sink", options);
+    try {
+      sink.check(this.node.columns);
+    } catch (cause) {
+      const error = MillraceError.from(cause, "MILL_TOPOLOGY_TYPE");
+      throw new MillraceError(
+        error.code,
+        `operator "${operator}": ${error.message}`,
+        { ...error.facts, operator },
+        { cause },
+      );
+    }
+    this.next("sink", { id: operator }, { columns: this.columns, sink });
+  }
+
+  /** Parallel instances of the operator before. */
+  parallelism(instances: number): Stream<C> {
+    return this.builder.replace(this.node, {
+      parallelism: positive(`parallelism of operator "${this.node.id}"`, instances),
+    });
+  }
+
+  /** Gives the operator before an actor of its own, apart from its input. */
+  isolate(): Stream<C> {
+    return this.builder.replace(this.node, { isolated: true });
+  }
+
+  private rows<O extends Columns>(
+    kind: "mapRows" | "flatMap" | "filter",
+    options: RowsOptions,
+    to: O,
+    fn: RowFunction,
+  ): Stream<O> {
+    const concurrency = positive(`concurrency of ${options.id ?? kind}`, options.concurrency ?? 1);
+    return this.next(kind, options, { columns: to, fn, concurrency });
+  }
+
+  private next<O extends Columns>(
+    kind: OperatorKind,
+    options: OperatorOptions,
+    extra: Record<string, unknown>,
+  ): Stream<O> {
+    return this.builder.add(kind, options, { inputs: [this.node.id], ...extra });
+  }
+}
+
+function positive(what: string, value: number): number {
+  if (!Number.isInteger(value) || value < 1) {
+    throw new MillraceError("MILL_CONFIG", `${what} is ${value}; give a whole number from 1 on.`, { value });
+  }
+  return value;
+}
+
+function requireColumn(operator: string, columns: Columns, name: string, prefix = ""): ColumnType {
+  const found = columns[name];
+  if (found === undefined) {
+    throw new MillraceError(
+      "MILL_TOPOLOGY_COLUMN",
+      `operator "${operator}": its input has no column "${prefix}${name}". It has: ${Object.keys(columns).join(", ")}.`,
+      { operator, column: `${prefix}${name}` },
+    );
+  }
+  return found;
+}
+
+function requireColumns(operator: string, wanted: Columns, given: Columns, prefix = ""): void {
+  for (const [name, type] of Object.entries(wanted)) {
+    const found = requireColumn(operator, given, name, prefix);
+    if (found.name !== type.name) {
+      throw new MillraceError(
+        "MILL_TOPOLOGY_TYPE",
+        `operator "${operator}": column "${prefix}${name}" is ${found.name}, but ${type.name} is needed.`,
+        { operator, column: `${prefix}${name}`, found: found.name, needed: type.name },
+      );
+    }
+  }
+}

@@ -1,0 +1,190 @@
+/**
+ * Reads the metadata of an encapsulated Arrow IPC message: marker, size, flatbuffer, body.
+ *
+ * apache-arrow's own reader follows the counts it finds, so a damaged byte can make it build millions of objects.
+ * Here every read is bounds-checked by `DataView`, and no count is followed before it is known to fit.
+ *
+ * Invariants:
+ *   M1  The work is bounded by the bytes there are.
+ *   M2  A schema that passes `checkSchema` can be handed to apache-arrow's reader.
+ *
+ * Source: Arrow columnar format 1.5, "Encapsulated message format"; Message.fbs and Schema.fbs; flatbuffers internals.
+ */
+import { MillraceError } from "../base/errors.js";
+
+const CONTINUATION = 0xffffffff;
+const PREFIX_BYTES = 8;
+const VERSION_V4 = 3;
+const VERSION_V5 = 4;
+const SCHEMA = 1;
+const RECORD_BATCH = 3;
+
+export interface Span {
+  readonly offset: number;
+  readonly length: number;
+}
+
+export interface BatchMetadata {
+  readonly rows: number;
+  /** Per field, depth first: its length and its nulls. */
+  readonly nodes: readonly { readonly length: number; readonly nulls: number }[];
+  /** Parts of `body`, each within it. */
+  readonly buffers: readonly Span[];
+  readonly body: Uint8Array;
+}
+
+/** @param nodes, buffers  how many the schema needs: a message with other counts is refused unread */
+export function readBatchMetadata(bytes: Uint8Array, nodes: number, buffers: number): BatchMetadata {
+  return guarded(() => {
+    const { header, body } = open(bytes, RECORD_BATCH, "record batch");
+    if (header.slot(3) !== 0) throw broken("its body is compressed, which is not supported");
+    const spans = header.structs(2, buffers).map(([offset, length]) => {
+      if (offset < 0 || length < 0 || offset > body.length - length) throw broken("a buffer lies outside of it");
+      return { offset, length };
+    });
+    return {
+      rows: header.long(0),
+      nodes: header.structs(1, nodes).map(([length, nulls]) => ({ length, nulls })),
+      buffers: spans,
+      body,
+    };
+  });
+}
+
+/** The flatbuffer of a schema message whose every count has been followed and found to fit (M2). */
+export function checkSchema(bytes: Uint8Array): Uint8Array {
+  return guarded(() => {
+    const { header, flatbuffer } = open(bytes, SCHEMA, "schema");
+    if (header.short(0) !== 0) throw broken("it is big-endian, which is not supported");
+    const budget = { left: flatbuffer.length / 4 };
+    countMetadata(header, 2, budget);
+    checkFields(header, 1, budget);
+    return flatbuffer;
+  });
+}
+
+/** Two fields may point at the same children, so the count of what was visited is bounded, not the depth alone. */
+function checkFields(table: Table, slot: number, budget: { left: number }): void {
+  for (const field of table.tables(slot)) {
+    if (--budget.left < 0) throw broken("it has more fields than bytes");
+    if (field.slot(4) !== 0) throw broken("a column is dictionary-encoded, which is not supported");
+    countMetadata(field, 6, budget);
+    checkFields(field, 5, budget);
+  }
+}
+
+function countMetadata(table: Table, slot: number, budget: { left: number }): void {
+  budget.left -= table.count(slot);
+  if (budget.left < 0) throw broken("it has more metadata than bytes");
+}
+
+interface Message {
+  readonly header: Table;
+  readonly flatbuffer: Uint8Array;
+  readonly body: Uint8Array;
+}
+
+function open(bytes: Uint8Array, type: number, what: string): Message {
+  const prefix = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (prefix.getUint32(0, true) !== CONTINUATION) throw broken("it does not begin with FF FF FF FF");
+  const size = prefix.getInt32(4, true);
+  if (size <= 0 || size > bytes.length - PREFIX_BYTES) throw broken("its metadata is cut short");
+  const flatbuffer = bytes.subarray(PREFIX_BYTES, PREFIX_BYTES + size);
+  const message = Table.root(flatbuffer);
+  const version = message.short(0);
+  if (version !== VERSION_V4 && version !== VERSION_V5) throw broken("its metadata version is not 4 or 5");
+  if (message.byte(1) !== type) throw broken(`it is not a ${what}`);
+  const bodyBytes = message.long(3);
+  if (bodyBytes !== bytes.length - PREFIX_BYTES - size) throw broken(`its body should have ${bodyBytes} bytes`);
+  return { header: message.table(2), flatbuffer, body: bytes.subarray(PREFIX_BYTES + size) };
+}
+
+/** A flatbuffers table. Slots are numbered as in the `.fbs` file; one that is absent has its type's zero. */
+class Table {
+  private constructor(
+    private readonly view: DataView,
+    private readonly at: number,
+  ) {}
+
+  static root(bytes: Uint8Array): Table {
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    return new Table(view, view.getUint32(0, true));
+  }
+
+  /** Where the slot's value is; 0: absent. */
+  slot(index: number): number {
+    const vtable = this.at - this.view.getInt32(this.at, true);
+    const entry = 4 + 2 * index;
+    if (entry >= this.view.getUint16(vtable, true)) return 0;
+    const offset = this.view.getUint16(vtable + entry, true);
+    return offset === 0 ? 0 : this.at + offset;
+  }
+
+  byte(index: number): number {
+    const at = this.slot(index);
+    return at === 0 ? 0 : this.view.getUint8(at);
+  }
+
+  short(index: number): number {
+    const at = this.slot(index);
+    return at === 0 ? 0 : this.view.getInt16(at, true);
+  }
+
+  long(index: number): number {
+    const at = this.slot(index);
+    return at === 0 ? 0 : Number(this.view.getBigInt64(at, true));
+  }
+
+  table(index: number): Table {
+    const at = this.slot(index);
+    if (at === 0) throw broken("a part of its metadata is missing");
+    return this.follow(at);
+  }
+
+  tables(index: number): Table[] {
+    const { start, count } = this.vector(index, 4);
+    return Array.from({ length: count }, (_, i) => this.follow(start + 4 * i));
+  }
+
+  count(index: number): number {
+    return this.vector(index, 4).count;
+  }
+
+  /** Exactly `expected` pairs of longs. */
+  structs(index: number, expected: number): [number, number][] {
+    const { start, count } = this.vector(index, 16);
+    if (count !== expected) throw broken(`it describes ${count} parts where its schema has ${expected}`);
+    return Array.from({ length: count }, (_, i) => [
+      Number(this.view.getBigInt64(start + 16 * i, true)),
+      Number(this.view.getBigInt64(start + 16 * i + 8, true)),
+    ]);
+  }
+
+  private follow(at: number): Table {
+    return new Table(this.view, at + this.view.getUint32(at, true));
+  }
+
+  private vector(index: number, itemBytes: number): { start: number; count: number } {
+    const at = this.slot(index);
+    if (at === 0) return { start: 0, count: 0 };
+    const start = at + this.view.getUint32(at, true) + 4;
+    const count = this.view.getUint32(start - 4, true);
+    if (count > (this.view.byteLength - start) / itemBytes) throw broken(`it claims ${count} parts`);
+    return { start, count };
+  }
+}
+
+/** What `read` throws, as `MILL_FRAME_INVALID`: a `RangeError` is a read outside of the bytes. */
+export function guarded<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (cause) {
+    if (MillraceError.is(cause)) throw cause;
+    const text = cause instanceof Error ? cause.message : String(cause);
+    throw new MillraceError("MILL_FRAME_INVALID", `an Arrow message is broken: ${text}.`, {}, { cause });
+  }
+}
+
+export function broken(what: string): MillraceError {
+  return new MillraceError("MILL_FRAME_INVALID", `an Arrow message is broken: ${what}.`);
+}

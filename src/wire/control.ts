@@ -1,0 +1,231 @@
+/**
+ * The control frames: what coordinator, workers, hosts, instances and clients say to one another apart from data.
+ * Every field is documented in `schemas/control/*.avsc`; a test holds types and schemas together.
+ */
+import { frame } from "./frame.js";
+
+export interface Asset {
+  readonly service: string;
+  readonly name: string;
+  readonly source: string;
+  readonly sha256: string;
+  readonly sizeBytes: bigint;
+}
+
+export interface ActorSpec {
+  readonly actor: string;
+  readonly region: string;
+}
+
+export interface ServiceSpec {
+  readonly service: string;
+  readonly instances: number;
+}
+
+export interface JobSpec {
+  readonly job: string;
+  readonly topology: string;
+  readonly bundle: string;
+  readonly planHash: string;
+  readonly params: Readonly<Record<string, string>>;
+  readonly parallelism: number;
+  readonly inputs: Readonly<Record<string, string>>;
+  readonly assets: readonly Asset[];
+  readonly actors: readonly ActorSpec[];
+  readonly services: readonly ServiceSpec[];
+  readonly sources: readonly string[];
+  readonly unit: string;
+  readonly submittedMs: bigint;
+}
+
+export interface SubmitJob {
+  readonly job: string;
+}
+
+export interface DescribeJob {
+  readonly job: string;
+}
+
+export interface CancelJob {
+  readonly job: string;
+}
+
+export type JobState =
+  | "SUBMITTED"
+  | "DEPLOYING"
+  | "RUNNING"
+  | "COMMITTING"
+  | "FINISHED"
+  | "FAILING"
+  | "FAILED"
+  | "CANCELLED";
+
+export interface InstanceReport {
+  readonly service: string;
+  readonly instance: string;
+  readonly worker: string;
+  readonly state: string;
+  readonly queuedRows: number;
+  readonly rowMs: number;
+  readonly message: string;
+}
+
+export interface JobReport {
+  readonly job: string;
+  readonly state: JobState;
+  readonly code: string;
+  readonly message: string;
+  readonly startedMs: bigint;
+  readonly finishedMs: bigint;
+  readonly rowsTotal: bigint;
+  readonly rowsRead: bigint;
+  readonly rowsWritten: bigint;
+  readonly rowsInFlight: bigint;
+  readonly deadLetters: bigint;
+  readonly sinks: number;
+  readonly instances: readonly InstanceReport[];
+}
+
+export interface StartHost {
+  readonly term: bigint;
+  readonly job: string;
+  readonly host: string;
+}
+
+export interface StopHost {
+  readonly term: bigint;
+  readonly job: string;
+  readonly host: string;
+}
+
+export interface Deploy {
+  readonly term: bigint;
+  readonly job: string;
+  readonly attempt: number;
+  readonly actors: readonly string[];
+  readonly enumerators: readonly string[];
+}
+
+export interface Start {
+  readonly term: bigint;
+  readonly job: string;
+  readonly attempt: number;
+}
+
+export interface Commit {
+  readonly term: bigint;
+  readonly job: string;
+  readonly attempt: number;
+  readonly region: string;
+  readonly checkpoint: bigint;
+}
+
+export interface StartInstance {
+  readonly term: bigint;
+  readonly job: string;
+  readonly service: string;
+  readonly instance: string;
+}
+
+export interface StopInstance {
+  readonly term: bigint;
+  readonly job: string;
+  readonly service: string;
+  readonly instance: string;
+}
+
+export interface DrainInstance {
+  readonly instance: string;
+}
+
+export interface HostState {
+  readonly host: string;
+  readonly job: string;
+  readonly state: string;
+  readonly message: string;
+}
+
+export interface InstanceState {
+  readonly job: string;
+  readonly service: string;
+  readonly instance: string;
+  readonly state: string;
+  readonly code: string;
+  readonly message: string;
+}
+
+export interface WorkerReport {
+  readonly worker: string;
+  readonly sequence: bigint;
+  readonly cpus: number;
+  readonly memoryBytes: bigint;
+  readonly draining: boolean;
+  readonly stopped: boolean;
+  readonly hosts: readonly HostState[];
+  readonly instances: readonly InstanceState[];
+}
+
+export type ActorState = "DEPLOYED" | "RUNNING" | "PREPARED" | "COMMITTED" | "FAILED";
+
+export interface ActorReport {
+  readonly actor: string;
+  readonly state: ActorState;
+  readonly code: string;
+  readonly message: string;
+  readonly rowsRead: bigint;
+  readonly rowsWritten: bigint;
+  readonly rowsInFlight: bigint;
+  readonly deadLetters: bigint;
+}
+
+export interface HostReport {
+  readonly host: string;
+  readonly job: string;
+  readonly attempt: number;
+  readonly sequence: bigint;
+  readonly actors: readonly ActorReport[];
+  readonly rowsTotal: bigint;
+}
+
+export interface SplitRequest {
+  readonly operator: string;
+  readonly actor: string;
+  readonly attempt: number;
+}
+
+export interface Split {
+  readonly id: string;
+  readonly payload: Uint8Array;
+  readonly rows: number;
+}
+
+export interface SplitAssignment {
+  readonly splits: readonly Split[];
+  readonly done: boolean;
+  readonly code: string;
+  readonly message: string;
+}
+
+export interface Acknowledgement {
+  readonly code: string;
+  readonly message: string;
+}
+
+export const jobSpecFrame = frame<JobSpec>("job-spec");
+export const submitJobFrame = frame<SubmitJob>("submit-job");
+export const describeJobFrame = frame<DescribeJob>("describe-job");
+export const cancelJobFrame = frame<CancelJob>("cancel-job");
+export const jobReportFrame = frame<JobReport>("job-report");
+export const startHostFrame = frame<StartHost>("start-host");
+export const stopHostFrame = frame<StopHost>("stop-host");
+export const deployFrame = frame<Deploy>("deploy");
+export const startFrame = frame<Start>("start");
+export const commitFrame = frame<Commit>("commit");
+export const startInstanceFrame = frame<StartInstance>("start-instance");
+export const stopInstanceFrame = frame<StopInstance>("stop-instance");
+export const drainInstanceFrame = frame<DrainInstance>("drain-instance");
+export const workerReportFrame = frame<WorkerReport>("worker-report");
+export const hostReportFrame = frame<HostReport>("host-report");
+export const splitRequestFrame = frame<SplitRequest>("split-request");
+export const splitAssignmentFrame = frame<SplitAssignment>("split-assignment");
+export const acknowledgementFrame = frame<Acknowledgement>("acknowledgement");

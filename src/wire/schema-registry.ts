@@ -1,0 +1,148 @@
+/**
+ * The Avro schemas of all frames, by kind and by fingerprint.
+ *
+ * A kind is the name of a schema's file. Its current schema is `schemas/<kind>.avsc` or `schemas/control/<kind>.avsc`;
+ * earlier ones are `schemas/history/<kind>.<n>.avsc`, and their frames are read as the current kind.
+ *
+ * Invariants:
+ *   R1  A fingerprint names one schema.
+ *   R2  Every earlier schema can be resolved to the current one of its kind: a change that breaks old frames fails here.
+ *   R3  Longs are bigint; a union is the bare value of its branch, and one whose branches could be confused is refused.
+ */
+import { readdirSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import avro, { type types as avroTypes, type Type } from "avsc";
+import { invariant } from "../base/errors.js";
+import { fingerprint } from "./fingerprint.js";
+import { type Shape, shape } from "./shape.js";
+import { type Skim, skim } from "./skim.js";
+
+/** One schema of a kind, ready to read its frames. */
+export interface SchemaVersion {
+  readonly kind: string;
+  readonly fingerprint: bigint;
+  /** The record, without `payload` where it has one. */
+  readonly header: Type;
+  /** Reads the header of an earlier schema as the current one. */
+  readonly resolver: ReturnType<Type["createResolver"]> | undefined;
+  /** The record ends with a field `payload` of type bytes. */
+  readonly hasPayload: boolean;
+  readonly skim: Skim;
+  /** Of the current schema. */
+  readonly shape: Shape;
+}
+
+interface RecordSchema {
+  readonly type: "record";
+  readonly name: string;
+  readonly fields: readonly { readonly name: string; readonly type: unknown }[];
+}
+
+export class SchemaRegistry {
+  #current = new Map<string, SchemaVersion>();
+  #byFingerprint = new Map<bigint, SchemaVersion>();
+
+  /** Reads every schema under `folder` (and its `control` and `history`), once, when the process starts. */
+  static load(folder: string): SchemaRegistry {
+    const registry = new SchemaRegistry();
+    for (const { name, text } of [...schemaFiles(folder), ...schemaFiles(join(folder, "control"))]) {
+      registry.#addCurrent(name, text);
+    }
+    for (const { name, text } of schemaFiles(join(folder, "history"))) {
+      registry.#addEarlier(name.replace(/\.\d+$/, ""), text);
+    }
+    return registry;
+  }
+
+  get kinds(): string[] {
+    return [...this.#current.keys()];
+  }
+
+  current(kind: string): SchemaVersion {
+    const version = this.#current.get(kind);
+    invariant(version !== undefined, `there is a schema for frames of kind "${kind}"`);
+    return version;
+  }
+
+  byFingerprint(value: bigint): SchemaVersion | undefined {
+    return this.#byFingerprint.get(value);
+  }
+
+  #addCurrent(kind: string, text: string): void {
+    invariant(!this.#current.has(kind), `kind "${kind}" has one current schema`);
+    const version = compile(kind, text);
+    this.#current.set(kind, version);
+    this.#index(version);
+  }
+
+  #addEarlier(kind: string, text: string): void {
+    this.#index(compile(kind, text, this.current(kind)));
+  }
+
+  #index(version: SchemaVersion): void {
+    const other = this.#byFingerprint.get(version.fingerprint);
+    invariant(other === undefined, `the schemas of "${version.kind}" and "${other?.kind}" differ (R1)`);
+    this.#byFingerprint.set(version.fingerprint, version);
+  }
+}
+
+function compile(kind: string, text: string, current?: SchemaVersion): SchemaVersion {
+  const full = JSON.parse(text) as RecordSchema;
+  const hasPayload = full.fields.at(-1)?.name === "payload" && full.fields.at(-1)?.type === "bytes";
+  const header = parse(hasPayload ? { ...full, fields: full.fields.slice(0, -1) } : full);
+  invariant(current === undefined || current.hasPayload === hasPayload, `schemas of "${kind}" agree on a payload (R2)`);
+  return {
+    kind,
+    fingerprint: fingerprint(JSON.stringify(parse(full).schema())),
+    header,
+    resolver: current?.header.createResolver(header),
+    hasPayload,
+    skim: skim(header),
+    shape: current?.shape ?? shape(header),
+  };
+}
+
+const BIGINT_LONG = avro.types.LongType.__with({
+  fromBuffer: (bytes: Buffer) => bytes.readBigInt64LE(),
+  toBuffer(value: bigint) {
+    const bytes = Buffer.alloc(8);
+    bytes.writeBigInt64LE(value);
+    return bytes;
+  },
+  fromJSON: (value: number | string) => BigInt(value),
+  toJSON: (value: bigint) => Number(value),
+  isValid: (value: unknown) => typeof value === "bigint" && BigInt.asIntN(64, value) === value,
+  compare: (a: bigint, b: bigint) => (a === b ? 0 : a < b ? -1 : 1),
+}) as avroTypes.LongType;
+
+function parse(schema: RecordSchema): Type {
+  return avro.Type.forSchema(schema as unknown as avro.Type, { registry: { long: BIGINT_LONG }, wrapUnions: "never" });
+}
+
+function schemaFiles(folder: string): { name: string; text: string }[] {
+  return listing(folder)
+    .filter((file) => file.endsWith(".avsc"))
+    .sort()
+    .map((file) => ({ name: file.slice(0, -".avsc".length), text: readFileSync(join(folder, file), "utf8") }));
+}
+
+function listing(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+    throw error;
+  }
+}
+
+/** `schemas/` of this package, found from this file upwards: the compiled code may lie at any depth. */
+export function packageSchemas(): string {
+  for (let folder = dirname(fileURLToPath(import.meta.url)); ; folder = dirname(folder)) {
+    if (listing(folder).includes("package.json")) {
+      const { name } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as { name?: string };
+      if (name === "millrace") return join(folder, "schemas");
+    }
+    invariant(folder !== dirname(folder), "the package's own package.json is above its code");
+  }
+}

@@ -1,0 +1,172 @@
+/** One frame of each kind with known content: what the files under `test/golden/frames` are made from. */
+import type { RecordBatch } from "apache-arrow";
+import { batchFromRows, rowsOf } from "../../../src/types/batches.js";
+import { arrowSchema, type Columns, t } from "../../../src/types/columns.js";
+import { encodeBatch, SchemaSender } from "../../../src/wire/arrow.js";
+import * as frames from "../../../src/wire/frames.js";
+
+export interface GoldenFrame {
+  readonly title: string;
+  readonly bytes: Uint8Array;
+  readonly header: Readonly<Record<string, unknown>>;
+  /** Rows of the payload, and the frame that spells its schema out where this one does not. */
+  readonly rows?: readonly unknown[];
+  readonly schemaFrom?: string;
+}
+
+const words = { id: t.int64, text: t.optional(t.utf8) };
+const WORDS = batchFromRows(words, [
+  { id: 1n, text: "mill" },
+  { id: 2n, text: null },
+]);
+
+const pages = {
+  ref: t.objectRef,
+  skewed: t.bool,
+  boxes: t.list(t.struct({ x: t.float32, text: t.optional(t.utf8) })),
+  scores: t.optional(t.list(t.float64)),
+  pixels: t.binary,
+  readMs: t.timestamp,
+};
+const ref = (name: string) => ({
+  uri: `file:///${name}`,
+  offset: 0n,
+  sizeBytes: -1n,
+  sha256: "",
+  mediaType: "image/png",
+});
+const PAGES = batchFromRows(pages, [
+  { ref: ref("a.png"), skewed: false, boxes: [], scores: null, pixels: Uint8Array.of(), readMs: 0 },
+  {
+    ref: ref("b.png"),
+    skewed: true,
+    boxes: [
+      { x: 1.5, text: "Rechnung Nº 7" },
+      { x: -2, text: null },
+    ],
+    scores: [0.25, 0.5],
+    pixels: Uint8Array.of(0, 255, 16),
+    readMs: 1_700_000_000_123,
+  },
+  { ref: ref("c.png"), skewed: true, boxes: [{ x: 0, text: "" }], scores: [], pixels: Uint8Array.of(1), readMs: -1 },
+]);
+
+const onChannel = { channel: "ocr-0.words-sink-0", attempt: 3 };
+const words0 = new SchemaSender(arrowSchema(words));
+const pages0 = new SchemaSender(arrowSchema(pages));
+
+function golden<H extends object>(
+  title: string,
+  frame: { encode(header: H, payload?: Uint8Array[]): Uint8Array },
+  header: H,
+  columns?: Columns,
+  batch?: RecordBatch,
+): GoldenFrame {
+  const bytes = frame.encode(header, batch === undefined ? [] : encodeBatch(batch));
+  const base = { title, bytes, header: header as Readonly<Record<string, unknown>> };
+  return columns === undefined || batch === undefined ? base : { ...base, rows: rowsOf(columns, batch as never) };
+}
+
+const load: frames.LoadReport = {
+  service: "recognise",
+  instance: "recognise-1",
+  sequence: 2n ** 53n + 1n, // does not fit a double
+  subject: "mr.default.job1.service.recognise.instance.recognise-1.request",
+  state: "READY",
+  queuedRows: 12,
+  runningRows: 8,
+  rowMs: 15.25,
+  reason: "",
+  code: "",
+};
+
+const request = {
+  id: "r-1",
+  client: "ocr-0",
+  service: "recognise",
+  instance: "recognise-1",
+  attempt: 3,
+  timeoutMs: 30_000,
+  crashes: 0,
+  bucket: "48x320",
+  rows: 2,
+};
+
+const outcome = { id: "r-1", instance: "recognise-1", code: "", message: "", rejectedRows: [], load };
+const { schemaId, schema } = words0.next();
+const spelt = { schemaId, schema };
+const named = { schemaId, schema: null };
+
+/** By file name without its ending. */
+export const GOLDEN: Readonly<Record<string, GoldenFrame>> = {
+  data: golden(
+    "data: the first frame of a channel, two rows of (id int64, text utf8 or null)",
+    frames.dataFrame,
+    { ...onChannel, sequence: 0n, rows: 2, ...spelt },
+    words,
+    WORDS,
+  ),
+  "data-next": {
+    ...golden(
+      "data: the second frame of the channel names the schema; one row, the second of the two",
+      frames.dataFrame,
+      { ...onChannel, sequence: 1n, rows: 1, ...named },
+      words,
+      WORDS.slice(1, 2),
+    ),
+    schemaFrom: "data",
+  },
+  "data-nested": golden(
+    "data: object references, lists of structs, binary; a slice of a larger batch",
+    frames.dataFrame,
+    { ...onChannel, sequence: 2n ** 62n, rows: 2, ...pages0.next() },
+    pages,
+    PAGES.slice(1, 3),
+  ),
+  "data-empty": {
+    ...golden(
+      "data: no rows",
+      frames.dataFrame,
+      { ...onChannel, sequence: 2n, rows: 0, ...named },
+      words,
+      WORDS.slice(0, 0),
+    ),
+    schemaFrom: "data",
+  },
+  barrier: golden("barrier", frames.barrierFrame, { ...onChannel, checkpoint: 7n, sequence: 41n }),
+  watermark: golden("watermark: before 1970", frames.watermarkFrame, { ...onChannel, sequence: 41n, timestampMs: -1n }),
+  end: golden("end: after 42 data frames", frames.endFrame, { ...onChannel, sequence: 42n }),
+  credit: golden("credit", frames.creditFrame, {
+    ...onChannel,
+    acknowledged: 10n,
+    bytesGranted: 2n ** 40n,
+    framesGranted: 74n,
+  }),
+  nack: golden("nack: frames 5 and 6 are missing", frames.nackFrame, { ...onChannel, from: 5n, to: 7n }),
+  request: golden("request: two rows", frames.requestFrame, { ...request, ...spelt }, words, WORDS),
+  "load-report": golden("load report of a ready instance", frames.loadReportFrame, load),
+  answer: {
+    ...golden(
+      "answer: two rows, the second of them refused",
+      frames.answerFrame,
+      {
+        ...outcome,
+        status: "OK" as const,
+        rejectedRows: [{ row: 1, code: "MILL_IMAGE_INVALID", message: "no text" }],
+        rows: 2,
+        ...named,
+      },
+      words,
+      WORDS,
+    ),
+    schemaFrom: "data",
+  },
+  "answer-failed": golden("answer: the handler failed, there is no payload", frames.answerFrame, {
+    ...outcome,
+    status: "FAILED" as const,
+    code: "MILL_SERVICE_FAILED",
+    message: "out of memory",
+    rows: 0,
+    ...named,
+  }),
+};
