@@ -3,6 +3,7 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { MillraceError } from "../base/errors.js";
 import { id, type Namespace } from "../base/ids.js";
+import type { NatsCredentials } from "../bus/nats-bus.js";
 
 export interface S3Settings {
   readonly endpoint?: string;
@@ -14,9 +15,7 @@ export interface S3Settings {
 
 export interface NatsSettings {
   readonly servers: string;
-  readonly user?: string;
-  readonly password?: string;
-  readonly token?: string;
+  readonly credentials?: NatsCredentials;
 }
 
 /** How the processes of a cluster find one another. Handed to children over their pipe, never on a command line. */
@@ -44,13 +43,17 @@ export function clusterSettings(
     namespace: id<Namespace>("namespace", flags.namespace ?? env.MILLRACE_NAMESPACE ?? "default"),
     nats: {
       servers: flags.nats ?? env.MILLRACE_NATS ?? "nats://127.0.0.1:4222",
-      ...given("user", env.MILLRACE_NATS_USER),
-      ...given("password", env.MILLRACE_NATS_PASSWORD),
-      ...given("token", env.MILLRACE_NATS_TOKEN),
+      ...natsCredentials(env),
     },
     store,
     s3: s3Settings(env),
   };
+}
+
+function natsCredentials(env: Environment): { readonly credentials?: NatsCredentials } {
+  const { MILLRACE_NATS_USER: user, MILLRACE_NATS_PASSWORD: password, MILLRACE_NATS_TOKEN: token } = env;
+  if (user !== undefined) return { credentials: { user, password: password ?? "" } };
+  return token === undefined ? {} : { credentials: { token } };
 }
 
 /** The names that AWS's own tools use. */

@@ -61,7 +61,7 @@ export function jobSpec(
       sha256,
       sizeBytes,
     })),
-    actors: plan.actors.map((actor) => ({ actor: actor.id, region: actor.region })),
+    actors: plan.actors.map(({ id: actor, region, subtask }) => ({ actor, region, subtask })),
     services: plan.services.map(({ id: service, instances }) => ({ service, instances })),
     sources: topology.operators.filter((node) => node.kind === "source").map((node) => node.id),
     unit: topology.unit,

@@ -124,11 +124,10 @@ export class JobBook {
   }
 
   onWorker(report: WorkerReport): void {
-    for (const { host, state, message } of report.hosts) {
+    for (const { host, state, code, message } of report.hosts) {
       const known = this.#hosts.get(host);
       if (known !== undefined && known.worker === report.worker && state === "EXITED") {
-        known.state = "gone";
-        known.message = message;
+        Object.assign(known, { state: "gone", code, message });
       }
     }
     for (const told of report.instances) {

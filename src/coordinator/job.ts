@@ -25,6 +25,8 @@ export interface HostFacts {
   readonly state: "asked" | "up" | "gone";
   readonly deployed: boolean;
   readonly started: boolean;
+  /** How it ended: empty when it was told to. */
+  readonly code: string;
   readonly message: string;
 }
 
@@ -102,6 +104,7 @@ function hostsOf(facts: JobFacts, placement: Placement): HostFacts[] {
     state: "asked",
     deployed: false,
     started: false,
+    code: "",
     message: "",
   }));
 }
@@ -140,6 +143,9 @@ function findFailure(facts: JobFacts): { code: string; message: string } | undef
   for (const host of facts.hosts) {
     const left = host.actors.filter((actor) => facts.actors.get(actor)?.state !== "COMMITTED");
     if (host.state !== "gone" || left.length === 0) continue;
+    // What it said itself before it ended tells more than that it has gone.
+    if (host.code !== "" && host.code !== "MILL_SERVICE_LOST")
+      return { code: host.code, message: `host ${host.host}: ${host.message}` };
     const held = `It held ${left.slice(0, 3).join(", ")}${left.length > 3 ? ` and ${left.length - 3} more` : ""}.`;
     return {
       code: "MILL_WORKER_LOST",

@@ -2,8 +2,9 @@
  * Which worker holds what. Pure: the job and the workers in, a placement out.
  *
  * Invariants:
- *   X1  A region is placed whole, so that its channels stay within one host where they can.
- *   X2  Regions and instances are spread evenly by processor cores; ties go to the worker named first.
+ *   X1  Actors of one region and subtask are placed together: their forward channels stay within one host, and a region
+ *       that exchanges rows still uses every worker.
+ *   X2  These groups, and instances, are spread evenly by processor cores; ties go to the worker named first.
  *   X3  A draining worker is given nothing.
  */
 export interface WorkerFacts {
@@ -25,7 +26,7 @@ export interface Placement {
 }
 
 export interface Placeable {
-  readonly actors: readonly { readonly actor: string; readonly region: string }[];
+  readonly actors: readonly { readonly actor: string; readonly region: string; readonly subtask: number }[];
   readonly services: readonly { readonly service: string; readonly instances: number }[];
 }
 
@@ -34,9 +35,12 @@ export function placeJob(job: Placeable, workers: readonly WorkerFacts[]): Place
   const load = new Load(workers);
   if (load.empty) return undefined;
   const actors = new Map<string, string[]>();
-  const regions = new Map<string, string[]>();
-  for (const { actor, region } of job.actors) regions.set(region, [...(regions.get(region) ?? []), actor]);
-  for (const members of regions.values()) {
+  const groups = new Map<string, string[]>();
+  for (const { actor, region, subtask } of job.actors) {
+    const group = `${region}/${subtask}`;
+    groups.set(group, [...(groups.get(group) ?? []), actor]);
+  }
+  for (const members of groups.values()) {
     const worker = load.take(members.length);
     actors.set(worker, [...(actors.get(worker) ?? []), ...members]);
   }

@@ -1,6 +1,6 @@
 /**
- * An object store in a folder. Objects are files; what is being written lies in `.millrace-staging` of the same folder
- * (so of the same file system) until it is synced, and appears by one rename or link (O1, O3). Folders are synced as
+ * An object store in a folder. Objects are files; what is being written is a hidden file beside its place (so on the
+ * same file system) until it is synced, and appears by one rename or link (O1, O3). Folders are synced as
  * well: a rename that the disk has not seen is not durable (O4).
  */
 import { randomUUID } from "node:crypto";
@@ -24,7 +24,8 @@ import { MillraceError } from "../base/errors.js";
 import { checkKey, compareKeys, notFound } from "./object-calls.js";
 import type { ByteRange, CallOptions, ObjectBody, ObjectInfo, ObjectStore, PutOptions } from "./object-store.js";
 
-const STAGING = ".millrace-staging";
+/** Files whose names start so are being written, or were when a process died; they are never listed. */
+const STAGED = ".millrace-";
 
 export class FsStore implements ObjectStore {
   readonly url: string;
@@ -38,7 +39,6 @@ export class FsStore implements ObjectStore {
     const path = this.#path(key);
     const staged = await this.#stage(key, body, options.signal);
     await this.#act(key, async () => {
-      await mkdir(dirname(path), { recursive: true });
       await rename(staged, path);
       await syncFolder(dirname(path));
     });
@@ -49,7 +49,6 @@ export class FsStore implements ObjectStore {
     const path = this.#path(key);
     const staged = await this.#stage(key, bytes, options.signal);
     return this.#act(key, async () => {
-      await mkdir(dirname(path), { recursive: true });
       try {
         await link(staged, path); // fails where the name is taken: the atomic create
         await syncFolder(dirname(path));
@@ -139,12 +138,15 @@ export class FsStore implements ObjectStore {
 
   async check(): Promise<void> {
     await this.#act("", async () => {
-      await mkdir(join(this.root, STAGING), { recursive: true });
-      const probe = join(this.root, STAGING, randomUUID());
+      const made = await mkdir(this.root, { recursive: true });
+      const probe = join(this.root, `${STAGED}${randomUUID()}`);
       await (await open(probe, "wx")).close();
       await unlink(probe);
+      // Leaves no empty folders behind, up to the first one it had to make.
+      for (let folder = this.root; made !== undefined && folder.startsWith(made); folder = dirname(folder)) {
+        await rmdir(folder);
+      }
     });
-    await rmdir(join(this.root, STAGING)).catch(() => {});
   }
 
   async close(): Promise<void> {}
@@ -157,7 +159,7 @@ export class FsStore implements ObjectStore {
   /** Writes and syncs the body under a name that nobody lists. @returns that name */
   async #stage(key: string, body: ObjectBody, signal: AbortSignal | undefined): Promise<string> {
     signal?.throwIfAborted();
-    const path = join(this.root, STAGING, randomUUID());
+    const path = join(dirname(this.#path(key)), `${STAGED}${randomUUID()}`);
     return this.#act(key, async () => {
       await mkdir(dirname(path), { recursive: true });
       let file: FileHandle | undefined;
@@ -190,7 +192,7 @@ export class FsStore implements ObjectStore {
     const keys = await Promise.all(
       entries.map(async (entry) => {
         const path = join(folder, entry.name);
-        if (entry.name === STAGING) return [];
+        if (entry.name.startsWith(STAGED)) return [];
         if (entry.isDirectory()) return this.#keysBelow(path);
         return [relative(this.root, path).split(sep).join("/")];
       }),

@@ -4,8 +4,8 @@
  * Invariants:
  *   A1  Buffers are views of the message. Only one that holds numbers and lies off their alignment is copied, so the
  *       bytes of images and texts are never copied, wherever the network put them.
- *   A2  What is handed on can be read without an error: every buffer holds as many values as its field has, and
- *       offsets ascend within the values or the child.
+ *   A2  What is handed on is whole: every buffer holds as many values as its field has, and offsets ascend within the
+ *       values or the child. Values themselves are not judged: a text may be no UTF-8, a timestamp outside all calendars.
  */
 import { type Data, type DataType, makeData, RecordBatch, type Schema, Struct } from "apache-arrow";
 import { type BatchMetadata, broken, guarded, readBatchMetadata } from "./arrow-message.js";

@@ -10,12 +10,12 @@
  */
 import { createHash } from "node:crypto";
 import { Message, type RecordBatch, Schema } from "apache-arrow";
-import { RecordBatch as BatchHeader } from "apache-arrow/ipc/metadata/message";
+import { RecordBatch as BatchHeader, BufferRegion, FieldNode } from "apache-arrow/ipc/metadata/message";
 import { VectorAssembler } from "apache-arrow/visitor/vectorassembler";
 import { MillraceError } from "../base/errors.js";
 import { broken, checkSchema, guarded } from "./arrow-message.js";
 import { readBatch } from "./arrow-read.js";
-import { layOut } from "./arrow-types.js";
+import { type LaidOutSchema, layOut } from "./arrow-types.js";
 import type { SchemaFields } from "./frames.js";
 
 const PADDING = new Uint8Array(8);
@@ -25,7 +25,8 @@ const PADDING = new Uint8Array(8);
  * @throws {MillraceError} `MILL_RECORD_INVALID`: a column has a type that is not sent
  */
 export function encodeBatch(batch: RecordBatch): Uint8Array[] {
-  layOut(batch.schema);
+  const laidOut = layOut(batch.schema);
+  if (batch.numRows === 0) return [withoutRows(laidOut)];
   const { byteLength, nodes, bufferRegions, buffers } = VectorAssembler.assemble(batch);
   const header = new BatchHeader(batch.numRows, nodes, bufferRegions, null);
   const pieces = [encapsulated(Message.encode(Message.from(header, byteLength)))];
@@ -36,6 +37,13 @@ export function encodeBatch(batch: RecordBatch): Uint8Array[] {
     if (padding > 0) pieces.push(PADDING.subarray(0, padding));
   }
   return pieces;
+}
+
+/** The columns of an empty batch may lack offsets and children, which the assembler expects. */
+function withoutRows({ nodes, buffers }: LaidOutSchema): Uint8Array {
+  const noNodes = Array.from({ length: nodes }, () => new FieldNode(0, 0));
+  const noBuffers = Array.from({ length: buffers }, () => new BufferRegion(0, 0));
+  return encapsulated(Message.encode(Message.from(new BatchHeader(0, noNodes, noBuffers, null))));
 }
 
 /**

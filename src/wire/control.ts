@@ -15,6 +15,7 @@ export interface Asset {
 export interface ActorSpec {
   readonly actor: string;
   readonly region: string;
+  readonly subtask: number;
 }
 
 export interface ServiceSpec {
@@ -142,6 +143,7 @@ export interface HostState {
   readonly host: string;
   readonly job: string;
   readonly state: string;
+  readonly code: string;
   readonly message: string;
 }
 

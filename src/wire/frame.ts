@@ -157,7 +157,7 @@ function assemble(
 function decode(version: SchemaVersion, bytes: Uint8Array): Decoded<unknown> {
   checkFrameSize(version.kind, bytes.length);
   const payload = locatePayload(version, bytes);
-  const { value } = version.header.decode(asBuffer(bytes), PREFIX_BYTES, version.resolver);
+  const { value } = version.reader.decode(asBuffer(bytes), PREFIX_BYTES, version.resolver);
   return { header: version.shape.fromAvro(value), payload };
 }
 

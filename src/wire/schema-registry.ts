@@ -24,7 +24,8 @@ export interface SchemaVersion {
   readonly fingerprint: bigint;
   /** The record, without `payload` where it has one. */
   readonly header: Type;
-  /** Reads the header of an earlier schema as the current one. */
+  /** The current header of the kind: the same, except for an earlier schema, whose frames are read with `resolver`. */
+  readonly reader: Type;
   readonly resolver: ReturnType<Type["createResolver"]> | undefined;
   /** The record ends with a field `payload` of type bytes. */
   readonly hasPayload: boolean;
@@ -96,6 +97,7 @@ function compile(kind: string, text: string, current?: SchemaVersion): SchemaVer
     kind,
     fingerprint: fingerprint(JSON.stringify(parse(full).schema())),
     header,
+    reader: current?.header ?? header,
     resolver: current?.header.createResolver(header),
     hasPayload,
     skim: skim(header),

@@ -232,7 +232,13 @@ export class Worker {
       stopped: this.#stopped,
       hosts: held
         .filter((one) => one.kind === "host")
-        .map(({ id, job, state, exit }) => ({ host: id, job, state, message: exit?.message ?? "" })),
+        .map(({ id, job, state, exit }) => ({
+          host: id,
+          job,
+          state,
+          code: exit?.code ?? "",
+          message: exit?.message ?? "",
+        })),
       instances: held
         .filter((one) => one.kind === "instance")
         .map((one) => ({

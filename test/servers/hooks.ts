@@ -1,6 +1,6 @@
 /**
  * The mocha plugin: gets the servers first where that is allowed, turns "no such server" into "not run", and stops
- * every server at the end.
+ * every server at the end. A run that does not end by itself fails.
  *
  * It wraps the hooks and tests of all suites after they have been declared, because a `before` that calls `startNats()`
  * holds no mocha context to skip with.
@@ -9,11 +9,31 @@ import { findServer, inCi, mayInstall, type ServerName, ServerUnavailableError, 
 import { skipBecause } from "./not-run.js";
 import { stopAllServers } from "./running.js";
 
+const GRACE_MS = 10_000;
+
 /** Building MinIO takes minutes, more than any test's time limit; so it happens before the first test. */
 export async function mochaGlobalSetup(): Promise<void> {
   if (!mayInstall()) return;
   const { describeServer } = await serversScript();
   for (const server of ["nats", "minio"] satisfies ServerName[]) console.log(describeServer(await findServer(server)));
+}
+
+/**
+ * Something that a test left open (a connection, a timer) would let the run hang after its last test. That is a fault to
+ * find, not to hide with mocha's `--exit`: the run is ended after a while, says what was open, and counts as failed.
+ */
+export function mochaGlobalTeardown(): void {
+  const graceMs = Number(process.env.MILLRACE_TEST_GRACE_MS ?? GRACE_MS);
+  const timer = setTimeout(() => {
+    const open = process.getActiveResourcesInfo().join(", ");
+    console.error(`the tests are over, but after ${graceMs} ms something still keeps the process: ${open}`);
+    // Mocha sets the exit status in an exit handler of its own, so this one must come after it.
+    process.on("exit", () => {
+      process.exitCode = 1;
+    });
+    process.exit();
+  }, graceMs);
+  timer.unref();
 }
 
 export const mochaHooks: Mocha.RootHookObject = {

@@ -31,6 +31,11 @@ if (wanted.includes("after-fails")) {
     it("passes inside", () => {});
   });
 }
+if (wanted.includes("hangs")) {
+  it("leaves a timer behind", () => {
+    setInterval(() => {}, 1_000);
+  });
+}
 if (wanted.includes("marked")) it.skip("marked", () => {});
 if (wanted.includes("because")) {
   it("lacks something", function () {

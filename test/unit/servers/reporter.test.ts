@@ -81,6 +81,15 @@ describe("servers/reporter: the end of a run", () => {
   });
 });
 
+describe("servers/hooks: something is left open", () => {
+  it("the run ends all the same, says what it was, and fails", async () => {
+    const { status, output } = await runFixture("passes hangs", { MILLRACE_TEST_GRACE_MS: "300" });
+    assert.match(output, /2 passed, 0 failed, 0 skipped/);
+    assert.match(output, /after 300 ms something still keeps the process: .*Timeout/);
+    assert.equal(status, 1);
+  });
+});
+
 describe("servers/hooks: no server to be had", () => {
   it("what needs it is not run, and listed with the reason and what gets it; after hooks do not fail", async () => {
     const { status, output, lastLine } = await runFixture("passes server");

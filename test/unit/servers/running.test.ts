@@ -100,7 +100,7 @@ describe("servers/running: every way to end", () => {
     ["is killed hard (SIGKILL)", "stay", "SIGKILL"],
   ];
   for (const [how, mode, signal] of ends) {
-    it(`the server goes when the process that started it ${how} (P1, P3)`, async () => {
+    it(`the server goes when the process that started it ${how} (P1, P3)`, async function () {
       if (process.platform === "win32" && signal !== undefined) skipBecause(this, "no guard on Windows (running.ts)");
       const host = spawn(process.execPath, [fileURLToPath(new URL("./host.js", import.meta.url)), mode], {
         stdio: ["pipe", "pipe", "inherit"],
