@@ -9,6 +9,9 @@ import { submitCommand } from "./commands/submit.js";
 import { workerCommand } from "./commands/worker.js";
 import { LOG_LEVELS } from "./logging.js";
 
+// The SDK's version is locked and supports this Node; its notice would greet every user of S3 at every start.
+process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED ??= "true";
+
 const program = new Command("millrace")
   .description("Runs topologies of CPU operators and model inference, in one process or on a cluster.")
   .addOption(new Option("--log-level <level>", "what goes to standard error").choices([...LOG_LEVELS]).default("warn"))
