@@ -61,9 +61,17 @@ class NatsBucket implements Bucket {
   }
 
   async keys(): Promise<string[]> {
+    const listed = await this.call("list the keys of", () => this.kv.keys(), stopIt);
     return this.call("list the keys of", async () => {
       const keys: string[] = [];
-      for await (const key of await this.kv.keys()) keys.push(key);
+      const stop = () => stopIt(listed);
+      this.js.ended.addEventListener("abort", stop, { once: true });
+      try {
+        for await (const key of listed) keys.push(key);
+      } finally {
+        this.js.ended.removeEventListener("abort", stop);
+        stop();
+      }
       return keys;
     });
   }
@@ -75,7 +83,7 @@ class NatsBucket implements Bucket {
 
   private async *changes(key: string, signal: AbortSignal): AsyncGenerator<BucketChange> {
     if (signal.aborted) return;
-    const entries = await this.call(`watch ${key} in`, () => this.kv.watch({ key }));
+    const entries = await this.call(`watch ${key} in`, () => this.kv.watch({ key }), stopIt);
     const stop = () => entries.stop();
     const either = AbortSignal.any([signal, this.js.ended]);
     either.addEventListener("abort", stop, { once: true });
@@ -99,14 +107,18 @@ class NatsBucket implements Bucket {
     throw new MillraceError("MILL_BUS_UNREACHABLE", `watch bucket ${this.name}: the server ended it. Watch it again.`);
   }
 
-  private async call<T>(verb: string, fn: () => Promise<T>): Promise<T> {
+  private async call<T>(verb: string, fn: () => Promise<T>, late?: (value: T) => void): Promise<T> {
     this.js.ended.throwIfAborted();
     try {
-      return await whileOpen(this.js, fn());
+      return await whileOpen(this.js, fn(), late);
     } catch (error) {
       throw storageError(error, `${verb} bucket ${this.name}`);
     }
   }
+}
+
+function stopIt(iterator: { stop(): void }): void {
+  iterator.stop();
 }
 
 function entryOf(entry: KvEntry): BucketEntry {

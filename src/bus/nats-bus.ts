@@ -64,6 +64,7 @@ class NatsBus implements Bus {
   private inboxOpen = false;
   private readonly reassemblies = new Set<Reassembly>();
   private readonly ended = new AbortController();
+  private readonly underWay = new Set<Promise<unknown>>();
   private jetStream: Promise<JetStream> | undefined;
   private closing: Promise<void> | undefined;
 
@@ -168,8 +169,9 @@ class NatsBus implements Bus {
     // With a server that is away there is nothing to wait for beyond the bound.
     const bound = this.ports.clock.sleep(limits.busConnectTimeoutMs, flushed.signal).catch(() => {});
     await Promise.race([this.connection.flush().catch(() => {}), bound]);
-    flushed.abort();
     this.finish(undefined);
+    await Promise.race([Promise.allSettled(this.underWay), bound]);
+    flushed.abort();
     await this.connection.close();
   }
 
@@ -281,6 +283,7 @@ class NatsBus implements Bus {
         client: jetstream(this.connection, { timeout: limits.busRequestTimeoutMs }),
         replicas: this.replicas,
         ended: this.ended.signal,
+        underWay: this.underWay,
         payloadBytesMax: () => this.out.maxPayload(),
       };
     } catch (error) {

@@ -25,6 +25,11 @@ export interface JetStream {
   readonly replicas: number;
   /** Aborts when the connection ends. */
   readonly ended: AbortSignal;
+  /**
+   * Calls of the client that have not come back. A connection that closes under one that sets up a consumer leaves the
+   * consumer's timers running for good, so `close` waits for these.
+   */
+  readonly underWay: Set<Promise<unknown>>;
   payloadBytesMax(): number;
 }
 
@@ -132,7 +137,9 @@ class NatsLog implements DurableLog {
     try {
       const start = { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: Number(from < 1n ? 1n : from) };
       const consumer = await whileOpen(this.js, this.js.client.consumers.get(this.stream, start));
-      return await whileOpen(this.js, consumer.consume({ max_bytes: limits.busPendingBytesMax }));
+      return await whileOpen(this.js, consumer.consume({ max_bytes: limits.busPendingBytesMax }), (late) =>
+        late.stop(),
+      );
     } catch (error) {
       throw this.failure(error, "read");
     }
@@ -152,10 +159,22 @@ class NatsLog implements DurableLog {
   }
 }
 
-/** `work`, or `MILL_BUS_CLOSED` as soon as the connection ends: the client lets a call run into its timeout then. */
-export async function whileOpen<T>(js: JetStream, work: Promise<T>): Promise<T> {
+/**
+ * `work`, or `MILL_BUS_CLOSED` as soon as the connection ends: the client lets a call run into its timeout then.
+ *
+ * @param late takes what `work` still brings after that: an iterator that nobody stops keeps timers alive for good
+ */
+export async function whileOpen<T>(js: JetStream, work: Promise<T>, late: (value: T) => void = () => {}): Promise<T> {
   const { promise: ended, reject } = deferred<never>();
-  const onEnded = () => reject(js.ended.reason);
+  const onEnded = () => {
+    reject(js.ended.reason);
+    work.then(late, () => {});
+  };
+  js.underWay.add(work);
+  work.then(
+    () => js.underWay.delete(work),
+    () => js.underWay.delete(work),
+  );
   if (js.ended.aborted) onEnded();
   js.ended.addEventListener("abort", onEnded, { once: true });
   try {

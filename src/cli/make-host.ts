@@ -5,9 +5,9 @@ import type { HostId, JobId, Namespace } from "../base/ids.js";
 import type { Ports } from "../base/ports.js";
 import type { Bus } from "../bus/bus.js";
 import { jsonl } from "../connectors/jsonl.js";
+import { outputFolder } from "../connectors/output-folder.js";
 import { ContentReader } from "../storage/content.js";
 import { openStore } from "../storage/open-store.js";
-import { outputFolder } from "../storage/output-folder.js";
 import { type LoadOptions, loadTopology } from "./load-topology.js";
 import type { S3Settings } from "./settings.js";
 

@@ -113,6 +113,26 @@ describe("wire: lengths and counts that lie", () => {
     }
   });
 
+  it("a string that is not UTF-8 (K3)", () => {
+    const lying = Buffer.concat([prefixOf("end"), Buffer.from([0x04, 0xc3, 0x28, 0x02, 0x00])]);
+    assert.throws(() => decodeFrame(lying), { code: "MILL_FRAME_INVALID", message: /not UTF-8/ });
+  });
+
+  it("an Arrow schema whose vectors are longer than itself (M1)", () => {
+    let claims = 0;
+    for (let at = 8; at + 4 <= wordsSchema.length; at += 4) {
+      const lying = Buffer.from(wordsSchema);
+      lying.writeUInt32LE(0x7fffffff, at);
+      try {
+        decodeSchema(lying);
+      } catch (error) {
+        assert.ok(MillraceError.is(error) && error.code === "MILL_FRAME_INVALID", String(error));
+        if (error.message.includes("claims 2147483647 parts")) claims++;
+      }
+    }
+    assert.ok(claims > 0, "the count of fields was one of them");
+  });
+
   it("a number of more than 64 bits", () => {
     const over = Buffer.alloc(11, 0xff);
     assert.throws(() => decodeFrame(Buffer.concat([prefixOf("end"), over])), { message: /more than 64 bits/ });

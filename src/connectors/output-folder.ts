@@ -1,6 +1,7 @@
 /** An object store as a sink sees it: names below one place, published whole. */
+
+import type { ObjectStore } from "../storage/object-store.js";
 import type { OutputFolder } from "../topology/endpoints.js";
-import type { ObjectStore } from "./object-store.js";
 
 export function outputFolder(store: ObjectStore): OutputFolder {
   return {

@@ -1,0 +1,44 @@
+/**
+ * `npm run bench -- <name> [--runs N] [--json]`: one figure against its bare counterpart, both measured in this run.
+ *
+ * Absolute numbers say little on a shared machine; the ratio is what is kept. With `--json` the last line is one JSON object.
+ */
+import { run as busHop } from "./bus-hop.js";
+import { run as pipelineOverhead } from "./pipeline-overhead.js";
+
+interface Benchmark {
+  readonly what: string;
+  run(options: { readonly runs: number; readonly log: (line: string) => void }): Promise<Record<string, unknown>>;
+}
+
+const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
+  "pipeline-overhead": {
+    what: "the demo's pages through the embedded runtime, against a loop over sharp and onnxruntime-node",
+    run: pipelineOverhead,
+  },
+  "bus-hop": { what: "decode, map and encode over NATS, against raw publish and subscribe", run: busHop },
+};
+
+const args = process.argv.slice(2);
+const json = args.includes("--json");
+const runsAt = args.indexOf("--runs");
+const runs = runsAt < 0 ? 5 : Number(args[runsAt + 1]);
+const name = args.find((arg, i) => !arg.startsWith("--") && (runsAt < 0 || i !== runsAt + 1));
+const benchmark = name === undefined ? undefined : BENCHMARKS[name];
+
+if (benchmark === undefined || !Number.isInteger(runs) || runs < 1) {
+  const list = Object.entries(BENCHMARKS).map(([key, { what }]) => `  ${key.padEnd(20)} ${what}`);
+  process.stderr.write(`usage: npm run bench -- <name> [--runs N] [--json]\n${list.join("\n")}\n`);
+  process.exit(2);
+}
+
+const result = await benchmark.run({ runs, log: (line) => process.stdout.write(`${line}\n`) });
+process.stdout.write(
+  `${
+    json
+      ? JSON.stringify(result)
+      : Object.entries(result)
+          .map(([key, value]) => `${key}: ${JSON.stringify(value)}`)
+          .join("\n")
+  }\n`,
+);
