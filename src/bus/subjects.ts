@@ -11,7 +11,6 @@
  *     mr.<namespace>.<job>.channel.<attempt>.<channel>.credit    from the receiver back to the sender
  *     mr.<namespace>.<job>.service.<service>.load           load reports of every instance
  *     mr.<namespace>.<job>.service.<service>.instance.<instance>.request
- *     mr.<namespace>.<job>.service.<service>.instance.<instance>.command
  *     mr.<namespace>.<job>.answer.<client>                  answers to one client
  *
  * A job's id is never `cluster`, so jobs and cluster do not meet.
@@ -36,7 +35,6 @@ export interface JobSubjects {
   channel(channel: ChannelId, attempt: number): ChannelSubjects;
   load(service: ServiceId): string;
   instanceRequest(service: ServiceId, instance: InstanceId): string;
-  instanceCommand(service: ServiceId, instance: InstanceId): string;
   answer(client: string): string;
 }
 
@@ -60,7 +58,6 @@ export function jobSubjects(namespace: Namespace, job: JobId): JobSubjects {
     },
     load: (service) => `${root}.service.${service}.load`,
     instanceRequest: (service, instance) => `${root}.service.${service}.instance.${instance}.request`,
-    instanceCommand: (service, instance) => `${root}.service.${service}.instance.${instance}.command`,
     answer: (client) => `${root}.answer.${client}`,
   };
 }

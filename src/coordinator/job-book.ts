@@ -194,7 +194,6 @@ export class JobBook {
       rowsWritten: sum((actor) => actor.rowsWritten),
       rowsInFlight: sum((actor) => actor.rowsInFlight),
       deadLetters: sum((actor) => actor.deadLetters),
-      sinks: 0,
       instances: [...this.#instances.values()].map((instance) => ({
         service: instance.service,
         instance: instance.instance,

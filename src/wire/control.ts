@@ -83,7 +83,6 @@ export interface JobReport {
   readonly rowsWritten: bigint;
   readonly rowsInFlight: bigint;
   readonly deadLetters: bigint;
-  readonly sinks: number;
   readonly instances: readonly InstanceReport[];
 }
 
@@ -132,10 +131,6 @@ export interface StopInstance {
   readonly term: bigint;
   readonly job: string;
   readonly service: string;
-  readonly instance: string;
-}
-
-export interface DrainInstance {
   readonly instance: string;
 }
 
@@ -225,7 +220,6 @@ export const startFrame = frame<Start>("start");
 export const commitFrame = frame<Commit>("commit");
 export const startInstanceFrame = frame<StartInstance>("start-instance");
 export const stopInstanceFrame = frame<StopInstance>("stop-instance");
-export const drainInstanceFrame = frame<DrainInstance>("drain-instance");
 export const workerReportFrame = frame<WorkerReport>("worker-report");
 export const hostReportFrame = frame<HostReport>("host-report");
 export const splitRequestFrame = frame<SplitRequest>("split-request");
