@@ -1,31 +1,19 @@
 /**
  * An object store in a folder. Objects are files; what is being written is a hidden file beside its place (so on the
- * same file system) until it is synced, and appears by one rename or link (O1, O3). Folders are synced as
- * well: a rename that the disk has not seen is not durable (O4).
+ * same file system) until it is synced, and appears by one rename or link (O1, O3). Folders are synced as well, up to
+ * the first that was there before: a name that the disk has not seen is not durable (O4).
+ *
+ * A process that dies while it writes leaves its hidden file behind. Nobody lists it, and nobody removes it.
  */
 import { randomUUID } from "node:crypto";
 import { createReadStream } from "node:fs";
-import {
-  type FileHandle,
-  link,
-  mkdir,
-  open,
-  readdir,
-  readFile,
-  rename,
-  rm,
-  rmdir,
-  stat,
-  unlink,
-} from "node:fs/promises";
+import { type FileHandle, link, mkdir, open, readdir, readFile, rename, rm, rmdir, stat } from "node:fs/promises";
 import { dirname, join, relative, sep } from "node:path";
 import { pathToFileURL } from "node:url";
-import { MillraceError } from "../base/errors.js";
-import { checkKey, compareKeys, notFound } from "./object-calls.js";
+import { limits } from "../base/limits.js";
+import { codeOf, explain, explainRead, isMissing } from "./fs-errors.js";
+import { checkKey, checkRange, compareKeys, isReserved, notFound, piecesOf, RESERVED } from "./object-calls.js";
 import type { ByteRange, CallOptions, ObjectBody, ObjectInfo, ObjectStore, PutOptions } from "./object-store.js";
-
-/** Files whose names start so are being written, or were when a process died; they are never listed. */
-const STAGED = ".millrace-";
 
 export class FsStore implements ObjectStore {
   readonly url: string;
@@ -37,115 +25,113 @@ export class FsStore implements ObjectStore {
 
   async put(key: string, body: ObjectBody, options: PutOptions = {}): Promise<ObjectInfo> {
     const path = this.#path(key);
-    const staged = await this.#stage(key, body, options.signal);
-    await this.#act(key, async () => {
-      await rename(staged, path);
+    return this.#write(key, async () => {
+      const { staged, info } = await this.#stage(key, path, body, options.signal);
+      try {
+        await rename(staged, path);
+      } catch (error) {
+        await rm(staged, { force: true });
+        throw error;
+      }
       await syncFolder(dirname(path));
+      return info;
     });
-    return (await this.head(key))!;
   }
 
   async create(key: string, bytes: Uint8Array, options: PutOptions = {}) {
     const path = this.#path(key);
-    const staged = await this.#stage(key, bytes, options.signal);
-    return this.#act(key, async () => {
+    return this.#write(key, async () => {
+      const { staged } = await this.#stage(key, path, bytes, options.signal);
       try {
-        await link(staged, path); // fails where the name is taken: the atomic create
+        for (;;) {
+          const existing = await linkOrRead(staged, path);
+          if (existing === "created") break;
+          if (existing !== "deleted") return { created: false, existing } as const;
+        }
         await syncFolder(dirname(path));
         return { created: true } as const;
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
-        return { created: false, existing: await readFile(path) } as const;
       } finally {
-        await unlink(staged);
+        await rm(staged, { force: true });
       }
     });
   }
 
   async get(key: string, options: CallOptions & { readonly range?: ByteRange } = {}): Promise<Uint8Array> {
     const path = this.#path(key);
-    options.signal?.throwIfAborted();
-    const { range } = options;
-    return this.#act(key, async () => {
-      if (range === undefined) return readFile(path, { signal: options.signal });
-      const file = await open(path);
-      try {
-        const bytes = Buffer.alloc(range.length);
-        const { bytesRead } = await file.read(bytes, 0, range.length, range.offset);
-        return bytes.subarray(0, bytesRead);
-      } finally {
-        await file.close();
-      }
-    });
+    const { range, signal } = options;
+    checkRange(range);
+    return this.#read(key, signal, () => (range === undefined ? readFile(path, { signal }) : readRange(path, range)));
   }
 
   async *stream(key: string, options: CallOptions & { readonly range?: ByteRange } = {}): AsyncIterable<Uint8Array> {
     const path = this.#path(key);
     const { range, signal } = options;
-    const part = range === undefined ? {} : { start: range.offset, end: range.offset + range.length - 1 };
+    checkRange(range);
+    signal?.throwIfAborted();
+    if (range?.length === 0) {
+      if ((await this.head(key)) === undefined) throw notFound(this.url, key);
+      return;
+    }
+    const end = range && Math.min(range.offset + range.length - 1, Number.MAX_SAFE_INTEGER);
     try {
-      yield* createReadStream(path, { ...part, ...(signal === undefined ? {} : { signal }) });
+      yield* piecesOf(createReadStream(path, { start: range?.offset ?? 0, ...(end !== undefined && { end }) }), signal);
     } catch (error) {
-      throw this.#explain(key, error);
+      if (signal?.aborted) throw signal.reason;
+      throw explainRead(this.url, key, path, error);
     }
   }
 
   async head(key: string, options: CallOptions = {}): Promise<ObjectInfo | undefined> {
     const path = this.#path(key);
     options.signal?.throwIfAborted();
-    return this.#act(key, async () => {
-      try {
-        const found = await stat(path);
-        return found.isFile() ? infoOf(key, found) : undefined;
-      } catch (error) {
-        if (isMissing(error)) return undefined;
-        throw error;
-      }
-    });
+    try {
+      const found = await stat(path, { bigint: true });
+      return found.isFile() ? infoOf(key, found) : undefined;
+    } catch (error) {
+      if (isMissing(error)) return undefined;
+      throw explain(this.url, key, path, error);
+    }
   }
 
   async *list(prefix: string, options: CallOptions = {}): AsyncIterable<ObjectInfo> {
+    options.signal?.throwIfAborted();
     const folder = prefix.includes("/") ? prefix.slice(0, prefix.lastIndexOf("/")) : "";
-    const keys = await this.#act(prefix, () => this.#keysBelow(join(this.root, folder)));
+    const keys = isReserved(prefix) ? [] : await this.#write(prefix, () => this.#keysBelow(join(this.root, folder)));
     for (const key of keys.filter((candidate) => candidate.startsWith(prefix)).sort(compareKeys)) {
-      options.signal?.throwIfAborted();
-      const info = await this.head(key);
+      const info = await this.head(key, options);
       if (info !== undefined) yield info;
     }
   }
 
-  async move(from: string, to: string): Promise<void> {
+  async move(from: string, to: string, options: CallOptions = {}): Promise<void> {
     const [source, target] = [this.#path(from), this.#path(to)];
-    await this.#act(from, async () => {
-      await mkdir(dirname(target), { recursive: true });
-      try {
-        await rename(source, target);
-      } catch (error) {
-        if (!isMissing(error) || (await this.head(to)) === undefined) throw error;
-        return; // done before
+    await this.#write(from, async () => {
+      for (let moved = false; !moved; ) {
+        if ((await this.head(from, options)) === undefined) {
+          if ((await this.head(to, options)) === undefined) throw notFound(this.url, from);
+          return; // done before, or by another at the same time
+        }
+        moved = await this.#rename(source, target);
       }
-      await syncFolder(dirname(target));
       if (dirname(source) !== this.root) await rmdir(dirname(source)).catch(() => {}); // the last one tidies up
     });
   }
 
-  async delete(key: string): Promise<void> {
+  async delete(key: string, options: CallOptions = {}): Promise<void> {
     const path = this.#path(key);
-    await this.#act(key, async () => {
-      await rm(path, { force: true });
-    });
+    options.signal?.throwIfAborted();
+    if ((await this.head(key)) === undefined) return;
+    await this.#write(key, () => rm(path, { force: true }));
   }
 
-  async check(): Promise<void> {
-    await this.#act("", async () => {
+  async check(options: CallOptions = {}): Promise<void> {
+    options.signal?.throwIfAborted();
+    await this.#write("", async () => {
       const made = await mkdir(this.root, { recursive: true });
-      const probe = join(this.root, `${STAGED}${randomUUID()}`);
+      const probe = join(this.root, `${RESERVED}${randomUUID()}`);
       await (await open(probe, "wx")).close();
-      await unlink(probe);
-      // Leaves no empty folders behind, up to the first one it had to make.
-      for (let folder = this.root; made !== undefined && folder.startsWith(made); folder = dirname(folder)) {
-        await rmdir(folder);
-      }
+      await rm(probe);
+      if (made !== undefined) await removeEmpty(this.root, made);
     });
   }
 
@@ -156,29 +142,40 @@ export class FsStore implements ObjectStore {
     return join(this.root, ...key.split("/"));
   }
 
-  /** Writes and syncs the body under a name that nobody lists. @returns that name */
-  async #stage(key: string, body: ObjectBody, signal: AbortSignal | undefined): Promise<string> {
+  /** Writes and syncs the body under a name that nobody lists. */
+  async #stage(
+    key: string,
+    path: string,
+    body: ObjectBody,
+    signal: AbortSignal | undefined,
+  ): Promise<{ readonly staged: string; readonly info: ObjectInfo }> {
     signal?.throwIfAborted();
-    const path = join(dirname(this.#path(key)), `${STAGED}${randomUUID()}`);
-    return this.#act(key, async () => {
-      await mkdir(dirname(path), { recursive: true });
-      let file: FileHandle | undefined;
-      try {
-        file = await open(path, "wx");
-        for await (const piece of body instanceof Uint8Array ? [body] : body) {
-          signal?.throwIfAborted();
-          await file.writeFile(piece);
-        }
-        signal?.throwIfAborted();
-        await file.sync();
-      } catch (error) {
-        await rm(path, { force: true });
-        throw error;
-      } finally {
-        await file?.close();
-      }
-      return path;
-    });
+    const staged = join(dirname(path), `${RESERVED}${randomUUID()}`);
+    const file = await openBelow(staged);
+    try {
+      for await (const piece of piecesOf(body, signal)) await file.writeFile(piece);
+      signal?.throwIfAborted();
+      await file.sync();
+      return { staged, info: infoOf(key, await file.stat({ bigint: true })) };
+    } catch (error) {
+      await rm(staged, { force: true });
+      throw error;
+    } finally {
+      await file.close();
+    }
+  }
+
+  /** @returns whether it was done; if not, the source is gone, or a folder of the target that others had tidied away */
+  async #rename(source: string, target: string): Promise<boolean> {
+    await makeFolder(dirname(target));
+    try {
+      await rename(source, target);
+    } catch (error) {
+      if (codeOf(error) === "ENOENT") return false;
+      throw error;
+    }
+    await syncFolder(dirname(target));
+    return true;
   }
 
   async #keysBelow(folder: string): Promise<string[]> {
@@ -192,7 +189,7 @@ export class FsStore implements ObjectStore {
     const keys = await Promise.all(
       entries.map(async (entry) => {
         const path = join(folder, entry.name);
-        if (entry.name.startsWith(STAGED)) return [];
+        if (entry.name.startsWith(RESERVED)) return [];
         if (entry.isDirectory()) return this.#keysBelow(path);
         return [relative(this.root, path).split(sep).join("/")];
       }),
@@ -200,59 +197,105 @@ export class FsStore implements ObjectStore {
     return keys.flat();
   }
 
-  async #act<T>(key: string, act: () => Promise<T>): Promise<T> {
+  async #read<T>(key: string, signal: AbortSignal | undefined, act: () => Promise<T>): Promise<T> {
+    signal?.throwIfAborted();
     try {
       return await act();
     } catch (error) {
-      throw this.#explain(key, error);
+      if (signal?.aborted) throw signal.reason;
+      throw explainRead(this.url, key, join(this.root, key), error);
     }
   }
 
-  #explain(key: string, cause: unknown): unknown {
-    const { code, path } = cause as NodeJS.ErrnoException;
-    if (MillraceError.is(cause) || code === undefined || code === "ABORT_ERR") return cause;
-    const where = path ?? join(this.root, key);
-    if (code === "ENOENT") return notFound(this.url, key, cause);
-    if (code === "ENOSPC" || code === "EDQUOT") {
-      return new MillraceError(
-        "MILL_STORE_FULL",
-        `there is no room left to write ${where} (${code}). Free some and run again; nothing half-written was published.`,
-        { path: where },
-        { cause },
-      );
+  async #write<T>(key: string, act: () => Promise<T>): Promise<T> {
+    try {
+      return await act();
+    } catch (error) {
+      throw explain(this.url, key, join(this.root, key), error);
     }
-    if (["EACCES", "EPERM", "EROFS", "ENOTDIR", "EISDIR", "EEXIST"].includes(code)) {
-      return new MillraceError(
-        "MILL_STORE_REFUSED",
-        `${where} cannot be used (${code}). Check that it is a folder and that this user may write there.`,
-        { path: where },
-        { cause },
-      );
-    }
-    return new MillraceError(
-      "MILL_STORE_FAILED",
-      `${where} failed: ${(cause as Error).message}`,
-      { path: where },
-      { cause },
-    );
   }
 }
 
 const listFolder = (folder: string) => readdir(folder, { withFileTypes: true });
 
-function isMissing(error: unknown): boolean {
-  return (error as NodeJS.ErrnoException).code === "ENOENT";
-}
-
 function infoOf(
   key: string,
-  found: { readonly size: number; readonly mtimeMs: number; readonly ino: number },
+  found: { readonly size: bigint; readonly mtimeNs: bigint; readonly ino: bigint },
 ): ObjectInfo {
-  return { key, sizeBytes: found.size, version: `${found.size}-${found.mtimeMs}-${found.ino}` };
+  return { key, sizeBytes: Number(found.size), version: `${found.size}-${found.mtimeNs}-${found.ino}` };
+}
+
+/** The atomic create: a link fails where the name is taken. */
+async function linkOrRead(staged: string, path: string): Promise<"created" | "deleted" | Uint8Array> {
+  try {
+    await link(staged, path);
+    return "created";
+  } catch (error) {
+    if (codeOf(error) !== "EEXIST") throw error;
+  }
+  try {
+    return await readFile(path);
+  } catch (error) {
+    if (codeOf(error) === "ENOENT") return "deleted";
+    throw error;
+  }
+}
+
+async function readRange(path: string, { offset, length }: ByteRange): Promise<Uint8Array> {
+  const file = await open(path);
+  try {
+    const found = await file.stat();
+    if (!found.isFile()) throw Object.assign(new Error(`${path} is no file`), { code: "EISDIR" });
+    const { size } = found;
+    const bytes = Buffer.alloc(Math.max(0, Math.min(length, size - offset)));
+    let filled = 0;
+    while (filled < bytes.length) {
+      const { bytesRead } = await file.read(bytes, filled, bytes.length - filled, offset + filled);
+      if (bytesRead === 0) break; // cut off meanwhile, by somebody who is no store
+      filled += bytesRead;
+    }
+    return bytes.subarray(0, filled);
+  } finally {
+    await file.close();
+  }
+}
+
+/** Opens a new file; makes its folder, again if a move that emptied the folder has just tidied it away. */
+async function openBelow(path: string): Promise<FileHandle> {
+  for (let attempt = 1; ; attempt++) {
+    await makeFolder(dirname(path));
+    try {
+      return await open(path, "wx");
+    } catch (error) {
+      if (codeOf(error) !== "ENOENT" || attempt >= limits.storeAttemptsMax) throw error;
+    }
+  }
+}
+
+/** Makes a folder with those above it, and syncs each folder that got a new name. */
+async function makeFolder(folder: string): Promise<void> {
+  const first = await mkdir(folder, { recursive: true });
+  if (first === undefined) return;
+  for (let made = folder; made.length >= first.length; made = dirname(made)) await syncFolder(dirname(made));
+}
+
+/** Removes `folder` and those above it, up to `top`, as far as they are empty. */
+async function removeEmpty(folder: string, top: string): Promise<void> {
+  try {
+    for (let each = folder; each.length >= top.length; each = dirname(each)) await rmdir(each);
+  } catch {
+    // Somebody writes there already.
+  }
 }
 
 async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, "r");
+  let handle: FileHandle;
+  try {
+    handle = await open(folder, "r");
+  } catch (error) {
+    if (codeOf(error) === "ENOENT") return; // tidied away after its last object was moved on
+    throw error;
+  }
   try {
     await handle.sync();
   } finally {

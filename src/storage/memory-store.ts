@@ -9,29 +9,31 @@ export class MemoryStore implements ObjectStore {
 
   async put(key: string, body: ObjectBody, options: PutOptions = {}): Promise<ObjectInfo> {
     checkKey(key);
-    const bytes = await collect(body, options.signal);
-    return this.#keep(key, bytes);
+    return this.#keep(key, await collect(body, options.signal));
   }
 
   async create(key: string, bytes: Uint8Array, options: PutOptions = {}) {
     checkKey(key);
     options.signal?.throwIfAborted();
     const there = this.#objects.get(key);
-    if (there !== undefined) return { created: false, existing: there.bytes } as const;
-    this.#keep(key, bytes.slice());
+    if (there !== undefined) return { created: false, existing: new Uint8Array(there.bytes) } as const;
+    this.#keep(key, new Uint8Array(bytes)); // `slice` of a Buffer would share its memory
     return { created: true } as const;
   }
 
   async get(key: string, options: CallOptions & { readonly range?: ByteRange } = {}): Promise<Uint8Array> {
     checkKey(key);
+    // An abort that comes right after the call finds it unfinished, as it does in the other stores.
+    await Promise.resolve();
     options.signal?.throwIfAborted();
     const found = this.#objects.get(key);
     if (found === undefined) throw notFound(this.url, key);
-    return cut(found.bytes, options.range).slice();
+    return new Uint8Array(cut(found.bytes, options.range));
   }
 
   async *stream(key: string, options: CallOptions & { readonly range?: ByteRange } = {}): AsyncIterable<Uint8Array> {
-    yield await this.get(key, options);
+    const bytes = await this.get(key, options);
+    if (bytes.length > 0) yield bytes;
   }
 
   async head(key: string, options: CallOptions = {}): Promise<ObjectInfo | undefined> {
@@ -41,6 +43,7 @@ export class MemoryStore implements ObjectStore {
   }
 
   async *list(prefix: string, options: CallOptions = {}): AsyncIterable<ObjectInfo> {
+    options.signal?.throwIfAborted();
     const found = [...this.#objects.values()].filter(({ info }) => info.key.startsWith(prefix));
     for (const { info } of found.sort((a, b) => compareKeys(a.info.key, b.info.key))) {
       options.signal?.throwIfAborted();
@@ -48,9 +51,10 @@ export class MemoryStore implements ObjectStore {
     }
   }
 
-  async move(from: string, to: string): Promise<void> {
+  async move(from: string, to: string, options: CallOptions = {}): Promise<void> {
     checkKey(from);
     checkKey(to);
+    options.signal?.throwIfAborted();
     const found = this.#objects.get(from);
     if (found === undefined) {
       if (this.#objects.has(to)) return;
@@ -60,8 +64,9 @@ export class MemoryStore implements ObjectStore {
     this.#keep(to, found.bytes);
   }
 
-  async delete(key: string): Promise<void> {
+  async delete(key: string, options: CallOptions = {}): Promise<void> {
     checkKey(key);
+    options.signal?.throwIfAborted();
     this.#objects.delete(key);
   }
 

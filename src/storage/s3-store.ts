@@ -1,288 +1,185 @@
 /**
  * An object store in a bucket, under a prefix.
  *
- * Retries are the SDK's, with its backoff and jitter, `limits.storeAttemptsMax` in all; uploads carry a CRC32 that the
- * server checks, and downloads are checked against it, so a damaged transfer is an error and never content. Bodies above
- * `limits.storeMultipartBytes` go up in parts; a failed or cancelled upload aborts its parts.
+ * Attempts and errors: `s3-calls.ts`, `s3-errors.ts`. Uploads in parts: `s3-upload.ts`. Downloads that are checked and
+ * continued: `s3-download.ts`.
+ *
+ * A move is a copy and a delete, so for a moment both keys may be seen, each whole; one that was interrupted is finished
+ * by doing it again. S3 copies objects of at most 5 GB so.
  */
+import { randomUUID } from "node:crypto";
 import {
   CopyObjectCommand,
   DeleteObjectCommand,
-  GetObjectCommand,
-  type GetObjectCommandOutput,
-  HeadBucketCommand,
   HeadObjectCommand,
   ListObjectsV2Command,
   PutObjectCommand,
-  S3Client,
 } from "@aws-sdk/client-s3";
-import { Upload } from "@aws-sdk/lib-storage";
 import { MillraceError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
 import type { Ports } from "../base/ports.js";
-import { checkKey, notFound } from "./object-calls.js";
+import { checkKey, checkRange, isReserved, notFound, RESERVED } from "./object-calls.js";
 import type { ByteRange, CallOptions, ObjectBody, ObjectInfo, ObjectStore, PutOptions } from "./object-store.js";
+import { S3Calls, type S3Options } from "./s3-calls.js";
+import { download, downloadWhole } from "./s3-download.js";
+import { statusOf } from "./s3-errors.js";
+import { upload } from "./s3-upload.js";
 
-export interface S3Options {
-  readonly endpoint?: string;
-  readonly region?: string;
-  readonly accessKeyId?: string;
-  readonly secretAccessKey?: string;
-  readonly sessionToken?: string;
-}
+export type { S3Options };
 
 export class S3Store implements ObjectStore {
   readonly url: string;
-  #client: S3Client;
-  #where: string;
+  #calls: S3Calls;
+  /** What all keys of this store begin with in the bucket. */
+  #root: string;
 
-  constructor(
-    private readonly bucket: string,
-    private readonly prefix: string,
-    options: S3Options,
-    _ports: Ports,
-  ) {
+  constructor(bucket: string, prefix: string, options: S3Options, ports: Ports) {
     this.url = prefix === "" ? `s3://${bucket}` : `s3://${bucket}/${prefix}`;
-    this.#where = `${this.url}${options.endpoint === undefined ? "" : ` at ${options.endpoint}`}`;
-    const { accessKeyId, secretAccessKey, sessionToken } = options;
-    const keys = accessKeyId !== undefined && secretAccessKey !== undefined;
-    this.#client = new S3Client({
-      region: options.region ?? "us-east-1",
-      ...(options.endpoint === undefined ? {} : { endpoint: options.endpoint, forcePathStyle: true }),
-      ...(keys
-        ? { credentials: { accessKeyId, secretAccessKey, ...(sessionToken === undefined ? {} : { sessionToken }) } }
-        : {}),
-      maxAttempts: limits.storeAttemptsMax,
-      requestHandler: { connectionTimeout: limits.busConnectTimeoutMs, requestTimeout: limits.storeRequestTimeoutMs },
-    });
+    this.#root = prefix === "" ? "" : `${prefix}/`;
+    this.#calls = new S3Calls(bucket, this.url, options, ports);
   }
 
   async put(key: string, body: ObjectBody, options: PutOptions = {}): Promise<ObjectInfo> {
-    const Key = this.#key(key);
-    await this.#act(key, options.signal, async () => {
-      if (body instanceof Uint8Array && body.length <= limits.storeMultipartBytes) {
-        await this.#client.send(
-          new PutObjectCommand({
-            Bucket: this.bucket,
-            Key,
-            Body: body,
-            ChecksumAlgorithm: "CRC32",
-            ContentType: options.contentType,
-          }),
-          sendOptions(options),
-        );
-        return;
-      }
-      const upload = new Upload({
-        client: this.#client,
-        params: {
-          Bucket: this.bucket,
-          Key,
-          Body: body instanceof Uint8Array ? body : streamOf(body),
-          ChecksumAlgorithm: "CRC32",
-          ContentType: options.contentType,
-        },
-        partSize: limits.storeMultipartBytes,
-        queueSize: 3,
-        leavePartsOnError: false,
-      });
-      const abort = () => void upload.abort();
-      options.signal?.addEventListener("abort", abort, { once: true });
-      try {
-        await upload.done();
-      } finally {
-        options.signal?.removeEventListener("abort", abort);
-      }
-    });
-    return (await this.head(key, options))!;
+    return upload(this.#calls, key, this.#key(key), body, options);
   }
 
   async create(key: string, bytes: Uint8Array, options: PutOptions = {}) {
-    const Key = this.#key(key);
-    try {
-      await this.#act(key, options.signal, () =>
-        this.#client.send(
-          new PutObjectCommand({
-            Bucket: this.bucket,
-            Key,
-            Body: bytes,
-            IfNoneMatch: "*",
-            ChecksumAlgorithm: "CRC32",
-            ContentType: options.contentType,
-          }),
-          sendOptions(options),
-        ),
-      );
-      return { created: true } as const;
-    } catch (error) {
-      const cause = MillraceError.is(error) ? (error.cause as S3Error) : (error as S3Error);
-      if (statusOf(cause) !== 412 && statusOf(cause) !== 409) throw error;
-      return { created: false, existing: await this.get(key, options) } as const;
+    for (let attempt = 1; ; attempt++) {
+      const refused = await this.#putIfAbsent(key, bytes, options);
+      if (refused === undefined) return { created: true } as const;
+      const existing = await this.#getIfThere(key, options);
+      if (existing !== undefined) return { created: false, existing } as const;
+      // Deleted in between, or the other writer (409) has not finished and may yet fail.
+      if (attempt >= limits.storeAttemptsMax) throw refused;
+      await this.#calls.pause(key, attempt, refused, options.signal);
     }
   }
 
   async get(key: string, options: CallOptions & { readonly range?: ByteRange } = {}): Promise<Uint8Array> {
-    return this.#act(key, options.signal, async () => {
-      const answer = await this.#open(key, options);
-      return answer.Body!.transformToByteArray();
-    });
+    checkRange(options.range);
+    return downloadWhole(this.#calls, key, this.#key(key), options);
   }
 
   async *stream(key: string, options: CallOptions & { readonly range?: ByteRange } = {}): AsyncIterable<Uint8Array> {
-    const answer = await this.#act(key, options.signal, () => this.#open(key, options));
-    try {
-      yield* answer.Body as unknown as AsyncIterable<Uint8Array>;
-    } catch (error) {
-      throw this.#explain(key, error, options.signal);
-    }
+    checkRange(options.range);
+    yield* download(this.#calls, key, this.#key(key), options);
   }
 
   async head(key: string, options: CallOptions = {}): Promise<ObjectInfo | undefined> {
-    const Key = this.#key(key);
-    return this.#act(key, options.signal, async () => {
+    const request = this.#object(key);
+    return this.#calls.call(key, options.signal, async (send) => {
       try {
-        const found = await this.#client.send(
-          new HeadObjectCommand({ Bucket: this.bucket, Key }),
-          sendOptions(options),
-        );
+        const found = await this.#calls.client.send(new HeadObjectCommand(request), send);
         return { key, sizeBytes: found.ContentLength ?? 0, version: found.ETag ?? "" };
       } catch (error) {
-        if (statusOf(error as S3Error) === 404) return undefined;
+        if (statusOf(error) === 404) return undefined;
         throw error;
       }
     });
   }
 
   async *list(prefix: string, options: CallOptions = {}): AsyncIterable<ObjectInfo> {
-    const root = this.prefix === "" ? "" : `${this.prefix}/`;
-    let token: string | undefined;
+    let ContinuationToken: string | undefined;
     do {
-      const page = await this.#act(prefix, options.signal, () =>
-        this.#client.send(
-          new ListObjectsV2Command({ Bucket: this.bucket, Prefix: root + prefix, ContinuationToken: token }),
-          sendOptions(options),
-        ),
+      // Encoded as a URL: XML has no way to write some characters that a key may have.
+      const request = {
+        Bucket: this.#calls.bucket,
+        Prefix: this.#root + prefix,
+        EncodingType: "url",
+        ContinuationToken,
+      } as const;
+      const page = await this.#calls.call(prefix, options.signal, (send) =>
+        this.#calls.client.send(new ListObjectsV2Command(request), send),
       );
       for (const { Key, Size, ETag } of page.Contents ?? []) {
-        yield { key: Key!.slice(root.length), sizeBytes: Size ?? 0, version: ETag ?? "" };
+        options.signal?.throwIfAborted();
+        const key = decodeURIComponent(Key!.replaceAll("+", " ")).slice(this.#root.length);
+        if (!isReserved(key)) yield { key, sizeBytes: Size ?? 0, version: ETag ?? "" };
       }
-      token = page.NextContinuationToken;
-    } while (token !== undefined);
+      ContinuationToken = page.NextContinuationToken;
+    } while (ContinuationToken !== undefined);
   }
 
   async move(from: string, to: string, options: CallOptions = {}): Promise<void> {
-    const [source, target] = [this.#key(from), this.#key(to)];
-    if ((await this.head(from, options)) === undefined) {
-      if ((await this.head(to, options)) !== undefined) return;
-      throw notFound(this.url, from);
+    const source = this.#object(from);
+    const target = this.#object(to);
+    if (from === to) {
+      if ((await this.head(from, options)) === undefined) throw notFound(this.#calls.where, from);
+      return;
     }
-    await this.#act(from, options.signal, async () => {
-      const CopySource = `${this.bucket}/${source}`.split("/").map(encodeURIComponent).join("/");
-      await this.#client.send(
-        new CopyObjectCommand({ Bucket: this.bucket, Key: target, CopySource }),
-        sendOptions(options),
+    const CopySource = `${source.Bucket}/${source.Key}`.split("/").map(encodeURIComponent).join("/");
+    try {
+      await this.#calls.call(from, options.signal, (send) =>
+        this.#calls.client.send(new CopyObjectCommand({ ...target, CopySource }), send),
       );
-    });
+    } catch (error) {
+      // Moved before, by this caller or by another at the same time.
+      if (isNotFound(error) && (await this.head(to, options)) !== undefined) return;
+      throw error;
+    }
     await this.delete(from, options);
   }
 
   async delete(key: string, options: CallOptions = {}): Promise<void> {
-    const Key = this.#key(key);
-    await this.#act(key, options.signal, () =>
-      this.#client.send(new DeleteObjectCommand({ Bucket: this.bucket, Key }), sendOptions(options)),
+    const request = this.#object(key);
+    await this.#calls.call(key, options.signal, (send) =>
+      this.#calls.client.send(new DeleteObjectCommand(request), send),
     );
   }
 
   async check(options: CallOptions = {}): Promise<void> {
-    await this.#act("", options.signal, () =>
-      this.#client.send(new HeadBucketCommand({ Bucket: this.bucket }), sendOptions(options)),
-    );
+    const request = { Bucket: this.#calls.bucket, Key: `${this.#root}${RESERVED}${randomUUID()}` };
+    await this.#calls.within(limits.storeCheckTimeoutMs, options.signal, async (signal) => {
+      await this.#calls.call("", signal, (send) =>
+        this.#calls.client.send(new PutObjectCommand({ ...request, Body: new Uint8Array() }), send),
+      );
+      await this.#calls.call("", signal, (send) => this.#calls.client.send(new DeleteObjectCommand(request), send));
+    });
   }
 
   async close(): Promise<void> {
-    this.#client.destroy();
+    this.#calls.client.destroy();
   }
 
   #key(key: string): string {
     checkKey(key);
-    return this.prefix === "" ? key : `${this.prefix}/${key}`;
+    return this.#root + key;
   }
 
-  #open(key: string, options: CallOptions & { readonly range?: ByteRange }): Promise<GetObjectCommandOutput> {
-    const { range } = options;
-    const Range = range === undefined ? undefined : `bytes=${range.offset}-${range.offset + range.length - 1}`;
-    return this.#client.send(
-      new GetObjectCommand({ Bucket: this.bucket, Key: this.#key(key), Range }),
-      sendOptions(options),
-    );
+  #object(key: string): { readonly Bucket: string; readonly Key: string } {
+    return { Bucket: this.#calls.bucket, Key: this.#key(key) };
   }
 
-  async #act<T>(key: string, signal: AbortSignal | undefined, act: () => Promise<T>): Promise<T> {
-    signal?.throwIfAborted();
+  /** @returns the refusal when something is there, or another writer is at it */
+  async #putIfAbsent(key: string, bytes: Uint8Array, options: PutOptions): Promise<MillraceError | undefined> {
+    const request = {
+      ...this.#object(key),
+      Body: bytes,
+      IfNoneMatch: "*",
+      ChecksumAlgorithm: "CRC32",
+      ContentType: options.contentType,
+    } as const;
+    return this.#calls.call(key, options.signal, async (send) => {
+      try {
+        await this.#calls.client.send(new PutObjectCommand(request), send);
+        return undefined;
+      } catch (error) {
+        if (statusOf(error) === 412 || statusOf(error) === 409) return this.#calls.explain(key, error);
+        throw error;
+      }
+    });
+  }
+
+  async #getIfThere(key: string, options: CallOptions): Promise<Uint8Array | undefined> {
     try {
-      return await act();
+      return await this.get(key, options);
     } catch (error) {
-      throw this.#explain(key, error, signal);
+      if (isNotFound(error)) return undefined;
+      throw error;
     }
   }
-
-  #explain(key: string, cause: unknown, signal: AbortSignal | undefined): unknown {
-    if (MillraceError.is(cause)) return cause;
-    if (signal?.aborted) return signal.reason;
-    const error = cause as S3Error;
-    const status = statusOf(error);
-    const facts = { url: this.url, key };
-    if (status === 404 && error.name !== "NoSuchBucket" && key !== "") return notFound(this.#where, key, cause);
-    if (status === 404) {
-      return new MillraceError(
-        "MILL_STORE_REFUSED",
-        `there is no bucket ${this.bucket} (${this.#where}). Create it, or name another one.`,
-        facts,
-        { cause },
-      );
-    }
-    if (status === 403 || status === 401 || error.name === "CredentialsProviderError") {
-      return new MillraceError(
-        "MILL_STORE_REFUSED",
-        `${this.#where} refuses these credentials (${error.name}). Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to a user who may read and write the bucket.`,
-        facts,
-        { cause },
-      );
-    }
-    if (status === undefined || status === 0) {
-      return new MillraceError(
-        "MILL_STORE_UNREACHABLE",
-        `${this.#where} cannot be reached (${error.code ?? error.name}). Start it (compose.yaml has one), or set AWS_ENDPOINT_URL_S3.`,
-        facts,
-        { cause },
-      );
-    }
-    return new MillraceError(
-      "MILL_STORE_FAILED",
-      `${this.#where}: ${key} failed with status ${status} (${error.name}): ${error.message}`,
-      facts,
-      { cause },
-    );
-  }
 }
 
-interface S3Error extends Error {
-  readonly code?: string;
-  readonly $metadata?: { readonly httpStatusCode?: number };
-}
-
-function statusOf(error: S3Error | undefined): number | undefined {
-  return error?.$metadata?.httpStatusCode;
-}
-
-function sendOptions(options: CallOptions): { abortSignal?: AbortSignal } {
-  return options.signal === undefined ? {} : { abortSignal: options.signal };
-}
-
-async function* pieces(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-  yield* body;
-}
-
-function streamOf(body: AsyncIterable<Uint8Array>): ReadableStream<Uint8Array> {
-  return ReadableStream.from(pieces(body)) as ReadableStream<Uint8Array>;
+function isNotFound(error: unknown): boolean {
+  return MillraceError.is(error) && error.code === "MILL_STORE_NOT_FOUND";
 }
