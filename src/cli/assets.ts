@@ -1,5 +1,4 @@
 /** Finds the files that services' handlers declare, where a topology is submitted. */
-import { existsSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { MillraceError } from "../base/errors.js";
@@ -23,18 +22,32 @@ export async function findAssets(topology: Topology, folder: string): Promise<Lo
   return Promise.all(
     wanted.map(async ({ service, name, source }) => {
       const path = pathOf(source, folder);
-      if (path === undefined || !existsSync(path)) {
-        const next = source.startsWith("npm:")
-          ? `Install the package: npm install ${packageNameOf(source.slice(4))}`
-          : "Check the path; it is relative to the topology file.";
-        throw new MillraceError(
+      const missing = (why: string, cause?: unknown) =>
+        new MillraceError(
           "MILL_MODEL_MISSING",
-          `service "${service}": its asset "${name}" (${source}) is not there${path === undefined ? "" : `: no file ${path}`}. ${next}`,
+          `service "${service}": its asset "${name}" (${source}) is not there: ${why}`,
           { service, asset: name, source },
+          { cause },
+        );
+      if (path === undefined) {
+        const wanted = packageNameOf(source.slice(4));
+        throw missing(`the package ${wanted} is not installed. Install it: npm install ${wanted}`);
+      }
+      try {
+        const found = await stat(path);
+        if (!found.isFile()) throw missing(`${path} is a folder. Name the file.`);
+        return { service, name, source, path, sha256: await sha256OfFile(path), sizeBytes: BigInt(found.size) };
+      } catch (cause) {
+        if (MillraceError.is(cause)) throw cause;
+        const { code } = cause as NodeJS.ErrnoException;
+        const next = source.startsWith("npm:")
+          ? "The package is installed; check the path inside it, and its version."
+          : "Check the path; it is relative to the topology file.";
+        throw missing(
+          code === "ENOENT" ? `no file ${path}. ${next}` : `${path} cannot be read (${code}). ${next}`,
+          cause,
         );
       }
-      const { size } = await stat(path);
-      return { service, name, source, path, sha256: await sha256OfFile(path), sizeBytes: BigInt(size) };
     }),
   );
 }

@@ -3,7 +3,7 @@
  * that must be the same copy as the runtime's, stay outside: whoever loads the bundle has them installed.
  */
 import { createHash } from "node:crypto";
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { build, type Plugin } from "esbuild";
 import { MillraceError } from "../base/errors.js";
@@ -20,16 +20,16 @@ export interface Bundle {
 /** First line of every bundle: who loads it must link these before importing it. */
 const EXTERNAL_LINE = "// millrace external: ";
 
-/** Types and classes of these meet the runtime's own, so there may be one copy only. */
-const SHARED: ReadonlySet<string> = new Set(["millrace", "apache-arrow"]);
+/** Types and classes of these meet the runtime's own, so there may be one copy only: the runtime's. */
+export const SHARED: ReadonlySet<string> = new Set(["millrace", "apache-arrow"]);
 
 /** @throws {MillraceError} `MILL_TOPOLOGY_LOAD` no such file; `MILL_BUNDLE_BUILD` it does not build, naming file and line */
 export async function bundleTopology(file: string): Promise<Bundle> {
   const entry = resolve(file);
-  if (!existsSync(entry)) {
-    throw new MillraceError("MILL_TOPOLOGY_LOAD", `there is no file ${entry}. Give the path of a topology file.`, {
-      file: entry,
-    });
+  const found = statSync(entry, { throwIfNoEntry: false });
+  if (!found?.isFile()) {
+    const what = found === undefined ? `there is no file ${entry}` : `${entry} is a folder`;
+    throw new MillraceError("MILL_TOPOLOGY_LOAD", `${what}. Give the path of a topology file.`, { file: entry });
   }
   const external = new Set<string>();
   const result = await build({
@@ -66,7 +66,7 @@ export async function bundleTopology(file: string): Promise<Bundle> {
 /** @throws {MillraceError} `MILL_BUNDLE_HASH` when it is not the bundle it should be */
 export function checkBundle(code: Uint8Array, sha256: string, where: string): readonly string[] {
   const found = createHash("sha256").update(code).digest("hex");
-  const line = Buffer.from(code.subarray(0, 4096)).toString("utf8").split("\n", 1)[0]!;
+  const line = Buffer.from(code.subarray(0, code.indexOf(0x0a))).toString("utf8");
   if (found !== sha256 || !line.startsWith(EXTERNAL_LINE)) {
     throw new MillraceError(
       "MILL_BUNDLE_HASH",

@@ -12,19 +12,17 @@ import { Worker } from "../worker/worker.js";
 import { JobHandle } from "./job-handle.js";
 import { embeddedLauncher } from "./launchers.js";
 import type { S3Settings } from "./settings.js";
-import { checkOutputs, jobSpec, newJobId, outputsOf, type Submission } from "./submission.js";
+import { jobSpec, newJobId, type Submission } from "./submission.js";
 
 export interface EmbeddedOptions {
-  readonly overwrite: boolean;
   readonly outputRoot: string;
   readonly s3: S3Settings;
   readonly ports: Ports;
 }
 
-/** Starts the job. Close the handle when it has ended, or to stop it. */
+/** Starts the job; its outputs have been checked. Close the handle when it has ended, or to stop it. */
 export async function runEmbedded(submission: Submission, options: EmbeddedOptions): Promise<JobHandle> {
   const { ports, s3, outputRoot } = options;
-  await checkOutputs(outputsOf(submission.topology, outputRoot), options.overwrite, s3, ports);
   const namespace = id<Namespace>("namespace", "embedded");
   const bus = new MemoryBus(ports);
   const store = new MemoryStore();

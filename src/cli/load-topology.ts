@@ -1,7 +1,6 @@
 /** From a checked bundle to a topology and its plan. Runs wherever user code runs: command line, host, instance. */
-import { randomUUID } from "node:crypto";
-import { existsSync } from "node:fs";
-import { mkdir, rename, symlink, writeFile } from "node:fs/promises";
+import { createHash, randomUUID } from "node:crypto";
+import { mkdir, readFile, rename, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { MillraceError } from "../base/errors.js";
@@ -9,41 +8,54 @@ import { type Plan, planTopology } from "../plan/plan.js";
 import { relocateSources } from "../plan/relocate.js";
 import type { Topology } from "../topology/nodes.js";
 import type { TopologyDefinition } from "../topology/topology.js";
-import { checkBundle } from "./bundle.js";
+import { checkBundle, SHARED } from "./bundle.js";
 import { findPackage } from "./packages.js";
 
 /**
  * Writes the bundle where it can be imported: in a folder of its own with a `node_modules` that links the packages
- * the bundle left out to the copies installed here. Doing it twice changes nothing.
+ * the bundle left out to the copies installed here. Doing it twice changes nothing, also by two processes at once. Where
+ * the copies are is part of the folder's name, so that two installations can share a cache.
  *
+ * @param from folders where packages are looked for, upward; after them beside this package
  * @returns path of the file to import
  * @throws {MillraceError} `MILL_BUNDLE_HASH`; `MILL_BUNDLE_PACKAGE` naming a package that is not installed here
  */
-export async function placeBundle(code: Uint8Array, sha256: string, where: string, cache: string): Promise<string> {
-  const external = checkBundle(code, sha256, where);
-  const folder = join(cache, "bundles", sha256);
+export async function placeBundle(
+  code: Uint8Array,
+  sha256: string,
+  where: string,
+  cache: string,
+  from: readonly string[] = [process.cwd()],
+): Promise<string> {
+  const links = checkBundle(code, sha256, where).map((name) => ({ name, target: installed(name, from) }));
+  const places = createHash("sha256").update(JSON.stringify(links)).digest("hex").slice(0, 16);
+  const folder = join(cache, "bundles", sha256, places);
   const file = join(folder, "topology.mjs");
-  for (const name of external) {
-    const target = findPackage(name, [process.cwd()]);
-    if (target === undefined) {
-      throw new MillraceError(
-        "MILL_BUNDLE_PACKAGE",
-        `the topology needs the package "${name}", which is not installed here. Install it where this process runs: npm install ${name}`,
-        { package: name, folder: process.cwd() },
-      );
-    }
+  await mkdir(folder, { recursive: true });
+  for (const { name, target } of links) {
     const link = join(folder, "node_modules", name);
     await mkdir(dirname(link), { recursive: true });
     await symlink(target, link, "junction").catch((error: NodeJS.ErrnoException) => {
       if (error.code !== "EEXIST") throw error;
     });
   }
-  if (!existsSync(file)) {
+  const there = await readFile(file).catch(() => undefined);
+  if (there === undefined || !there.equals(code)) {
     const staged = `${file}.${randomUUID()}`;
     await writeFile(staged, code);
     await rename(staged, file);
   }
   return file;
+}
+
+function installed(name: string, from: readonly string[]): string {
+  const target = findPackage(name, SHARED.has(name) ? [] : from);
+  if (target !== undefined) return target;
+  throw new MillraceError(
+    "MILL_BUNDLE_PACKAGE",
+    `the topology needs the package "${name}", which is not installed here. Install it where this process runs: npm install ${name}`,
+    { package: name, folder: from[0] ?? "" },
+  );
 }
 
 export interface LoadOptions {
@@ -60,20 +72,26 @@ export interface LoadedTopology {
   readonly plan: Plan;
 }
 
-/** @throws {MillraceError} `MILL_TOPOLOGY_*` what is wrong with it; `MILL_PLAN_MISMATCH` */
-export async function loadTopology(file: string, options: LoadOptions): Promise<LoadedTopology> {
+/**
+ * @param name of the file in messages: the one that the user gave
+ * @throws {MillraceError} `MILL_TOPOLOGY_*` what is wrong with it; `MILL_CONFIG` a parameter it does not have;
+ *   `MILL_PLAN_MISMATCH`
+ */
+export async function loadTopology(file: string, options: LoadOptions, name = file): Promise<LoadedTopology> {
   const module = (await import(pathToFileURL(file).href).catch((cause: unknown) => {
-    throw MillraceError.from(cause, "MILL_TOPOLOGY_LOAD", "the topology file threw while it was loaded");
+    throw MillraceError.from(cause, "MILL_TOPOLOGY_LOAD", `${name} threw while it was loaded`);
   })) as { default?: unknown };
   const definition = module.default as Partial<TopologyDefinition> | undefined;
   if (typeof definition?.build !== "function") {
     throw new MillraceError(
       "MILL_TOPOLOGY_LOAD",
-      'the file has no topology as its default export. End it with: export default topology("name", (job) => { ... })',
+      `${name} has no topology as its default export. End it with: export default topology("name", (job) => { ... })`,
+      { file: name },
     );
   }
-  const topology = relocateSources(definition.build(options.params), options.inputs);
-  const plan = planTopology(topology, options.parallelism > 0 ? { parallelism: options.parallelism } : {});
+  const built = build(definition as TopologyDefinition, options.params, name);
+  const topology = relocateSources(built, options.inputs);
+  const plan = planTopology(topology, options.parallelism !== 0 ? { parallelism: options.parallelism } : {});
   if (options.planHash !== undefined && plan.hash !== options.planHash) {
     throw new MillraceError(
       "MILL_PLAN_MISMATCH",
@@ -82,4 +100,29 @@ export async function loadTopology(file: string, options: LoadOptions): Promise<
     );
   }
   return { topology, plan };
+}
+
+/** A parameter that the topology never asks for is a misspelled one: the run would be another than the user means. */
+function build(definition: TopologyDefinition, params: Readonly<Record<string, string>>, name: string): Topology {
+  const asked = new Set<string>();
+  const watched = new Proxy(params, {
+    get(target, key) {
+      if (typeof key === "string") asked.add(key);
+      return Reflect.get(target, key);
+    },
+    getOwnPropertyDescriptor(target, key) {
+      if (typeof key === "string") asked.add(key);
+      return Reflect.getOwnPropertyDescriptor(target, key);
+    },
+  });
+  let built: Topology;
+  try {
+    built = definition.build(watched);
+  } catch (cause) {
+    throw MillraceError.from(cause, "MILL_TOPOLOGY_LOAD", `${name} threw while its topology was built`);
+  }
+  const unknown = Object.keys(params).find((param) => !asked.has(param));
+  if (unknown === undefined) return built;
+  const known = asked.size === 0 ? "It has none." : `It has: ${[...asked].sort().join(", ")}.`;
+  throw new MillraceError("MILL_CONFIG", `${name} has no parameter "${unknown}". ${known}`, { param: unknown });
 }

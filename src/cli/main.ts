@@ -1,6 +1,8 @@
 #!/usr/bin/env node
 /** The `millrace` command. */
-import { Command, Option } from "commander";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { Command, CommanderError, Option } from "commander";
 import { ERROR_CODES, MillraceError } from "../base/errors.js";
 import { coordinatorCommand } from "./commands/coordinator.js";
 import { planCommand } from "./commands/plan.js";
@@ -8,6 +10,7 @@ import { runCommand } from "./commands/run.js";
 import { submitCommand } from "./commands/submit.js";
 import { workerCommand } from "./commands/worker.js";
 import { LOG_LEVELS } from "./logging.js";
+import { packageRoot } from "./packages.js";
 
 // The SDK's version is locked and supports this Node; its notice would greet every user of S3 at every start.
 process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED ??= "true";
@@ -15,24 +18,44 @@ process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED ??= "true";
 const program = new Command("millrace")
   .description("Runs topologies of CPU operators and model inference, in one process or on a cluster.")
   .addOption(new Option("--log-level <level>", "what goes to standard error").choices([...LOG_LEVELS]).default("warn"))
-  .showHelpAfterError("(see millrace --help)")
+  .version(readVersion(), "-V, --version")
+  // What is wrong with the command line is said like every other error, with the same exit status; see the end.
+  .exitOverride()
+  .configureOutput({ outputError() {} })
   .configureHelp({ showGlobalOptions: true });
+
+/** Far above what anyone runs; below what would only fill memory. */
+const COUNT_MAX = 10_000;
 
 const collect = (pair: string, all: Record<string, string>): Record<string, string> => {
   const at = pair.indexOf("=");
-  if (at < 1) throw new MillraceError("MILL_CONFIG", `--param ${pair}: give it as name=value.`);
+  if (at < 1)
+    throw new MillraceError("MILL_CONFIG", `--param ${pair} is no parameter. Write --param name=value.`, { pair });
   return { ...all, [pair.slice(0, at)]: pair.slice(at + 1) };
 };
 const param = () =>
-  new Option("-p, --param <name=value>", "parameter of the topology; may be repeated").argParser(collect).default({});
+  new Option("-p, --param <name=value>", "parameter of the topology; may be repeated")
+    .argParser(collect)
+    .default({}, "none");
+const count =
+  (flag: string) =>
+  (text: string): number => {
+    const value = Number(text);
+    if (/^\d+$/.test(text) && value >= 1 && value <= COUNT_MAX) return value;
+    throw new MillraceError(
+      "MILL_CONFIG",
+      `${flag} ${text} is no count. Write a whole number from 1 to ${COUNT_MAX}, or leave it out.`,
+      { flag, text },
+    );
+  };
 const parallelism = () =>
   new Option("--parallelism <n>", "parallel instances of operators that state none")
-    .argParser(Number)
+    .argParser(count("--parallelism"))
     .default(0, "the topology's own");
 const overwrite = () => new Option("--overwrite", "replace what an earlier run wrote");
 const cluster = (command: Command) =>
   command
-    .option("--nats <url>", "NATS server (MILLRACE_NATS; default nats://127.0.0.1:4222)")
+    .option("--nats <url>", "NATS servers, separated by commas (MILLRACE_NATS; default nats://127.0.0.1:4222)")
     .option("--store <url>", "object store, s3://bucket/prefix (MILLRACE_STORE)")
     .option("--namespace <name>", "keeps clusters on one NATS apart (MILLRACE_NAMESPACE; default default)");
 
@@ -56,7 +79,7 @@ cluster(program.command("coordinator").description("run the coordinator of a clu
 
 cluster(program.command("worker").description("offer this machine to a cluster"))
   .option("--name <worker>", "unique name of this worker (default: host name and a random part)")
-  .addOption(new Option("--cpus <n>", "processor cores to offer").argParser(Number))
+  .addOption(new Option("--cpus <n>", "processor cores to offer").argParser(count("--cpus")))
   .action(workerCommand);
 
 cluster(program.command("submit <topology>").description("run a topology on a cluster and wait for its end"))
@@ -69,9 +92,21 @@ cluster(program.command("submit <topology>").description("run a topology on a cl
 try {
   await program.parseAsync();
 } catch (cause) {
-  const error = MillraceError.from(cause);
+  if (cause instanceof CommanderError && cause.exitCode === 0) process.exit(0); // help and version
+  const error = cause instanceof CommanderError ? usageError(cause) : MillraceError.from(cause);
   process.stderr.write(`millrace: ${error.code}: ${error.message}\n`);
   if (error.code === "MILL_INTERNAL" && error.stack !== undefined)
     process.stderr.write(`${(error.cause as Error)?.stack ?? error.stack}\n`);
   process.exitCode = ERROR_CODES[error.code].exit;
+}
+
+function usageError(cause: CommanderError): MillraceError {
+  const command = program.commands.find((candidate) => candidate.name() === process.argv[2]);
+  const help = command === undefined ? "millrace --help" : `millrace ${command.name()} --help`;
+  const what = cause.code === "commander.help" ? "no command was given" : cause.message.replace(/^error: /, "");
+  return new MillraceError("MILL_CONFIG", `${what.replace(/\.$/, "")}. See ${help}`, {}, { cause });
+}
+
+function readVersion(): string {
+  return (JSON.parse(readFileSync(join(packageRoot, "package.json"), "utf8")) as { version: string }).version;
 }

@@ -14,7 +14,8 @@ export interface S3Settings {
 }
 
 export interface NatsSettings {
-  readonly servers: string;
+  /** Without user and password: they are shown in messages. */
+  readonly servers: readonly string[];
   readonly credentials?: NatsCredentials;
 }
 
@@ -41,19 +42,29 @@ export function clusterSettings(
   }
   return {
     namespace: id<Namespace>("namespace", flags.namespace ?? env.MILLRACE_NAMESPACE ?? "default"),
-    nats: {
-      servers: flags.nats ?? env.MILLRACE_NATS ?? "nats://127.0.0.1:4222",
-      ...natsCredentials(env),
-    },
+    nats: natsSettings(flags.nats ?? env.MILLRACE_NATS ?? "nats://127.0.0.1:4222", env),
     store,
     s3: s3Settings(env),
   };
 }
 
-function natsCredentials(env: Environment): { readonly credentials?: NatsCredentials } {
+/** @param urls one or more, separated by commas; what is between `//` and `@` is user and password, or a token */
+function natsSettings(urls: string, env: Environment): NatsSettings {
+  const inUrls = /:\/\/([^/@,]+)@/.exec(urls)?.[1]?.split(":").map(decodeURIComponent);
+  const servers = urls.split(",").map((url) => url.trim().replace(/:\/\/[^/]*@/, "://"));
+  const credentials = natsCredentials(env) ?? fromUrl(inUrls);
+  return { servers, ...(credentials === undefined ? {} : { credentials }) };
+}
+
+function fromUrl([user, password]: readonly string[] = []): NatsCredentials | undefined {
+  if (user === undefined) return undefined;
+  return password === undefined ? { token: user } : { user, password };
+}
+
+function natsCredentials(env: Environment): NatsCredentials | undefined {
   const { MILLRACE_NATS_USER: user, MILLRACE_NATS_PASSWORD: password, MILLRACE_NATS_TOKEN: token } = env;
-  if (user !== undefined) return { credentials: { user, password: password ?? "" } };
-  return token === undefined ? {} : { credentials: { token } };
+  if (user !== undefined) return { user, password: password ?? "" };
+  return token === undefined ? undefined : { token };
 }
 
 /** The names that AWS's own tools use. */

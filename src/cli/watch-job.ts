@@ -2,8 +2,8 @@
 import type { Topology } from "../topology/nodes.js";
 import type { JobReport } from "../wire/control.js";
 import type { JobHandle } from "./job-handle.js";
+import { countOf, outputsOf } from "./outputs.js";
 import { showProgress } from "./progress.js";
-import { outputsOf } from "./submission.js";
 
 /** @throws the job's error; the handle is closed in any case */
 export async function watchJob(job: JobHandle, topology: Topology, outputRoot: string): Promise<JobReport> {
@@ -39,6 +39,6 @@ function summary(job: JobHandle, report: JobReport, topology: Topology, outputRo
     ...places.map(({ operator, url }) => `  ${operator.padEnd(12)} ${url}`),
   ];
   if (report.deadLetters > 0n)
-    lines.push(`  ${report.deadLetters} bad records, each with its reason: ${deadLetters.url}`);
+    lines.push(`  ${countOf(report.deadLetters, "bad record")}, each with its reason: ${deadLetters.url}`);
   return `${lines.join("\n")}\n`;
 }

@@ -25,7 +25,8 @@ export interface FileEncoder {
 export function fileWriter(format: FileFormat, context: SinkContext): SinkWriter {
   const { operator, subtask, attempt, output } = context;
   const encoder = format.encoder(context);
-  const staged: string[] = [];
+  /** Put and not yet published. */
+  const staged = new Set<string>();
   let rows = 0;
   return {
     write(batch) {
@@ -36,8 +37,8 @@ export function fileWriter(format: FileFormat, context: SinkContext): SinkWriter
       const name = `${operator}-${subtask}-${checkpoint}.${format.extension}`;
       const prepared = { from: `_staging/${attempt}-${name}`, to: name, rows };
       if (rows > 0) {
+        staged.add(prepared.from); // before the put: one that fails may have left something
         await output.put(prepared.from, encoder.finish());
-        staged.push(prepared.from);
       }
       rows = 0;
       return new TextEncoder().encode(JSON.stringify(prepared));
@@ -45,6 +46,7 @@ export function fileWriter(format: FileFormat, context: SinkContext): SinkWriter
     async commit(bytes) {
       const prepared = JSON.parse(new TextDecoder().decode(bytes)) as { from: string; to: string; rows: number };
       if (prepared.rows > 0) await output.move(prepared.from, prepared.to);
+      staged.delete(prepared.from);
     },
     async abort() {
       for (const name of staged) await output.delete(name);

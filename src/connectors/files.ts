@@ -24,6 +24,13 @@ export interface FilesOptions {
  */
 export function files(pattern: string, options: FilesOptions = {}): Source<FileColumns> {
   const filesPerSplit = options.filesPerSplit ?? 4;
+  if (!Number.isInteger(filesPerSplit) || filesPerSplit < 1) {
+    throw new MillraceError(
+      "MILL_CONFIG",
+      `files ${pattern}: filesPerSplit is ${filesPerSplit}; give a whole number from 1 on.`,
+      { filesPerSplit },
+    );
+  }
   const remote = /^[a-z0-9]+:\/\//.test(pattern) && !pattern.startsWith("file://");
   return {
     kind: "files",
@@ -54,8 +61,9 @@ async function* listSplits(pattern: string, filesPerSplit: number, context: Sour
 async function* readSplit(split: Split): ReturnType<Source<FileColumns>["read"]> {
   const listed = JSON.parse(new TextDecoder().decode(split.payload)) as { uri: string; sizeBytes: number }[];
   const rows = listed.map(({ uri, sizeBytes }): Row<FileColumns> => {
-    const path = decodeURIComponent(uri.replace(/^[a-z0-9]+:\/\//, ""));
-    const name = path.slice(path.lastIndexOf("/") + 1);
+    // Only file addresses are percent-encoded; in an S3 key "%" is a letter like any other.
+    const last = uri.slice(uri.lastIndexOf("/") + 1);
+    const name = uri.startsWith("file:") ? decodeURIComponent(last) : last;
     const ref: ObjectRef = { uri, offset: 0n, sizeBytes: BigInt(sizeBytes), sha256: "", mediaType: mediaTypeOf(name) };
     return { name, ref };
   });

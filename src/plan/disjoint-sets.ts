@@ -10,13 +10,6 @@ export class DisjointSets<T> {
     this.#parent.set(this.#root(a), this.#root(b));
   }
 
-  /** The set of `member`, by its first member in the order given. */
-  leader(member: T): T {
-    const root = this.#root(member);
-    for (const candidate of this.#parent.keys()) if (this.#root(candidate) === root) return candidate;
-    return member;
-  }
-
   /** Every set, by first member. */
   sets(): T[][] {
     const byRoot = new Map<T, T[]>();

@@ -3,18 +3,21 @@
  * everywhere, and its hash proves it.
  *
  * Invariants:
- *   P1  Operators joined by a forward edge of equal parallelism share an actor, unless the later one is isolated.
+ *   P1  Operators joined by a forward edge of equal parallelism share an actor, unless the later one is isolated, or
+ *       sharing would make actors wait for each other in a circle.
  *   P2  A region is a connected component of the actor graph over pipelined channels: P parallel chains, P regions.
- *   P3  Ids depend on operator ids and subtask numbers alone, never on the order in which things were found.
+ *   P3  Ids, order and hash depend on operators, their ids and subtask numbers alone, never on the order in which
+ *       they were declared.
+ *   P4  Within an actor every edge is passed by reference, and the graph of actors has no cycle.
  */
 import { createHash } from "node:crypto";
 import { MillraceError } from "../base/errors.js";
 import type { ActorId, ChannelId, OperatorId, RegionId, ServiceId } from "../base/ids.js";
 import type { OperatorNode, Topology } from "../topology/nodes.js";
+import { chainsOf, type Edge, type Exchange, edgesOf } from "./chains.js";
 import { DisjointSets } from "./disjoint-sets.js";
 
-/** `forward`: subtask i to i. `rebalance`: each sender takes turns over all receivers. `hash`: by the key columns. */
-export type Exchange = "forward" | "rebalance" | "hash";
+export type { Exchange } from "./chains.js";
 
 export interface PlannedActor {
   readonly id: ActorId;
@@ -49,7 +52,7 @@ export interface Plan {
   readonly channels: readonly PlannedChannel[];
   readonly regions: readonly PlannedRegion[];
   readonly services: readonly PlannedService[];
-  /** SHA-256 in hex over all of the above: who loads the same bundle must come to the same plan. */
+  /** SHA-256 in hex over all of the above and the operators' columns: who loads the same bundle must come to the same plan. */
   readonly hash: string;
 }
 
@@ -58,52 +61,81 @@ export interface PlanOptions {
   readonly parallelism?: number;
 }
 
+/** @throws {MillraceError} `MILL_TOPOLOGY_UNCONNECTED` naming the operator; `MILL_CONFIG` for a parallelism that is none */
 export function planTopology(topology: Topology, options: PlanOptions = {}): Plan {
+  const fallback = options.parallelism ?? topology.parallelism;
+  if (!Number.isInteger(fallback) || fallback < 1) {
+    throw new MillraceError("MILL_CONFIG", `the parallelism is ${fallback}; give a whole number from 1 on.`, {
+      fallback,
+    });
+  }
   checkConnected(topology);
-  const nodes = new Map(topology.operators.map((node) => [node.id, node]));
-  const parallelism = parallelismOf(topology, nodes, options.parallelism ?? topology.parallelism);
-  const edges = edgesOf(topology, parallelism);
-  const chains = chainsOf(topology, edges);
+  const operators = inOrder(topology.operators);
+  const nodes = new Map(operators.map((node) => [node.id, node]));
+  const parallelism = parallelismOf(operators, nodes, fallback);
+  const possible = edgesOf(operators, nodes, parallelism);
+  const chains = chainsOf(operators, possible);
+  const edges = possible.filter((edge) => chains.get(edge.from.id) !== chains.get(edge.to.id));
 
   const actors = new Map<ActorId, Omit<PlannedActor, "region">>();
   const actorOf = new Map<string, ActorId>();
-  for (const operators of chains) {
-    const count = parallelism.get(operators[0]!)!;
+  for (const chain of new Set(chains.values())) {
+    const count = parallelism.get(chain[0]!)!;
     for (let subtask = 0; subtask < count; subtask++) {
-      const id = `${operators[0]}-${subtask}` as ActorId;
-      actors.set(id, { id, operators, subtask, parallelism: count });
-      for (const operator of operators) actorOf.set(`${operator}/${subtask}`, id);
+      const id = `${chain[0]}-${subtask}` as ActorId;
+      actors.set(id, { id, operators: chain, subtask, parallelism: count });
+      for (const operator of chain) actorOf.set(`${operator}/${subtask}`, id);
     }
   }
-  const channels = edges
-    .filter((edge) => !edge.chained)
-    .flatMap((edge) => channelsOf(edge, parallelism, (operator, subtask) => actorOf.get(`${operator}/${subtask}`)!));
+  const channels = edges.flatMap((edge) =>
+    channelsOf(edge, parallelism, (operator, subtask) => actorOf.get(`${operator}/${subtask}`)!),
+  );
 
-  const regions = new DisjointSets<ActorId>(actors.keys());
-  for (const channel of channels) regions.join(channel.from.actor, channel.to.actor);
-  const regionOf = (actor: ActorId) => `region-${regions.leader(actor)}` as RegionId;
+  const joined = new DisjointSets<ActorId>(actors.keys());
+  for (const channel of channels) joined.join(channel.from.actor, channel.to.actor);
+  const regions = joined.sets().map((members) => ({ id: `region-${members[0]}` as RegionId, actors: members }));
+  const regionOf = new Map(regions.flatMap((region) => region.actors.map((actor) => [actor, region.id])));
 
   const body = {
     topology: topology.name,
-    actors: [...actors.values()].map((actor) => ({ ...actor, region: regionOf(actor.id) })),
+    actors: [...actors.values()].map((actor) => ({ ...actor, region: regionOf.get(actor.id)! })),
     channels,
-    regions: regions.sets().map((members) => ({ id: regionOf(members[0]!), actors: members })),
-    services: topology.services.map((service) => ({
+    regions,
+    services: [...topology.services].sort(byId).map((service) => ({
       id: service.id,
       instances: service.instances,
-      callers: topology.operators
+      callers: operators
         .filter((node) => node.kind === "infer" && node.service.id === service.id)
         .map((node) => node.id),
     })),
   };
-  return { ...body, hash: createHash("sha256").update(JSON.stringify(body)).digest("hex") };
+  const hash = createHash("sha256").update(JSON.stringify([body, operators.map(signature)]));
+  return { ...body, hash: hash.digest("hex") };
 }
 
-interface Edge {
-  readonly from: OperatorNode;
-  readonly to: OperatorNode;
-  readonly exchange: Exchange;
-  readonly chained: boolean;
+/** What of an operator must be the same wherever the bundle is loaded; functions and places are not part of it. */
+function signature(node: OperatorNode): unknown {
+  const columns = Object.entries(node.columns).map(([name, type]) => `${name}: ${type.name}`);
+  const keys = node.kind === "keyBy" ? node.keys : [];
+  const lists = node.kind === "infer" ? [node.each ?? "", node.into ?? ""] : [];
+  return [node.id, node.kind, node.inputs, columns, keys, lists];
+}
+
+function byId(a: { readonly id: string }, b: { readonly id: string }): number {
+  return a.id < b.id ? -1 : 1;
+}
+
+/** Inputs before those that read them; among those that could be next, the one whose id sorts first (P3). */
+function inOrder(operators: readonly OperatorNode[]): OperatorNode[] {
+  const waiting = [...operators].sort(byId);
+  const placed = new Set<OperatorId>();
+  while (waiting.length > 0) {
+    const next = waiting.findIndex((node) => node.inputs.every((input) => placed.has(input)));
+    const [node] = waiting.splice(next, 1);
+    placed.add(node!.id);
+  }
+  const nodes = new Map(operators.map((node) => [node.id, node]));
+  return [...placed].map((id) => nodes.get(id)!);
 }
 
 function checkConnected(topology: Topology): void {
@@ -128,38 +160,17 @@ function checkConnected(topology: Topology): void {
 
 /** What an operator states; else its input's, so that a chain stays one; else the default. */
 function parallelismOf(
-  topology: Topology,
+  operators: readonly OperatorNode[],
   nodes: ReadonlyMap<OperatorId, OperatorNode>,
   fallback: number,
 ): Map<OperatorId, number> {
   const found = new Map<OperatorId, number>();
-  for (const node of topology.operators) {
+  for (const node of operators) {
     const input = node.inputs[0];
     const inherits = input !== undefined && nodes.get(input)?.kind !== "keyBy";
     found.set(node.id, node.parallelism ?? (inherits ? found.get(input)! : fallback));
   }
   return found;
-}
-
-function edgesOf(topology: Topology, parallelism: ReadonlyMap<OperatorId, number>): Edge[] {
-  const nodes = new Map(topology.operators.map((node) => [node.id, node]));
-  return topology.operators.flatMap((to) =>
-    to.inputs.map((input): Edge => {
-      const from = nodes.get(input)!;
-      const equal = parallelism.get(from.id) === parallelism.get(to.id);
-      const exchange = from.kind === "keyBy" ? "hash" : equal ? "forward" : "rebalance";
-      // One parallel instance is its own only partition: no exchange is needed to reach it.
-      const direct = exchange === "forward" || (equal && parallelism.get(to.id) === 1);
-      return { from, to, exchange, chained: direct && !to.isolated };
-    }),
-  );
-}
-
-/** The operators of each actor, inputs first; chains in the order of their first operators. */
-function chainsOf(topology: Topology, edges: readonly Edge[]): OperatorId[][] {
-  const sets = new DisjointSets(topology.operators.map((node) => node.id));
-  for (const edge of edges) if (edge.chained) sets.join(edge.from.id, edge.to.id);
-  return sets.sets();
 }
 
 function channelsOf(

@@ -5,7 +5,7 @@ import type { OperatorNode, Topology } from "../topology/nodes.js";
 /** @param inputs by id of a source: the pattern to read instead of its own */
 export function relocateSources(topology: Topology, inputs: Readonly<Record<string, string>>): Topology {
   const relocated = (node: OperatorNode): OperatorNode => {
-    const pattern = inputs[node.id];
+    const pattern = Object.hasOwn(inputs, node.id) ? inputs[node.id] : undefined;
     if (node.kind !== "source" || pattern === undefined) return node;
     if (node.source.relocated === undefined) {
       throw new MillraceError(

@@ -3,6 +3,7 @@
  * This file is what a user declares; `src/services` runs it.
  */
 import type { RecordBatch } from "apache-arrow";
+import { MillraceError } from "../base/errors.js";
 import { id, type ServiceId } from "../base/ids.js";
 import type { ArrowColumns, Columns } from "../types/columns.js";
 
@@ -69,14 +70,40 @@ export interface Service<I extends Columns = Columns, O extends Columns = Column
   readonly batch: Required<Batching>;
 }
 
-/** Declares a service. Two topologies may use the same declaration; each job has its own instances. */
+/**
+ * Declares a service. Two topologies may use the same declaration; each job has its own instances.
+ *
+ * @throws {MillraceError} `MILL_CONFIG` for a number that is none; `MILL_TOPOLOGY_COLUMN` for a `bucketBy` that is no input
+ */
 export function service<I extends Columns, O extends Columns>(name: string, spec: ServiceSpec<I, O>): Service<I, O> {
+  const { rowsMax = 1, delayMsMax = 0, bucketBy = [] } = spec.batch ?? {};
+  atLeast(name, "instances", spec.instances ?? 1, 1);
+  atLeast(name, "batch.rowsMax", rowsMax, 1);
+  atLeast(name, "batch.delayMsMax", delayMsMax, 0);
+  for (const column of bucketBy) {
+    if (Object.hasOwn(spec.input, column)) continue;
+    const there = Object.keys(spec.input).join(", ");
+    throw new MillraceError(
+      "MILL_TOPOLOGY_COLUMN",
+      `service "${name}": batch.bucketBy names "${column}", which is not a column of its input. It has: ${there}.`,
+      { service: name, column },
+    );
+  }
   return {
     id: id<ServiceId>("service", name),
     input: spec.input,
     output: spec.output,
     handler: spec.handler,
     instances: spec.instances ?? 1,
-    batch: { rowsMax: 1, delayMsMax: 0, bucketBy: [], ...spec.batch },
+    batch: { rowsMax, delayMsMax, bucketBy },
   };
+}
+
+function atLeast(service: string, what: string, value: number, least: number): void {
+  if (Number.isInteger(value) && value >= least) return;
+  throw new MillraceError(
+    "MILL_CONFIG",
+    `service "${service}": ${what} is ${value}; give a whole number from ${least} on.`,
+    { service, what },
+  );
 }

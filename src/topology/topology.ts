@@ -8,7 +8,7 @@
 import type { RecordBatch } from "apache-arrow";
 import { MillraceError } from "../base/errors.js";
 import { id, type OperatorId } from "../base/ids.js";
-import type { ArrowColumns, Columns, ColumnType, Row } from "../types/columns.js";
+import type { ArrowColumns, Columns, ColumnType, ListType, Row, StructType } from "../types/columns.js";
 import { t } from "../types/columns.js";
 import type { Sink, Source } from "./endpoints.js";
 import type { BadRecordPolicy, OperatorContext, OperatorKind, OperatorNode, RowFunction, Topology } from "./nodes.js";
@@ -28,6 +28,10 @@ type Needs<C extends Columns, I extends Columns> = C extends I
       };
     };
 type StructColumns<T> = T extends { readonly item: { readonly columns: infer I extends Columns } } ? I : never;
+/** Names of the columns that are lists of structs. */
+type StructLists<C extends Columns> = {
+  [K in keyof C & string]: C[K] extends { readonly item: { readonly columns: Columns } } ? K : never;
+}[keyof C & string];
 
 export interface OperatorOptions {
   /** Stable id: a checkpoint's state finds its operator by it. Default: kind and place, `map-2`. */
@@ -70,7 +74,15 @@ export function topology(
     build(params) {
       const chosen = typeof options === "function" ? options(params) : options;
       const builder = new TopologyBuilder(params);
-      define(builder);
+      const result: unknown = define(builder);
+      if (result instanceof Promise) {
+        result.catch(() => {}); // said below, once
+        throw new MillraceError(
+          "MILL_TOPOLOGY_LOAD",
+          `topology "${name}" is defined by an async function, so operators would be missing. Define it without await, and do the work in operators.`,
+          { topology: name },
+        );
+      }
       return {
         name,
         operators: builder.nodes(),
@@ -92,20 +104,41 @@ export class TopologyBuilder {
 
   /** A parameter of the job, or `fallback` where it was not given. */
   param(name: string, fallback: string): string {
-    return this.params[name] ?? fallback;
+    return Object.hasOwn(this.params, name) ? this.params[name]! : fallback;
   }
 
   read<C extends Columns>(source: Source<C>, options: OperatorOptions = {}): Stream<C> {
     return this.add("source", options, { columns: source.columns, inputs: [], source: source as unknown as Source });
   }
 
-  union<C extends Columns>(first: Stream<C>, ...others: Stream<C>[]): Stream<C> {
+  /** The rows of all streams, which have the same columns; in no order between streams. */
+  union<C extends Columns>(first: Stream<C>, ...others: Stream<NoInfer<C>>[]): Stream<C> {
     const operator = this.nameFor("union", {});
+    const foreign = [first, ...others].find((stream) => stream.builder !== this);
+    if (foreign !== undefined) {
+      throw new MillraceError(
+        "MILL_TOPOLOGY_UNCONNECTED",
+        `operator "${operator}": stream "${foreign.node.id}" belongs to another topology. Read it in this one.`,
+        { operator, stream: foreign.node.id },
+      );
+    }
+    const order = Object.keys(first.columns);
+    const inputs = [first.node.id];
     for (const other of others) {
       requireColumns(operator, first.columns, other.columns);
       requireColumns(operator, other.columns, first.columns);
+      // Batches travel by position, so all have to come in one order.
+      const ordered = Object.keys(other.columns).every((name, i) => name === order[i]) ? other : other.select(...order);
+      inputs.push(ordered.node.id);
     }
-    const inputs = [first, ...others].map((stream) => stream.node.id);
+    const twice = inputs.find((input, i) => inputs.indexOf(input) !== i);
+    if (twice !== undefined) {
+      throw new MillraceError(
+        "MILL_CONFIG",
+        `operator "${operator}": stream "${twice}" was given twice. Give each stream once; to double rows, use flatMap.`,
+        { operator, stream: twice },
+      );
+    }
     return this.add("union", { id: operator }, { columns: first.columns, inputs });
   }
 
@@ -124,10 +157,10 @@ export class TopologyBuilder {
     return new Stream<C>(this, node);
   }
 
-  /** @internal Puts a changed copy in the node's place; only the newest node of a stream may change. */
-  replace<C extends Columns>(node: OperatorNode, change: Partial<OperatorNode>): Stream<C> {
-    const changed = { ...node, ...change } as OperatorNode;
-    this.#nodes.set(node.id, changed);
+  /** @internal Puts a changed copy in the node's place; earlier changes of it stay. */
+  replace<C extends Columns>(operator: OperatorId, change: Partial<OperatorNode>): Stream<C> {
+    const changed = { ...this.#nodes.get(operator)!, ...change } as OperatorNode;
+    this.#nodes.set(operator, changed);
     return new Stream<C>(this, changed);
   }
 
@@ -161,10 +194,14 @@ export class TopologyBuilder {
   }
 }
 
-/** A stream of batches with the columns `C`. Every method adds an operator and returns its output. */
-export class Stream<C extends Columns> {
+/**
+ * A stream of batches with the columns `C`. Every method adds an operator and returns its output.
+ * `in out`: a stream with more columns is not one with fewer; whoever wants that says `select`.
+ */
+export class Stream<in out C extends Columns> {
   constructor(
-    private readonly builder: TopologyBuilder,
+    /** @internal */
+    readonly builder: TopologyBuilder,
     /** @internal */
     readonly node: OperatorNode,
   ) {}
@@ -206,6 +243,7 @@ export class Stream<C extends Columns> {
   /** Keeps these columns, in this order. */
   select<K extends keyof C & string>(...names: K[]): Stream<Pick<C, K>> {
     const operator = this.builder.nameFor("select", {});
+    atLeastOne(operator, names);
     const columns = Object.fromEntries(names.map((name) => [name, requireColumn(operator, this.node.columns, name)]));
     return this.next("select", { id: operator }, { columns });
   }
@@ -219,7 +257,7 @@ export class Stream<C extends Columns> {
     options: OperatorOptions = {},
   ): Stream<Merged<C, O>> {
     const operator = this.builder.nameFor("infer", options);
-    requireColumns(operator, service.input, this.node.columns);
+    requireColumns(operator, service.input, this.node.columns, "", `service "${service.id}"`);
     const columns = { ...this.node.columns, ...service.output };
     return this.next("infer", { id: operator }, { columns, service, each: undefined, into: undefined });
   }
@@ -228,11 +266,11 @@ export class Stream<C extends Columns> {
    * Calls a service with every element of a list column, and adds a list column of the answers, element by element:
    * the crops of a page, the chunks of a document, the frames of a clip.
    */
-  inferEach<K extends keyof C & string, I extends StructColumns<C[K]>, O extends Columns, Into extends string>(
+  inferEach<K extends StructLists<C>, I extends Columns, O extends Columns, Into extends string>(
     each: K,
-    service: Service<I, O>,
+    service: Service<I, O> & Needs<StructColumns<C[K]>, I>,
     options: OperatorOptions & { readonly into: Into },
-  ): Stream<Merged<C, { readonly [P in Into]: ColumnType<Row<O>[]> }>> {
+  ): Stream<Merged<C, { readonly [P in Into]: ListType<StructType<O>> }>> {
     const operator = this.builder.nameFor("infer", options);
     const list = requireColumn(operator, this.node.columns, each);
     if (list.item?.columns === undefined) {
@@ -242,7 +280,7 @@ export class Stream<C extends Columns> {
         { operator, column: each },
       );
     }
-    requireColumns(operator, service.input, list.item.columns, `${each}[].`);
+    requireColumns(operator, service.input, list.item.columns, `${each}[].`, `service "${service.id}"`);
     const columns = { ...this.node.columns, [options.into]: t.list(t.struct(service.output)) };
     return this.next("infer", { id: operator }, { columns, service, each, into: options.into });
   }
@@ -250,6 +288,7 @@ export class Stream<C extends Columns> {
   /** Brings rows with equal values in these columns to the same parallel instance of what follows. */
   keyBy(...keys: (keyof C & string)[]): Stream<C> {
     const operator = this.builder.nameFor("keyBy", {});
+    atLeastOne(operator, keys);
     for (const key of keys) requireColumn(operator, this.node.columns, key);
     return this.next("keyBy", { id: operator }, { columns: this.columns, keys });
   }
@@ -273,14 +312,14 @@ export class Stream<C extends Columns> {
 
   /** Parallel instances of the operator before. */
   parallelism(instances: number): Stream<C> {
-    return this.builder.replace(this.node, {
+    return this.builder.replace(this.node.id, {
       parallelism: positive(`parallelism of operator "${this.node.id}"`, instances),
     });
   }
 
   /** Gives the operator before an actor of its own, apart from its input. */
   isolate(): Stream<C> {
-    return this.builder.replace(this.node, { isolated: true });
+    return this.builder.replace(this.node.id, { isolated: true });
   }
 
   private rows<O extends Columns>(
@@ -309,25 +348,35 @@ function positive(what: string, value: number): number {
   return value;
 }
 
-function requireColumn(operator: string, columns: Columns, name: string, prefix = ""): ColumnType {
-  const found = columns[name];
+function atLeastOne(operator: string, names: readonly string[]): void {
+  if (names.length > 0) return;
+  throw new MillraceError("MILL_TOPOLOGY_COLUMN", `operator "${operator}": name at least one column.`, { operator });
+}
+
+/** @param prefix of the name in messages, where `columns` are those of a list's elements */
+function requireColumn(operator: string, columns: Columns, name: string, prefix = "", needer = ""): ColumnType {
+  const found = Object.hasOwn(columns, name) ? columns[name] : undefined;
   if (found === undefined) {
+    const what = needer === "" ? "its input has no column" : `${needer} needs a column that the stream lacks:`;
     throw new MillraceError(
       "MILL_TOPOLOGY_COLUMN",
-      `operator "${operator}": its input has no column "${prefix}${name}". It has: ${Object.keys(columns).join(", ")}.`,
+      `operator "${operator}": ${what} "${prefix}${name}". It has: ${Object.keys(columns).join(", ")}.`,
       { operator, column: `${prefix}${name}` },
     );
   }
   return found;
 }
 
-function requireColumns(operator: string, wanted: Columns, given: Columns, prefix = ""): void {
+/** @param needer who needs the columns; it may get values without nulls where it allows them. Empty: the types must be equal. */
+function requireColumns(operator: string, wanted: Columns, given: Columns, prefix = "", needer = ""): void {
   for (const [name, type] of Object.entries(wanted)) {
-    const found = requireColumn(operator, given, name, prefix);
-    if (found.name !== type.name) {
+    const found = requireColumn(operator, given, name, prefix, needer);
+    const fits = found.name === type.name || (needer !== "" && t.optional(found).name === type.name);
+    if (!fits) {
+      const by = needer === "" ? "" : ` by ${needer}`;
       throw new MillraceError(
         "MILL_TOPOLOGY_TYPE",
-        `operator "${operator}": column "${prefix}${name}" is ${found.name}, but ${type.name} is needed.`,
+        `operator "${operator}": column "${prefix}${name}" is ${found.name}, but ${type.name} is needed${by}.`,
         { operator, column: `${prefix}${name}`, found: found.name, needed: type.name },
       );
     }

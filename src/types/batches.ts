@@ -4,17 +4,22 @@
  * Vectors are laid out directly in their final buffers (one copy of the values, no builder); reading is by view.
  * A value that does not fit its column is a `MILL_RECORD_INVALID` that names the column.
  */
-import { type Data, type DataType, makeData, RecordBatch, Struct, Vector } from "apache-arrow";
+import { type Data, type DataType, makeData, RecordBatch, Struct, type StructRow, Type, Vector } from "apache-arrow";
 import { MillraceError } from "../base/errors.js";
 import { type ArrowColumns, arrowSchema, type Columns, type ColumnType, type Row } from "./columns.js";
+import { span } from "./concat.js";
 
 const encoder = new TextEncoder();
 
 /**
  * One record batch of `rows.length` rows.
- * @throws {MillraceError} `MILL_RECORD_INVALID`: a value is missing or of another type than its column
+ * @throws {MillraceError} `MILL_RECORD_INVALID`: a row is no object, a value is missing or of another type than its column
  */
 export function batchFromRows<C extends Columns>(columns: C, rows: readonly Row<C>[]): RecordBatch<ArrowColumns<C>> {
+  const noRow = rows.findIndex((row) => typeof row !== "object" || row === null);
+  if (noRow >= 0) {
+    throw new MillraceError("MILL_RECORD_INVALID", `row ${noRow} is ${String(rows[noRow])}; give an object.`);
+  }
   const children = Object.entries(columns).map(([name, type]) =>
     layOut(
       name,
@@ -35,7 +40,7 @@ export function batchFromColumns<C extends Columns>(
 ): RecordBatch<ArrowColumns<C>> {
   let length = -1;
   const children = Object.entries(columns).map(([name, type]) => {
-    const given = values[name];
+    const given = Object.hasOwn(values, name) ? values[name] : undefined;
     if (given === undefined) throw invalid(name, type, "no such column was given");
     const data = Array.isArray(given) ? layOut(name, type, given) : oneChunk(name, type, given as Vector | Data);
     if (length >= 0 && data.length !== length) {
@@ -88,16 +93,17 @@ export function batchBytes(batch: RecordBatch): number {
 }
 
 function dataBytes(data: Data): number {
-  let bytes = data.nullBitmap?.byteLength ?? 0;
-  if (data.valueOffsets) {
-    bytes += (data.length + 1) * 4;
-    const first = data.valueOffsets[0] ?? 0;
-    const last = data.valueOffsets[data.length] ?? 0;
-    if (data.values) return bytes + (last - first);
-  } else if (data.values) {
-    bytes += data.values.byteLength;
+  const bitmap = Math.ceil(data.length / 8);
+  const nulls = data.nullBitmap !== undefined && data.nullBitmap.length > 0 ? bitmap : 0;
+  if (data.typeId === Type.Bool) return nulls + bitmap;
+  if (data.valueOffsets !== undefined) {
+    const [start, count] = span(data);
+    // A slice of a list keeps the whole child; its offsets say which part is its own.
+    const child = data.children[0];
+    return nulls + (data.length + 1) * 4 + (child === undefined ? count : dataBytes(child.slice(start, count)));
   }
-  return data.children.reduce((sum, child) => sum + dataBytes(child), bytes);
+  const values = data.values === undefined ? 0 : data.length * data.stride * data.values.BYTES_PER_ELEMENT;
+  return data.children.reduce((sum, child) => sum + dataBytes(child), nulls + values);
 }
 
 function plain(type: ColumnType, value: unknown): unknown {
@@ -107,7 +113,8 @@ function plain(type: ColumnType, value: unknown): unknown {
     return Array.from({ length: vector.length }, (_, i) => plain(type.item!, vector.get(i)));
   }
   if (type.columns) {
-    const struct = value as Record<string, unknown>;
+    // Not by property of the row itself: it has methods, and a column may be named like one.
+    const struct = (value as StructRow).toJSON() as Record<string, unknown>;
     return Object.fromEntries(Object.entries(type.columns).map(([key, part]) => [key, plain(part, struct[key])]));
   }
   return value;
@@ -125,10 +132,32 @@ function oneChunk(name: string, type: ColumnType, given: Vector | Data): Data {
   if (given instanceof Vector && given.data.length !== 1) {
     throw invalid(name, type, `the vector has ${given.data.length} chunks; give one`);
   }
-  if (data === undefined || data.type.toString() !== type.arrow.toString()) {
-    throw invalid(name, type, `the vector is of Arrow type ${data?.type}, expected ${type.arrow}`);
+  if (data?.type?.toString() !== type.arrow.toString()) {
+    throw invalid(
+      name,
+      type,
+      `it is of Arrow type ${data?.type ?? "none"}; give an array, or a vector of ${type.arrow}`,
+    );
   }
-  return data;
+  refuseNulls(name, type, data!);
+  return data!;
+}
+
+/** Where the column's type has no nulls, its data must not have any; the parts of a missing struct are no values. */
+function refuseNulls(name: string, type: ColumnType, data: Data): void {
+  if (data.nullCount > 0 && !type.nullable) {
+    throw invalid(
+      name,
+      type,
+      `${data.nullCount} values are null; give all, or declare the column with t.optional(...)`,
+    );
+  }
+  if (type.item) refuseNulls(`${name}[]`, type.item, data.children[0]!.slice(...span(data)));
+  if (type.columns && data.nullCount === 0) {
+    for (const [i, [part, partType]] of Object.entries(type.columns).entries()) {
+      refuseNulls(`${name}.${part}`, partType, data.children[i]!);
+    }
+  }
 }
 
 type Buffers = Pick<Data, "nullCount"> & { nullBitmap?: Uint8Array };
@@ -138,7 +167,7 @@ function layOut(name: string, type: ColumnType, values: readonly unknown[]): Dat
   const length = values.length;
   const nulls = nullsOf(name, type, values);
   const base = { type: type.arrow, length, ...nulls };
-  if (type.item) return layOutList(name, type.item, values, base);
+  if (type.item) return layOutList(name, type, type.item, values, base);
   if (type.columns) {
     const children = Object.entries(type.columns).map(([part, partType]) =>
       layOut(
@@ -181,13 +210,16 @@ interface Base extends Buffers {
 }
 type Layout = (name: string, type: ColumnType, values: readonly unknown[], base: Base) => Data;
 
-function layOutList(name: string, item: ColumnType, values: readonly unknown[], base: Base): Data {
+/** Arrow's offsets are 32 bits wide. */
+const OFFSET_MAX = 2 ** 31 - 1;
+
+function layOutList(name: string, type: ColumnType, item: ColumnType, values: readonly unknown[], base: Base): Data {
   const valueOffsets = new Int32Array(values.length + 1);
   const flat: unknown[] = [];
   for (let i = 0; i < values.length; i++) {
     const value = values[i] as Iterable<unknown> | null | undefined;
     if (value !== null && value !== undefined) {
-      if (typeof value !== "object" || !(Symbol.iterator in value)) throw mismatch(name, item, value);
+      if (typeof value !== "object" || !(Symbol.iterator in value)) throw mismatch(name, type, value);
       for (const part of value) flat.push(part);
     }
     valueOffsets[i + 1] = flat.length;
@@ -227,7 +259,7 @@ const int64: Layout = (name, type, values, base) => {
   const data = new BigInt64Array(values.length);
   for (let i = 0; i < values.length; i++) {
     const value = values[i] ?? 0n;
-    if (typeof value !== "bigint") throw mismatch(name, type, value);
+    if (typeof value !== "bigint" || BigInt.asIntN(64, value) !== value) throw mismatch(name, type, value);
     data[i] = value;
   }
   return makeData({ ...base, data } as never);
@@ -257,6 +289,10 @@ const EMPTY = new Uint8Array(0);
 function bytes(toBytes: (name: string, type: ColumnType, value: unknown) => Uint8Array): Layout {
   return (name, type, values, base) => {
     const parts = values.map((value) => (value === null || value === undefined ? EMPTY : toBytes(name, type, value)));
+    const total = parts.reduce((sum, part) => sum + part.length, 0);
+    if (total > OFFSET_MAX) {
+      throw invalid(name, type, `${parts.length} rows have ${total} bytes; one batch holds ${OFFSET_MAX} of a column`);
+    }
     const valueOffsets = new Int32Array(parts.length + 1);
     for (let i = 0; i < parts.length; i++) valueOffsets[i + 1] = valueOffsets[i]! + parts[i]!.length;
     const data = new Uint8Array(valueOffsets[parts.length]!);

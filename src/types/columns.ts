@@ -69,12 +69,15 @@ function fieldsOf(columns: Columns): Field[] {
   return Object.entries(columns).map(([name, type]) => fieldOf(name, type));
 }
 
-function struct<C extends Columns>(columns: C): ColumnType<Row<C>, Struct<ArrowColumns<C>>> & { readonly columns: C } {
+export type StructType<C extends Columns> = ColumnType<Row<C>, Struct<ArrowColumns<C>>> & { readonly columns: C };
+export type ListType<T extends ColumnType> = ColumnType<ValueOf<T>[], List<ArrowOf<T>>> & { readonly item: T };
+
+function struct<C extends Columns>(columns: C): StructType<C> {
   const parts = Object.entries(columns).map(([name, type]) => `${name}: ${type.name}`);
   return { ...primitive(`struct<${parts.join(", ")}>`, new Struct(fieldsOf(columns))), columns };
 }
 
-function list<T extends ColumnType>(item: T): ColumnType<ValueOf<T>[], List<ArrowOf<T>>> & { readonly item: T } {
+function list<T extends ColumnType>(item: T): ListType<T> {
   return { ...primitive(`list<${item.name}>`, new List(fieldOf("item", item)) as List<ArrowOf<T>>), item };
 }
 
@@ -111,6 +114,7 @@ export const t = {
   },
   /** The same type, where `null` is a value. */
   optional<V, A extends DataType>(type: ColumnType<V, A>): ColumnType<V | null, A> {
+    if (type.nullable) return type;
     return { ...type, name: `${type.name}?`, nullable: true } as ColumnType<V | null, A>;
   },
 } as const;

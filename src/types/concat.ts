@@ -58,7 +58,7 @@ export function concatData(parts: readonly Data[]): Data {
 }
 
 /** First element and number of elements that a list's, string's or binary's offsets show. */
-function span(part: Data): [number, number] {
+export function span(part: Data): [number, number] {
   const start = part.valueOffsets[0] ?? 0;
   return [start, (part.valueOffsets[part.length] ?? start) - start];
 }

@@ -15,8 +15,9 @@ import { acknowledgementFrame, jobSpecFrame, submitJobFrame } from "../../wire/c
 import { type Cluster, joinCluster } from "../cluster.js";
 import { JobHandle } from "../job-handle.js";
 import { type LogLevel, openLog } from "../logging.js";
+import { countOf, outputsOf, withOutputs } from "../outputs.js";
 import { type ClusterSettings, cacheFolder, clusterSettings } from "../settings.js";
-import { checkOutputs, jobSpec, newJobId, outputsOf, readSubmission, type Submission } from "../submission.js";
+import { jobSpec, newJobId, readSubmission, type Submission } from "../submission.js";
 import { watchJob } from "../watch-job.js";
 import type { ClusterFlags } from "./coordinator.js";
 import type { RunFlags } from "./run.js";
@@ -32,19 +33,16 @@ export async function submitCommand(file: string, flags: SubmitFlags, command: C
   const submission = await readSubmission(file, options);
   const cluster = await joinCluster("submit", settings, ports);
   try {
-    await checkOutputs(outputsOf(submission.topology, settings.store), flags.overwrite ?? false, settings.s3, ports);
-    const job = await submitJob(submission, cluster, settings, ports);
-    process.stdout.write(`job ${job} submitted\n`);
-    if (!flags.wait) return;
-    const handle = new JobHandle({
-      ...cluster,
-      ports,
-      namespace: settings.namespace,
-      job,
-      unit: submission.topology.unit,
-      close: async () => {},
+    const { topology } = submission;
+    const outputs = { overwrite: flags.overwrite ?? false, s3: settings.s3, ports };
+    await withOutputs(outputsOf(topology, settings.store), outputs, async () => {
+      const job = await submitJob(submission, cluster, settings, ports);
+      process.stdout.write(`job ${job} submitted\n`);
+      if (!flags.wait) return;
+      const { namespace } = settings;
+      const handle = new JobHandle({ ...cluster, ports, namespace, job, unit: topology.unit, close: async () => {} });
+      await watchJob(handle, topology, settings.store);
     });
-    await watchJob(handle, submission.topology, settings.store);
   } finally {
     await cluster.close();
   }
@@ -108,7 +106,7 @@ async function uploadInputs(
     }
     if (found.length > 0) {
       inputs[node.id] = `${store.url}/${folder}/*`;
-      process.stdout.write(`uploaded ${found.length} files of ${node.source.localPattern}\n`);
+      process.stdout.write(`uploaded ${countOf(found.length, "file")} of ${node.source.localPattern}\n`);
     }
   }
   return inputs;
