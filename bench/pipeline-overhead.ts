@@ -76,7 +76,7 @@ async function runTopology(pages: number, folder: string): Promise<number> {
     parallelism: 0,
     cache: join(folder, "cache"),
   });
-  const job = await runEmbedded(submission, { overwrite: true, outputRoot: folder, s3: {}, ports: realPorts() });
+  const job = await runEmbedded(submission, { outputRoot: folder, s3: {}, ports: realPorts() });
   const sinks = submission.topology.operators.filter((node) => node.kind === "sink").length;
   let readyMs = 0;
   let doneMs = 0;

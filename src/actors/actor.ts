@@ -5,7 +5,8 @@
  *   A1  Every subscription is made by `open`; nothing flows before `start`.
  *   A2  An actor is PREPARED only when its inputs have ended, every operator has handed on what it had, and every
  *       sink's work is durable. Nothing is visible outside before `commit`.
- *   A3  The first error wins: it stops the actor, what was not prepared is dropped, and it is reported once.
+ *   A3  The first error wins: it stops the actor, what was not committed is dropped, and it is reported once. A failed
+ *       actor stays failed, whatever was under way in it when it was stopped.
  *   A4  A finished actor has told its outputs that they have ended.
  */
 import type { RecordBatch } from "apache-arrow";
@@ -77,6 +78,7 @@ export class Actor {
   #outputs: ChannelSender[] = [];
   #turnstiles = new Map<OperatorId, Turnstile>();
   #deadLetters: DeadLetters;
+  #committing: Promise<void> | undefined;
 
   constructor(private readonly options: ActorOptions) {
     const { actor, topology, plan } = options;
@@ -112,21 +114,31 @@ export class Actor {
 
   /** Runs to the end of the inputs; how it ended is in `state`. */
   async start(): Promise<void> {
+    if (this.#state.kind !== "DEPLOYED") return;
     this.#enter({ kind: "RUNNING" });
     try {
       for (const operator of this.#operators.values()) await operator.open?.();
+      this.#stop.signal.throwIfAborted();
       await this.#drive();
-      this.#enter({ kind: "PREPARED", prepared: await this.#prepare() });
+      const prepared = await this.#prepare();
+      this.#stop.signal.throwIfAborted();
+      this.#enter({ kind: "PREPARED", prepared });
     } catch (cause) {
-      await this.#fail(cause);
+      // Stopped before: what was opened or staged since then must go, too.
+      if (this.state.kind === "FAILED") await this.#abortSinks();
+      else await this.#fail(cause);
     }
   }
 
-  /** Publishes what was prepared; doing it again changes nothing. */
-  async commit(): Promise<void> {
-    if (this.#state.kind !== "PREPARED") return;
+  /** Publishes what was prepared; doing it again, also while it is under way, changes nothing. */
+  commit(): Promise<void> {
+    if (this.#state.kind === "PREPARED") this.#committing ??= this.#publish(this.#state.prepared);
+    return this.#committing ?? Promise.resolve();
+  }
+
+  async #publish(all: Prepared): Promise<void> {
     try {
-      for (const [operator, prepared] of this.#state.prepared) {
+      for (const [operator, prepared] of all) {
         if (operator === "") await this.#deadLetters.commit(prepared);
         else await (this.#operators.get(operator as OperatorId) as SinkOperator).commit(prepared);
       }
@@ -137,8 +149,9 @@ export class Actor {
     await this.#close();
   }
 
-  /** Stops at once; what was not committed is dropped. */
+  /** Stops at once; what was not committed is dropped. A commit that has begun is finished first: half of one is worse. */
   async stop(): Promise<void> {
+    await this.#committing;
     if (this.#state.kind === "COMMITTED") return;
     await this.#fail(new MillraceError("MILL_JOB_FAILED", `actor ${this.id} was told to stop.`));
   }
@@ -154,6 +167,10 @@ export class Actor {
     this.#enter({ kind: "FAILED", error });
     this.#stop.abort(error);
     await this.#close();
+    await this.#abortSinks();
+  }
+
+  async #abortSinks(): Promise<void> {
     const sinks = [...this.#operators.values()].filter((operator) => operator instanceof SinkOperator);
     const aborts = [this.#deadLetters, ...sinks].map((sink) => sink.abort());
     for (const result of await Promise.allSettled(aborts)) {
@@ -304,6 +321,7 @@ export class Actor {
   }
 
   async #refuse(record: BadRecord): Promise<void> {
+    this.#stop.signal.throwIfAborted();
     if (this.options.topology.badRecords === "fail") {
       throw new MillraceError(
         "MILL_JOB_FAILED",

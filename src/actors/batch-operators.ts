@@ -1,16 +1,22 @@
 /** Operators that work on whole batches: `map`, `select`, and those that only mark a place in the graph. */
-import { RecordBatch, type Schema } from "apache-arrow";
+import { makeData, RecordBatch, type Schema, Struct } from "apache-arrow";
 import { MillraceError } from "../base/errors.js";
+import { asDeclared } from "../services/declared-batch.js";
 import type { MapNode, OperatorContext, SelectNode } from "../topology/nodes.js";
-import { arrowSchema, type Columns } from "../types/columns.js";
+import { columnOf } from "../types/batches.js";
+import { arrowSchema } from "../types/columns.js";
 import type { Emit, Operator } from "./operator.js";
 
 export class MapOperator implements Operator {
+  #schema: Schema;
+
   constructor(
     private readonly node: MapNode,
     private readonly context: OperatorContext,
     private readonly emit: Emit,
-  ) {}
+  ) {
+    this.#schema = arrowSchema(node.columns);
+  }
 
   async process(batch: RecordBatch): Promise<void> {
     let result: RecordBatch;
@@ -24,25 +30,11 @@ export class MapOperator implements Operator {
         { cause },
       );
     }
-    requireColumns(this.node.id, this.node.columns, result);
-    if (result.numRows > 0) await this.emit(result);
+    const declared = asDeclared(`operator "${this.node.id}"`, this.#schema, result);
+    if (declared.numRows > 0) await this.emit(declared);
   }
 
   end(): void {}
-}
-
-/** @throws `MILL_TOPOLOGY_TYPE` naming operator and column where the batch is not of the columns declared */
-function requireColumns(operator: string, columns: Columns, batch: RecordBatch): void {
-  for (const [name, type] of Object.entries(columns)) {
-    const field = batch.schema.fields.find((candidate) => candidate.name === name);
-    if (field === undefined || field.type.toString() !== type.arrow.toString()) {
-      throw new MillraceError(
-        "MILL_TOPOLOGY_TYPE",
-        `operator "${operator}": it declared column "${name}" as ${type.name}, but returned ${field === undefined ? "no such column" : field.type}.`,
-        { operator, column: name },
-      );
-    }
-  }
 }
 
 export class SelectOperator implements Operator {
@@ -58,8 +50,11 @@ export class SelectOperator implements Operator {
   }
 
   process(batch: RecordBatch): void | Promise<void> {
-    const selected = batch.select(this.#names);
-    return this.emit(new RecordBatch(this.#schema, selected.data));
+    // Not the batch's own `select`, which keeps the columns in their old order and leaves holes before them.
+    const children = this.#names.map((name) => columnOf(batch, name).data[0]!);
+    const type = new Struct(this.#schema.fields);
+    const data = makeData({ type, length: batch.numRows, nullCount: 0, children } as never);
+    return this.emit(new RecordBatch(this.#schema, data as never));
   }
 
   end(): void {}

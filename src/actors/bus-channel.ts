@@ -5,7 +5,8 @@
  *   H1  The receiver hands batches on in the order of their sequence numbers, each once.
  *   H2  The sender is never more than the granted bytes and frames ahead of what the receiver has handed on; a frame
  *       larger than the whole grant goes alone.
- *   H3  A gap in the sequence, or an end that does not match it, fails the receiver: nothing is lost silently.
+ *   H3  A gap in the sequence, or an end that does not match it, fails the receiver: nothing is lost silently. Frames
+ *       that an end counts are waited for `limits.channelEndTimeoutMs`, because two subjects have no order between them.
  *   H4  Frames of another attempt are ignored.
  *
  * Ends and credits use subjects of their own and need no credit.
@@ -13,6 +14,7 @@
 import type { RecordBatch, Schema } from "apache-arrow";
 import { MillraceError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
+import type { Clock, Timer } from "../base/ports.js";
 import type { Bus, BusMessage, Subscription } from "../bus/bus.js";
 import type { ChannelSubjects } from "../bus/subjects.js";
 import { arrowSchema, type Columns } from "../types/columns.js";
@@ -23,6 +25,7 @@ import { Mailbox } from "./mailbox.js";
 
 export interface BusChannelOptions {
   readonly bus: Bus;
+  readonly clock: Clock;
   readonly channel: string;
   readonly attempt: number;
   readonly subjects: ChannelSubjects;
@@ -100,6 +103,7 @@ export class BusChannelReceiver implements ChannelReceiver {
   });
   #expected = 0n;
   #end: bigint | undefined;
+  #missing: Timer | undefined;
   #takenFrames = 0n;
   #takenBytes = 0n;
   #schema: SchemaReceiver;
@@ -133,6 +137,7 @@ export class BusChannelReceiver implements ChannelReceiver {
   }
 
   close(): void {
+    this.#missing?.cancel();
     for (const subscription of this.#subscriptions) subscription.unsubscribe();
     this.#arrived.close();
   }
@@ -149,9 +154,9 @@ export class BusChannelReceiver implements ChannelReceiver {
     const { header, payload } = dataFrame.decode(message.payload);
     if (header.attempt !== this.options.attempt || header.sequence < this.#expected) return;
     if (header.sequence > this.#expected) throw this.#lost(this.#expected, header.sequence);
-    this.#expected += 1n;
     this.#schema.accept(header);
     const batch = decodeBatch(this.#local, payload);
+    this.#expected += 1n;
     void this.#arrived.put({ batch, bytes: message.payload.length }, 0);
     this.#closeIfEnded();
   }
@@ -163,9 +168,23 @@ export class BusChannelReceiver implements ChannelReceiver {
     this.#closeIfEnded();
   }
 
-  /** Two subjects have no order between them: the end may come first, and then waits for the frames it counts. */
   #closeIfEnded(): void {
-    if (this.#end !== undefined && this.#expected >= this.#end) this.#arrived.close();
+    const end = this.#end;
+    if (end === undefined) return;
+    if (this.#expected > end) {
+      throw new MillraceError(
+        "MILL_FRAME_INVALID",
+        `channel ${this.options.channel}: its end counts ${end} frames, but ${this.#expected} came. Update every process to one version.`,
+      );
+    }
+    if (this.#expected === end) {
+      this.#missing?.cancel();
+      this.#arrived.close();
+      return;
+    }
+    this.#missing ??= this.options.clock.after(limits.channelEndTimeoutMs, () => {
+      this.#arrived.fail(this.#lost(this.#expected, end));
+    });
   }
 
   #lost(from: bigint, to: bigint): MillraceError {

@@ -41,7 +41,6 @@ export class LocalChannel implements ChannelSender, ChannelReceiver {
   next(): Promise<RecordBatch | undefined> {
     return this.#mailbox.take();
   }
-  close(): void {
-    this.#mailbox.close();
-  }
+  /** Not an end: whoever closes without one has failed, and the other side waits until it is told to stop, too. */
+  close(): void {}
 }

@@ -17,7 +17,8 @@ export const deadLetterColumns = {
 };
 
 export class DeadLetters {
-  #writer: SinkWriter | undefined;
+  /** A promise, because two operators may refuse their first record at the same time. */
+  #writer: Promise<SinkWriter> | undefined;
 
   constructor(
     private readonly sink: Sink,
@@ -25,27 +26,28 @@ export class DeadLetters {
   ) {}
 
   async write(record: BadRecord): Promise<void> {
-    this.#writer ??= await this.sink.open({ ...this.context, columns: deadLetterColumns });
+    this.#writer ??= this.sink.open({ ...this.context, columns: deadLetterColumns });
+    const writer = await this.#writer;
     const row: Row<typeof deadLetterColumns> = {
       operator: record.operator,
       code: isErrorCode(record.code) ? record.code : "MILL_OPERATOR_FAILED",
       message: record.message,
       record: JSON.stringify(record.row, showValue),
     };
-    await this.#writer.write(batchFromRows(deadLetterColumns, [row]));
+    await writer.write(batchFromRows(deadLetterColumns, [row]));
   }
 
   /** Undefined when nothing was refused: no empty file then. */
   async prepare(checkpoint: bigint): Promise<Uint8Array | undefined> {
-    return this.#writer?.prepare(checkpoint);
+    return (await this.#writer)?.prepare(checkpoint);
   }
 
   async commit(prepared: Uint8Array): Promise<void> {
-    await this.#writer?.commit(prepared);
+    await (await this.#writer)?.commit(prepared);
   }
 
   async abort(): Promise<void> {
-    await this.#writer?.abort();
+    await (await this.#writer)?.abort();
   }
 }
 

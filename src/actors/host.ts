@@ -3,7 +3,8 @@
  * and reports their state.
  *
  * Invariants:
- *   T1  A `Deploy` is acknowledged when every subscription of its actors is known to the server; `Start` comes later.
+ *   T1  A `Deploy` is acknowledged when every subscription of its actors is known to the server, asked again or not; a
+ *       `Start` before that is refused.
  *   T2  Reports say all there is to say, on every change and on a heartbeat: a lost one is made good by the next.
  *   T3  A command of an older term or another attempt is refused and changes nothing.
  */
@@ -51,7 +52,10 @@ export class Host {
   #local = new Map<ChannelId, LocalChannel>();
   #attempt = 0;
   #term = 0n;
+  #deployed: Promise<void> | undefined;
+  #ready = false;
   #started = false;
+  #closed = false;
   #reports = 0n;
   #heartbeat: Timer | undefined;
   #reportSoon: Timer | undefined;
@@ -75,6 +79,7 @@ export class Host {
   /** Stops every actor; what was not committed is dropped. */
   async close(): Promise<void> {
     this.#stop.abort(new MillraceError("MILL_JOB_FAILED", "the host was told to stop"));
+    this.#closed = true;
     this.#command?.unsubscribe();
     this.#heartbeat?.cancel();
     this.#reportSoon?.cancel();
@@ -88,7 +93,9 @@ export class Host {
     let text = "";
     try {
       const { kind, header } = decodeFrame(message.payload);
-      const command = header as { term: bigint; attempt: number };
+      if (kind !== "deploy" && kind !== "start" && kind !== "commit")
+        throw new MillraceError("MILL_COMMAND_REFUSED", `a host does not know the command "${kind}".`);
+      const command = header as Deploy | Start | Commit;
       if (command.term < this.#term) {
         throw new MillraceError(
           "MILL_COMMAND_REFUSED",
@@ -98,8 +105,7 @@ export class Host {
       this.#term = command.term;
       if (kind === "deploy") await this.#deploy(header as Deploy);
       else if (kind === "start") this.#start(header as Start);
-      else if (kind === "commit") this.#commit(header as Commit);
-      else throw new MillraceError("MILL_COMMAND_REFUSED", `a host does not know the command "${kind}".`);
+      else this.#commit(header as Commit);
     } catch (cause) {
       const error = MillraceError.from(cause);
       this.options.ports.log.error("a command failed", { error });
@@ -107,16 +113,23 @@ export class Host {
       text = error.message;
     }
     if (message.replyTo !== undefined) {
-      await this.options.bus.publish(message.replyTo, acknowledgementFrame.encode({ code, message: text }));
+      await this.#publish(message.replyTo, acknowledgementFrame.encode({ code, message: text }));
     }
   }
 
-  async #deploy(command: Deploy): Promise<void> {
-    if (command.attempt === this.#attempt) return; // asked again: an acknowledgement was lost
-    if (this.#attempt !== 0)
+  #deploy(command: Deploy): Promise<void> {
+    if (this.#attempt !== 0 && command.attempt !== this.#attempt)
       throw new MillraceError("MILL_COMMAND_REFUSED", `this host runs attempt ${this.#attempt}.`);
     this.#attempt = command.attempt;
+    // Asked again, because an acknowledgement was lost or late: the answer is that of the first time.
+    this.#deployed ??= this.#openActors(command);
+    return this.#deployed;
+  }
+
+  async #openActors(command: Deploy): Promise<void> {
     const mine = this.options.plan.actors.filter((actor) => command.actors.includes(actor.id));
+    const unknown = command.actors.find((id) => !mine.some((actor) => actor.id === id));
+    if (unknown !== undefined) throw new MillraceError("MILL_PLAN_MISMATCH", `the plan has no actor "${unknown}".`);
     const here = new Set(mine.map((actor) => actor.id));
     for (const actor of mine) {
       this.#actors.set(
@@ -139,10 +152,11 @@ export class Host {
       ...[...this.#clients.values()].map((client) => client.open()),
       ...this.#enumerators.map((enumerator) => enumerator.open()),
     ]);
+    this.#ready = true;
   }
 
   #start(command: Start): void {
-    if (command.attempt !== this.#attempt)
+    if (command.attempt !== this.#attempt || !this.#ready)
       throw new MillraceError("MILL_COMMAND_REFUSED", `attempt ${command.attempt} is not deployed here.`);
     if (this.#started) return;
     this.#started = true;
@@ -204,6 +218,7 @@ export class Host {
     const from = this.options.topology.operators.find((node) => node.id === channel.from.operator)!;
     const options = {
       bus: this.options.bus,
+      clock: this.options.ports.clock,
       channel: id,
       attempt: this.#attempt,
       subjects: this.#subjects.channel(id, this.#attempt),
@@ -219,6 +234,7 @@ export class Host {
 
   /** Changes of one turn go out as one report. */
   #soon(): void {
+    if (this.#closed) return;
     this.#reportSoon ??= this.options.ports.clock.after(0, () => {
       this.#reportSoon = undefined;
       this.#report();
@@ -234,7 +250,16 @@ export class Host {
       actors: [...this.#actors.values()].map(reportOf),
       rowsTotal: BigInt(this.#enumerators.reduce((sum, enumerator) => sum + enumerator.rowsTotal, 0)),
     });
-    void Promise.resolve(this.options.bus.publish(this.#reportSubject, frame)).catch(() => {});
+    void this.#publish(this.#reportSubject, frame);
+  }
+
+  /** What is lost here is asked for or said again. */
+  async #publish(subject: string, frame: Uint8Array): Promise<void> {
+    try {
+      await this.options.bus.publish(subject, frame);
+    } catch (error) {
+      this.options.ports.log.debug("a message was not sent", { subject, error });
+    }
   }
 }
 
@@ -244,7 +269,7 @@ function reportOf(actor: Actor): ActorReport {
   return {
     actor: actor.id,
     state: state.kind,
-    code: error !== undefined && isErrorCode(error.code) ? error.code : "",
+    code: error === undefined ? "" : isErrorCode(error.code) ? error.code : "MILL_OPERATOR_FAILED",
     message: error?.message ?? "",
     rowsRead: BigInt(counters.rowsRead),
     rowsWritten: BigInt(counters.rowsWritten),

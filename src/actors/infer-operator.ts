@@ -7,8 +7,9 @@
  * Invariants:
  *   I1  Batches leave in the order in which they came, rows in theirs, whatever order answers come in.
  *   I2  Input rows and bytes under way stay within the window; a full window holds `process` back.
- *   I3  Every row that came in is handed on, or refused with a reason.
+ *   I3  Every row that came in is handed on, or refused with a reason, exactly once.
  *   I4  `end` resolves when the last answer was handed on.
+ *   I5  Once the actor has stopped nothing is handed on or refused any more.
  */
 import { type Data, makeData, RecordBatch, type Schema, Struct } from "apache-arrow";
 import { invariant, MillraceError } from "../base/errors.js";
@@ -72,6 +73,7 @@ export class InferOperator implements Operator {
   async #run(): Promise<void> {
     try {
       for (let entry = this.#entries[0]; entry !== undefined; entry = this.#entries[0]) {
+        this.runtime.signal.throwIfAborted();
         if (this.node.each === undefined) await this.#emitSlices(entry);
         else await this.#emitLists(entry);
         this.#entries.shift();
@@ -183,19 +185,22 @@ export class InferOperator implements Operator {
 
   /** The answer; refused rows are told one by one. Undefined when the whole call was refused. */
   async #settle(call: Call, onBad: (row: RejectedRow) => void | Promise<void>): Promise<Answer | undefined> {
+    let answer: Answer;
     try {
-      const answer = await call.answer;
-      invariant(
-        answer.records.numRows === call.rows,
-        `service "${this.node.service.id}" answers as many rows as it was sent`,
-      );
-      for (const row of answer.rejected) await onBad(row);
-      return answer;
+      answer = await call.answer;
     } catch (error) {
+      this.runtime.signal.throwIfAborted();
       if (!MillraceError.is(error) || !PER_REQUEST.has(error.code)) throw error;
       for (let row = 0; row < call.rows; row++) await onBad({ row, code: error.code, message: error.message });
       return undefined;
     }
+    this.runtime.signal.throwIfAborted();
+    const { id } = this.node.service;
+    invariant(answer.records.numRows === call.rows, `service "${id}" answers as many rows as it was sent`);
+    // An instance may name a row twice; it is one bad record.
+    const rejected = [...new Map(answer.rejected.map((row) => [row.row, row])).values()];
+    for (const row of rejected) await onBad(row);
+    return { records: answer.records, rejected };
   }
 
   async #refuse(batch: RecordBatch, row: number, reason: RejectedRow): Promise<void> {
@@ -217,6 +222,7 @@ const PER_REQUEST: ReadonlySet<string> = new Set([
   "MILL_SERVICE_LOST",
   "MILL_SERVICE_TIMEOUT",
   "MILL_RECORD_INVALID",
+  "MILL_FRAME_TOO_LARGE",
 ]);
 
 function recordBatch(schema: Schema, children: Data[], length: number): RecordBatch {

@@ -11,13 +11,20 @@ export interface MailboxBounds {
   readonly itemsMax: number;
 }
 
+interface Waiting<T> {
+  readonly item: T;
+  readonly bytes: number;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
 export class Mailbox<T> {
   #items: { readonly item: T; readonly bytes: number }[] = [];
   #bytes = 0;
   #closed = false;
-  #error: unknown;
+  #failed: { readonly error: unknown } | undefined;
   #wakeTaker: (() => void) | undefined;
-  #wakePutters: (() => void)[] = [];
+  #putters: Waiting<T>[] = [];
 
   constructor(private readonly bounds: MailboxBounds) {}
 
@@ -30,35 +37,36 @@ export class Mailbox<T> {
 
   /** Queues the item, or returns a promise that resolves once it is queued. */
   put(item: T, bytes: number): void | Promise<void> {
-    if (this.#error !== undefined) throw this.#error;
-    if (!this.#hasRoom(bytes)) return this.#putLater(item, bytes);
-    this.#items.push({ item, bytes });
-    this.#bytes += bytes;
-    this.#wakeTaker?.();
+    if (this.#failed !== undefined) throw this.#failed.error;
+    // Nobody overtakes those who wait (Q1).
+    if (this.#putters.length > 0 || !this.#hasRoom(bytes)) {
+      return new Promise((resolve, reject) => this.#putters.push({ item, bytes, resolve, reject }));
+    }
+    this.#queue(item, bytes);
   }
 
-  /** No more will be put; what is queued still comes out. */
+  /** No more will be put; what is queued, or waits to be, still comes out. */
   close(): void {
     this.#closed = true;
     this.#wakeTaker?.();
   }
 
   fail(error: unknown): void {
-    this.#error ??= error;
+    this.#failed ??= { error };
     this.#items = [];
     this.#bytes = 0;
     this.#wakeTaker?.();
-    for (const wake of this.#wakePutters.splice(0)) wake();
+    for (const putter of this.#putters.splice(0)) putter.reject(this.#failed.error);
   }
 
   /** The next item, or undefined once it is closed and empty. One taker at a time. */
   async take(): Promise<T | undefined> {
     for (;;) {
-      if (this.#error !== undefined) throw this.#error;
+      if (this.#failed !== undefined) throw this.#failed.error;
       const next = this.#items.shift();
       if (next !== undefined) {
         this.#bytes -= next.bytes;
-        this.#wakePutters.shift()?.();
+        this.#admit();
         return next.item;
       }
       if (this.#closed) return undefined;
@@ -69,12 +77,19 @@ export class Mailbox<T> {
     }
   }
 
-  async #putLater(item: T, bytes: number): Promise<void> {
-    while (!this.#hasRoom(bytes)) {
-      await new Promise<void>((resolve) => this.#wakePutters.push(resolve));
-      if (this.#error !== undefined) throw this.#error;
+  /** Lets in those who wait, in their order, as far as there is room. */
+  #admit(): void {
+    for (let first = this.#putters[0]; first !== undefined && this.#hasRoom(first.bytes); first = this.#putters[0]) {
+      this.#putters.shift();
+      this.#queue(first.item, first.bytes);
+      first.resolve();
     }
-    await this.put(item, bytes);
+  }
+
+  #queue(item: T, bytes: number): void {
+    this.#items.push({ item, bytes });
+    this.#bytes += bytes;
+    this.#wakeTaker?.();
   }
 
   #hasRoom(bytes: number): boolean {

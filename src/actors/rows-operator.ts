@@ -1,6 +1,10 @@
 /**
- * Row functions (`mapRows`, `flatMap`, `filter`) on batches. A row whose function throws, or whose result does not
- * fit the columns, is refused alone; its neighbours go on, in order.
+ * Row functions (`mapRows`, `flatMap`, `filter`) on batches.
+ *
+ * Invariants:
+ *   O1  A row whose function throws, or one of whose results does not fit the columns, is refused alone, once and whole:
+ *       none of its results goes on.
+ *   O2  Results go on in the order of their rows, however many calls are under way.
  */
 import type { RecordBatch } from "apache-arrow";
 import { MillraceError } from "../base/errors.js";
@@ -10,7 +14,12 @@ import type { Columns } from "../types/columns.js";
 import type { Emit, Operator, OperatorRuntime } from "./operator.js";
 
 type AnyRow = Record<string, unknown>;
-type Result = { readonly ok: true; readonly value: unknown } | { readonly ok: false; readonly error: unknown };
+type Result = { readonly ok: true; readonly rows: readonly AnyRow[] } | { readonly ok: false; readonly error: unknown };
+/** What came of one row. */
+interface Made {
+  readonly from: AnyRow;
+  readonly rows: readonly AnyRow[];
+}
 
 export class RowsOperator implements Operator {
   constructor(
@@ -24,64 +33,63 @@ export class RowsOperator implements Operator {
   async process(batch: RecordBatch): Promise<void> {
     const rows = rowsOf(this.input, batch) as AnyRow[];
     const results = await this.#callAll(rows);
-    const good: AnyRow[] = [];
-    const origin: number[] = [];
-    for (let i = 0; i < rows.length; i++) {
-      const result = results[i]!;
-      if (!result.ok) {
-        await this.#refuse(rows[i]!, result.error);
-        continue;
-      }
-      for (const row of this.#rowsFrom(rows[i]!, result.value)) {
-        good.push(row);
-        origin.push(i);
-      }
+    const good: Made[] = [];
+    for (const [i, result] of results.entries()) {
+      if (result.ok) good.push({ from: rows[i]!, rows: result.rows });
+      else await this.#refuse(rows[i]!, result.error);
     }
-    if (good.length > 0) await this.#emitRows(good, (i) => rows[origin[i]!]!);
+    await this.#emitRows(good);
   }
 
   end(): void {}
 
-  #rowsFrom(row: AnyRow, value: unknown): Iterable<AnyRow> {
-    if (this.node.kind === "mapRows") return [value as AnyRow];
-    if (this.node.kind === "filter") return value === true ? [row] : [];
-    return value as Iterable<AnyRow>;
+  /** @throws what an iterable throws half-way, or `MILL_RECORD_INVALID` where a result is no row */
+  #rowsFrom(row: AnyRow, value: unknown): readonly AnyRow[] {
+    if (this.node.kind === "filter") return value ? [row] : [];
+    const made = this.node.kind === "mapRows" ? [value] : [...(value as Iterable<unknown>)];
+    for (const one of made) {
+      if (typeof one === "object" && one !== null) continue;
+      throw new MillraceError("MILL_RECORD_INVALID", `the function returned ${String(one)}; return an object.`);
+    }
+    return made as AnyRow[];
   }
 
   /** Results by row; at most `concurrency` calls under way. */
-  async #callAll(rows: readonly AnyRow[]): Promise<Result[]> {
-    const results: Result[] = new Array(rows.length);
+  async #callAll(rowsIn: readonly AnyRow[]): Promise<Result[]> {
+    const results: Result[] = new Array(rowsIn.length);
     let next = 0;
     const lane = async () => {
-      while (next < rows.length) {
+      while (next < rowsIn.length) {
         const i = next++;
         try {
-          const value = this.node.fn(rows[i], this.context);
-          results[i] = { ok: true, value: value instanceof Promise ? await value : value };
+          const value = this.node.fn(rowsIn[i], this.context);
+          const rows = this.#rowsFrom(rowsIn[i]!, value instanceof Promise ? await value : value);
+          results[i] = { ok: true, rows };
         } catch (error) {
           results[i] = { ok: false, error };
         }
       }
     };
-    await Promise.all(Array.from({ length: Math.min(this.node.concurrency, rows.length) }, lane));
+    await Promise.all(Array.from({ length: Math.min(this.node.concurrency, rowsIn.length) }, lane));
     return results;
   }
 
-  async #emitRows(rows: readonly AnyRow[], sourceOf: (row: number) => AnyRow): Promise<void> {
-    const columns = this.node.columns;
+  async #emitRows(made: readonly Made[]): Promise<void> {
+    const rows = made.flatMap((one) => one.rows);
+    if (rows.length === 0) return;
     const batch = this.#fitting(rows);
     if (batch !== undefined) return this.emit(batch);
-    // Some row does not fit: find which, refuse them, keep the rest.
+    // Some row does not fit: find whose, refuse those, keep the rest.
     const fitting: AnyRow[] = [];
-    for (const [i, row] of rows.entries()) {
+    for (const one of made) {
       try {
-        batchFromRows(columns, [row] as never);
-        fitting.push(row);
+        batchFromRows(this.node.columns, one.rows as never);
+        for (const row of one.rows) fitting.push(row);
       } catch (error) {
-        await this.#refuse(sourceOf(i), error);
+        await this.#refuse(one.from, error);
       }
     }
-    if (fitting.length > 0) await this.emit(batchFromRows(columns, fitting as never));
+    if (fitting.length > 0) await this.emit(batchFromRows(this.node.columns, fitting as never));
   }
 
   /** The batch, or undefined when some row does not fit the columns. */

@@ -4,6 +4,7 @@
  * Invariants:
  *   E1  A split is assigned to one reader, in the order listed.
  *   E2  `done` is said only when every split is assigned; a source that cannot be listed is an error to every reader.
+ *       An enumerator that was closed says nothing more: a reader must not take its end for the end of the source.
  *   E3  No more than `splitsAheadMax` listed splits wait here: the listing goes on as readers take them.
  */
 import { isErrorCode, MillraceError } from "../base/errors.js";
@@ -18,6 +19,7 @@ export class SplitEnumerator {
   #ready = new Mailbox<Split>({ bytesMax: Number.POSITIVE_INFINITY, itemsMax: limits.splitsAheadMax });
   #subscription: Subscription | undefined;
   #answers: Promise<void> = Promise.resolve();
+  #closed = false;
   /** Rows of every split listed so far. */
   rowsTotal = 0;
 
@@ -33,9 +35,7 @@ export class SplitEnumerator {
       splitRequestFrame.decode(message.payload);
       if (message.replyTo === undefined) return;
       const replyTo = message.replyTo;
-      this.#answers = this.#answers.then(async () => {
-        await this.bus.publish(replyTo, splitAssignmentFrame.encode(await this.#next()));
-      });
+      this.#answers = this.#answers.then(() => this.#answer(replyTo));
     });
   }
 
@@ -54,8 +54,20 @@ export class SplitEnumerator {
   }
 
   close(): void {
+    this.#closed = true;
     this.#subscription?.unsubscribe();
     this.#ready.close();
+  }
+
+  /** One answer that cannot be sent must not keep the ones after it. */
+  async #answer(replyTo: string): Promise<void> {
+    const assignment = await this.#next();
+    if (this.#closed) return;
+    try {
+      await this.bus.publish(replyTo, splitAssignmentFrame.encode(assignment));
+    } catch (error) {
+      this.context.log.error("a split could not be handed out", { splits: assignment.splits.length, error });
+    }
   }
 
   async #next(): Promise<SplitAssignment> {

@@ -32,13 +32,22 @@ export const limits = {
   /** Bytes that a receiver grants to one channel. A larger single frame passes alone. */
   channelCreditBytes: 16 * MiB,
   channelCreditFrames: 64,
+  /** Time that frames may still be on their way after the end that counts them; then they are lost. */
+  channelEndTimeoutMs: 10_000,
 
   /** Bytes above which an upload to S3 is a multipart one, and the size of a part. */
   storeMultipartBytes: 8 * MiB,
   storeAttemptsMax: 5,
   storeBackoffMs: 100,
   storeBackoffMsMax: 5_000,
+  storePartsMax: 10_000,
+  /** Parts of one upload that are on their way at a time; each is held in memory. */
+  storePartsInFlight: 3,
+  storeConnectTimeoutMs: 2_000,
+  /** Silence on a connection after which a request counts as failed. */
   storeRequestTimeoutMs: 30_000,
+  /** All attempts of a check, or of clearing up after a failed upload, together. */
+  storeCheckTimeoutMs: 5_000,
 
   /** Splits that an enumerator lists ahead of its readers. */
   splitsAheadMax: 10_000,
@@ -58,6 +67,8 @@ export const limits = {
   instanceQueueRowsMax: 4_096,
   instanceQueueBytesMax: 256 * MiB,
 
+  /** Hosts and instances that have ended and that a worker still reports. */
+  workerEndedMax: 256,
   heartbeatIntervalMs: 1_000,
   /** Reports of a host also drive progress bars, so they come more often. */
   hostReportIntervalMs: 200,
@@ -73,4 +84,7 @@ export const limits = {
 invariant(limits.frameHeaderBytesMax < limits.frameBytesMax, "a frame has room for its header");
 invariant(limits.frameBytesMax <= limits.busReassemblyBytesMax, "the largest frame can be put together again");
 invariant(limits.frameBytesMax <= limits.busLinkQueueBytesMax, "the largest frame can cross a link");
+invariant(limits.storeMultipartBytes >= 5 * MiB, "S3 refuses smaller parts, except for the last one");
+invariant(limits.storeBackoffMs <= limits.storeBackoffMsMax, "pauses between attempts grow");
+invariant(limits.storeConnectTimeoutMs < limits.storeCheckTimeoutMs, "a check can try to connect twice");
 invariant(limits.heartbeatIntervalMs * 3 <= limits.heartbeatTimeoutMs, "one lost heartbeat is not a lost worker");

@@ -5,7 +5,9 @@
  * Invariants:
  *   K1  Facts come from reports; a command changes a fact only by what its receiver then reports, or by its
  *       acknowledgement. A report that is missing for `limits.heartbeatTimeoutMs` counts as the loss of its sender.
- *   K2  One look at a job at a time; a command that is under way is not sent again.
+ *   K2  One look at a job at a time; a command that is under way is not sent again, and one that failed only with the
+ *       next heartbeat.
+ *   K3  Time in which this process itself stood still does not count as silence of others.
  */
 import { MillraceError } from "../base/errors.js";
 import {
@@ -21,6 +23,7 @@ import { limits } from "../base/limits.js";
 import type { Ports, Timer } from "../base/ports.js";
 import type { Bus, BusMessage, Subscription } from "../bus/bus.js";
 import { type ClusterSubjects, clusterSubjects, jobSubjects } from "../bus/subjects.js";
+import { goneReport } from "../services/gone-report.js";
 import { jobKeys } from "../storage/keys.js";
 import type { ObjectStore } from "../storage/object-store.js";
 import {
@@ -52,9 +55,15 @@ export interface CoordinatorOptions {
 /** One coordinator leads; who takes over, and with which term, is decided elsewhere. */
 const TERM = 1n;
 
+/** What an acknowledgement changes; a refusal fails the job if nothing else is said. */
+interface Then {
+  readonly done?: () => void;
+  readonly refused?: (code: string, message: string) => void;
+}
+
 interface KnownWorker {
   readonly report: WorkerReport;
-  readonly heardMs: number;
+  heardMs: number;
 }
 
 export class Coordinator {
@@ -66,6 +75,7 @@ export class Coordinator {
   #underWay = new Set<string>();
   #subjects: ClusterSubjects;
   #closed = false;
+  #beatMs = 0;
 
   constructor(private readonly options: CoordinatorOptions) {
     this.#subjects = clusterSubjects(options.namespace);
@@ -108,7 +118,16 @@ export class Coordinator {
       const error = MillraceError.from(cause);
       reply = acknowledgementFrame.encode({ code: error.code, message: error.message });
     }
-    if (message.replyTo !== undefined) await this.options.bus.publish(message.replyTo, reply);
+    if (message.replyTo !== undefined) await this.#publish(message.replyTo, reply);
+  }
+
+  /** What is lost here is asked for or said again. */
+  async #publish(subject: string, frame: Uint8Array): Promise<void> {
+    try {
+      await this.options.bus.publish(subject, frame);
+    } catch (error) {
+      this.options.ports.log.debug("a message was not sent", { subject, error });
+    }
   }
 
   async #submit(job: JobId): Promise<void> {
@@ -116,7 +135,6 @@ export class Coordinator {
     const { bus, store, namespace, ports } = this.options;
     const spec = jobSpecFrame.decode(await store.get(jobKeys(job).spec)).header;
     const book = new JobBook(spec, ports.clock);
-    this.#jobs.set(job, book);
     for (const { service } of spec.services) {
       book.keep(
         await bus.subscribe(jobSubjects(namespace, job).load(service as ServiceId), (message) => {
@@ -124,6 +142,8 @@ export class Coordinator {
         }),
       );
     }
+    if (this.#jobs.has(job)) return book.close(); // asked twice at once
+    this.#jobs.set(job, book);
     ports.log.info("job submitted", { job, topology: spec.topology, actors: spec.actors.length });
     this.#look();
   }
@@ -158,25 +178,52 @@ export class Coordinator {
     if (known !== undefined && report.sequence <= known.report.sequence) return;
     if (known === undefined) this.options.ports.log.info("worker joined", { worker: report.worker, cpus: report.cpus });
     if (report.stopped) {
-      this.#workers.delete(report.worker);
-      for (const book of this.#jobs.values()) book.onWorkerGone(report.worker, "its worker was stopped");
+      this.#loseWorker(report.worker, "its worker was stopped");
     } else {
       this.#workers.set(report.worker, { report, heardMs: this.options.ports.clock.monotonicMs() });
       for (const book of this.#jobs.values()) book.onWorker(report);
+      this.#stopLeftOvers(report);
     }
     this.#look();
   }
 
+  /** A worker that was taken for lost and is not still holds what its jobs have given up. */
+  #stopLeftOvers(report: WorkerReport): void {
+    const worker = this.#subjects.workerCommand(report.worker as WorkerId);
+    for (const { job, host, state } of report.hosts) {
+      const book = this.#jobs.get(job);
+      if (state === "EXITED" || book?.gaveUp("host", host) !== true) continue;
+      this.#send(book, worker, stopHostFrame.encode({ term: TERM, job, host }));
+    }
+    for (const { job, service, instance, state } of report.instances) {
+      const book = this.#jobs.get(job);
+      if (state === "STOPPED" || state === "FAILED" || book?.gaveUp("instance", instance) !== true) continue;
+      this.#send(book, worker, stopInstanceFrame.encode({ term: TERM, job, service, instance }));
+    }
+  }
+
+  #loseWorker(worker: string, reason: string): void {
+    this.#workers.delete(worker);
+    for (const book of this.#jobs.values()) {
+      for (const gone of book.onWorkerGone(worker, reason)) {
+        const { subject, frame } = goneReport(this.options.namespace, book.job, gone);
+        void this.#publish(subject, frame);
+      }
+    }
+  }
+
   #beat(): void {
+    this.#beatMs = this.options.ports.clock.monotonicMs();
     this.#tick = this.options.ports.clock.after(limits.heartbeatIntervalMs, () => {
       const now = this.options.ports.clock.monotonicMs();
-      for (const [worker, { heardMs }] of this.#workers) {
-        if (now - heardMs <= limits.heartbeatTimeoutMs) continue;
-        this.#workers.delete(worker);
-        this.options.ports.log.warn("worker lost", { worker, silentMs: Math.round(now - heardMs) });
-        for (const book of this.#jobs.values()) book.onWorkerGone(worker, "its worker fell silent");
+      const deafMs = Math.max(now - this.#beatMs - 2 * limits.heartbeatIntervalMs, 0); // K3
+      for (const [worker, known] of this.#workers) {
+        known.heardMs += deafMs;
+        if (now - known.heardMs <= limits.heartbeatTimeoutMs) continue;
+        this.options.ports.log.warn("worker lost", { worker, silentMs: Math.round(now - known.heardMs) });
+        this.#loseWorker(worker, "its worker fell silent");
       }
-      for (const book of this.#jobs.values()) book.expire(limits.heartbeatTimeoutMs);
+      for (const book of this.#jobs.values()) book.expire(limits.heartbeatTimeoutMs, deafMs);
       this.#decide();
       this.#beat();
     });
@@ -226,12 +273,12 @@ export class Coordinator {
       case "deploy": {
         const { actors, enumerators } = action.host;
         const frame = deployFrame.encode({ ...base, attempt, actors, enumerators });
-        this.#send(book, host(action.host.host), frame, () => book.onDeployed(action.host.host));
+        this.#send(book, host(action.host.host), frame, { done: () => book.onDeployed(action.host.host) });
         return;
       }
       case "start": {
         const frame = startFrame.encode({ ...base, attempt });
-        this.#send(book, host(action.host.host), frame, () => book.onStarted(action.host.host));
+        this.#send(book, host(action.host.host), frame, { done: () => book.onStarted(action.host.host) });
         return;
       }
       case "commit": {
@@ -242,7 +289,10 @@ export class Coordinator {
       case "start-instance": {
         const { service, instance } = action;
         book.expectInstance({ service, instance: instance as InstanceId, worker: action.worker });
-        this.#send(book, worker(action.worker), startInstanceFrame.encode({ ...base, service, instance }));
+        const frame = startInstanceFrame.encode({ ...base, service, instance });
+        this.#send(book, worker(action.worker), frame, {
+          refused: (code, message) => book.onInstanceRefused(instance, code, message),
+        });
         return;
       }
       case "stop-instance": {
@@ -253,7 +303,7 @@ export class Coordinator {
   }
 
   /** Asks, and looks again when answered. The same question is not asked twice at once (K2). */
-  #send(book: JobBook, subject: string, frame: Uint8Array, done?: () => void): void {
+  #send(book: JobBook, subject: string, frame: Uint8Array, then: Then = {}): void {
     const question = `${subject} ${Buffer.from(frame).toString("latin1")}`;
     if (this.#underWay.has(question)) return;
     this.#underWay.add(question);
@@ -261,14 +311,15 @@ export class Coordinator {
       try {
         const answer = await this.options.bus.request(subject, frame, { timeoutMs: limits.deployTimeoutMs });
         const { code, message } = acknowledgementFrame.decode(answer.payload).header;
-        if (code !== "") book.onRefused(code, message);
-        else done?.();
+        if (code === "") then.done?.();
+        else if (then.refused !== undefined) then.refused(code, message);
+        else book.onRefused(code, message);
+        if (code !== "" || then.done !== undefined) this.#look();
       } catch (error) {
         // The loss of a worker or host shows in its reports; asking again is the next look's business.
         this.options.ports.log.debug("a command was not answered", { subject, error });
       } finally {
         this.#underWay.delete(question);
-        if (done !== undefined) this.#look();
       }
     };
     void ask();

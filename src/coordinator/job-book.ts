@@ -3,6 +3,7 @@ import { id, type JobId } from "../base/ids.js";
 import { limits } from "../base/limits.js";
 import type { Clock } from "../base/ports.js";
 import type { Subscription } from "../bus/bus.js";
+import type { GoneInstance } from "../services/gone-report.js";
 import type { ActorReport, HostReport, JobReport, JobSpec, JobState, WorkerReport } from "../wire/control.js";
 import type { LoadReport } from "../wire/frames.js";
 import type { HostFacts, InstanceFacts, JobFacts } from "./job.js";
@@ -83,13 +84,16 @@ export class JobBook {
   }
 
   expectHost(host: HostFacts): void {
+    if (this.#hosts.has(host.host)) return; // asked for again
     this.#hosts.set(host.host, { ...host, heardMs: this.clock.monotonicMs(), sequence: 0n, rowsTotal: 0n });
   }
 
   expectInstance(instance: Pick<InstanceFacts, "instance" | "service" | "worker">): void {
+    if (this.#instances.has(instance.instance)) return; // asked for again
     this.#instances.set(instance.instance, {
       ...instance,
       state: "REQUESTED",
+      served: false,
       code: "",
       message: "",
       queuedRows: 0,
@@ -133,7 +137,12 @@ export class JobBook {
     for (const told of report.instances) {
       const known = this.#instances.get(told.instance);
       if (told.job !== this.job || known === undefined || known.worker !== report.worker) continue;
-      if (told.state === "STOPPED" || told.state === "FAILED") {
+      if (told.state === "PROVISIONING" && known.state === "REQUESTED") known.state = "PROVISIONING";
+      if (
+        known.state !== "STOPPED" &&
+        known.state !== "FAILED" &&
+        (told.state === "STOPPED" || told.state === "FAILED")
+      ) {
         known.state = told.state;
         known.code ||= told.code;
         known.message ||= told.message;
@@ -141,14 +150,25 @@ export class JobBook {
     }
   }
 
-  onWorkerGone(worker: string, message: string): void {
+  /** @returns the instances that are lost with it and cannot tell their clients */
+  onWorkerGone(worker: string, message: string): GoneInstance[] {
     for (const host of this.#hosts.values()) {
       if (host.worker === worker && host.state !== "gone") Object.assign(host, { state: "gone", message });
     }
-    for (const instance of this.#instances.values()) {
-      if (instance.worker !== worker || instance.state === "STOPPED" || instance.state === "FAILED") continue;
-      Object.assign(instance, { state: "FAILED", code: "MILL_WORKER_LOST", message });
+    const lost: GoneInstance[] = [];
+    for (const known of this.#instances.values()) {
+      if (known.worker !== worker || known.state === "STOPPED" || known.state === "FAILED") continue;
+      Object.assign(known, { state: "FAILED", code: "MILL_WORKER_LOST", message });
+      const { service, instance, code } = known;
+      lost.push({ service, instance, state: "FAILED", code, reason: message });
     }
+    return lost;
+  }
+
+  /** Its worker does not take it: another will be asked (J5). */
+  onInstanceRefused(instance: string, code: string, message: string): void {
+    const known = this.#instances.get(instance);
+    if (known?.state === "REQUESTED") Object.assign(known, { state: "FAILED", code, message });
   }
 
   /** @returns whether the instance's state has changed */
@@ -158,16 +178,29 @@ export class JobBook {
     const changed = known.state !== report.state;
     const { state, code, reason: message, queuedRows, rowMs } = report;
     Object.assign(known, { state, code, message, queuedRows: queuedRows + report.runningRows, rowMs });
+    known.served ||= state === "READY";
     return changed;
   }
 
-  /** Hosts that have been silent for longer are gone, whatever their worker says. */
-  expire(silenceMsMax: number): void {
+  /**
+   * Hosts that have been silent for longer are gone, whatever their worker says.
+   * @param deafMs time of it in which this process itself heard nothing
+   */
+  expire(silenceMsMax: number, deafMs: number): void {
     const now = this.clock.monotonicMs();
     for (const host of this.#hosts.values()) {
+      host.heardMs += deafMs;
       if (host.state !== "up" || now - host.heardMs <= silenceMsMax) continue;
       Object.assign(host, { state: "gone", message: "it fell silent" });
     }
+  }
+
+  /** Whether a host or instance that still runs was given up: it was out of reach when it was to stop. */
+  gaveUp(what: "host" | "instance", name: string): boolean {
+    if (this.#finishedMs > 0) return true;
+    if (what === "host") return this.#hosts.get(name)?.state === "gone";
+    const state = this.#instances.get(name)?.state;
+    return state === "FAILED" || state === "STOPPED";
   }
 
   /** A subscription that ends with the job. */

@@ -9,7 +9,9 @@
  *       every region is COMMITTED.
  *   J3  The first failure decides the job's error; later ones do not replace it.
  *   J4  A job ends only after its hosts and instances were told to stop and have gone, or their worker has.
- *   J5  A failed instance is replaced, at most `loadAttemptsMax` times in a row without one of its service READY.
+ *   J5  A failed instance is replaced, but `loadAttemptsMax` of a service in a row that failed before they were ever
+ *       READY fail the job.
+ *   J6  What was asked for and has not shown in a report is asked for again.
  */
 
 import type { InstanceState } from "../services/balance.js";
@@ -35,6 +37,8 @@ export interface InstanceFacts {
   readonly service: string;
   readonly worker: string;
   readonly state: InstanceState;
+  /** It was READY once: what made it fail came later than loading and warming. */
+  readonly served: boolean;
   readonly code: string;
   readonly message: string;
 }
@@ -78,8 +82,8 @@ export function decideJob(facts: JobFacts): JobAction[] {
 
   const failure = findFailure(facts);
   if (failure !== undefined) return [{ kind: "enter", state: "FAILING", error: failure }];
-  const replaced = replaceInstances(facts);
-  return [...(facts.state === "DEPLOYING" ? deploy(facts) : run(facts)), ...replaced];
+  const instances = [...askAgain(facts), ...replaceInstances(facts)];
+  return [...(facts.state === "DEPLOYING" ? deploy(facts) : run(facts)), ...instances];
 }
 
 function place(facts: JobFacts): JobAction[] {
@@ -114,8 +118,8 @@ function deploy(facts: JobFacts): JobAction[] {
     return [...facts.hosts.map((host): JobAction => ({ kind: "start", host })), { kind: "enter", state: "RUNNING" }];
   }
   return facts.hosts
-    .filter((host) => host.state === "up" && !host.deployed)
-    .map((host): JobAction => ({ kind: "deploy", host }));
+    .filter((host) => host.state !== "gone" && !host.deployed)
+    .map((host): JobAction => ({ kind: host.state === "asked" ? "start-host" : "deploy", host }));
 }
 
 function run(facts: JobFacts): JobAction[] {
@@ -138,7 +142,7 @@ function run(facts: JobFacts): JobAction[] {
 
 function findFailure(facts: JobFacts): { code: string; message: string } | undefined {
   for (const actor of facts.actors.values()) {
-    if (actor.state === "FAILED") return { code: actor.code, message: actor.message };
+    if (actor.state === "FAILED") return { code: actor.code || "MILL_OPERATOR_FAILED", message: actor.message };
   }
   for (const host of facts.hosts) {
     const left = host.actors.filter((actor) => facts.actors.get(actor)?.state !== "COMMITTED");
@@ -174,12 +178,24 @@ const PERMANENT: ReadonlySet<string> = new Set([
   "MILL_PROVIDER_MISSING",
 ]);
 
-/** The newest instances of a service as long as they have failed, up to one that did not. */
+/**
+ * Instances that failed before they served, newest first, down to the newest that did serve; none while one serves.
+ * Those that were lost with their worker say nothing about the service.
+ */
 function failedInARow(facts: JobFacts, service: string): InstanceFacts[] {
   const own = facts.instances.filter((instance) => instance.service === service);
   if (own.some((instance) => instance.state === "READY")) return [];
-  const failed = own.filter((instance) => instance.state === "FAILED");
-  return failed;
+  const lastServed = own.findIndex((instance) => instance.served);
+  return own
+    .slice(0, lastServed < 0 ? own.length : lastServed)
+    .filter((instance) => instance.state === "FAILED" && instance.code !== "MILL_WORKER_LOST");
+}
+
+/** J6. Asking a worker for what it has already started changes nothing. */
+function askAgain(facts: JobFacts): JobAction[] {
+  return facts.instances
+    .filter((instance) => instance.state === "REQUESTED")
+    .map(({ instance, service, worker }): JobAction => ({ kind: "start-instance", instance, service, worker }));
 }
 
 function replaceInstances(facts: JobFacts): JobAction[] {

@@ -5,8 +5,10 @@
  *   S1  A request has one owner at a time: this client's queue, or one instance. Nothing else sends it again.
  *   S2  Every `call` ends: with an answer, or with an error that names the service.
  *   S3  Only instances that reported READY are sent requests (DESIGN guarantee 5).
- *   S4  Outstanding rows of an instance go down on every way a request can leave it: answered, returned, lost.
- *   S5  A request that was on board of `limits.inferCrashesMax` lost instances is refused, not sent again.
+ *   S4  Outstanding rows of an instance go down on every way a request can leave it: answered, returned, lost, not sent.
+ *   S5  A request that was on board of `limits.inferCrashesMax` lost instances is refused, not sent again. After its
+ *       first crash it travels alone, so that its neighbours do not share its fate.
+ *   S6  An instance that is gone stays gone, whatever of it still arrives.
  */
 import type { RecordBatch, Schema } from "apache-arrow";
 import { type ErrorCode, isErrorCode, MillraceError } from "../base/errors.js";
@@ -42,6 +44,8 @@ interface KnownInstance {
   report: LoadReport;
   heardMs: number;
   schemaSent: boolean;
+  /** It has refused a request and not said since then that it has room. */
+  full: boolean;
   readonly pending: Map<string, Pending>;
 }
 
@@ -59,13 +63,15 @@ export interface ServiceClientOptions {
 export class ServiceClient {
   readonly service: Service;
   #instances = new Map<InstanceId, KnownInstance>();
+  #gone = new Set<InstanceId>();
   #queue: Pending[] = [];
   #subscriptions: Subscription[] = [];
   #subjects: JobSubjects;
   #inputSchema: Uint8Array;
   #inputSchemaId: Uint8Array;
   #outputSchema: Schema;
-  #sent = 0;
+  #calls = 0;
+  #sends = 0;
   #error: MillraceError | undefined;
 
   constructor(private readonly options: ServiceClientOptions) {
@@ -87,7 +93,10 @@ export class ServiceClient {
     this.#subscriptions = await Promise.all([
       bus.subscribe(this.#subjects.answer(this.options.client), (message) => this.#onAnswer(message)),
       bus.subscribe(this.#subjects.load(this.service.id), (message) => {
-        this.#onReport(loadReportFrame.decode(message.payload).header);
+        const report = loadReportFrame.decode(message.payload).header;
+        const known = this.#instances.get(report.instance as InstanceId);
+        if (known !== undefined) known.full = false;
+        this.#onReport(report);
       }),
     ]);
   }
@@ -100,7 +109,7 @@ export class ServiceClient {
   call(records: RecordBatch, bucket: string): Promise<Answer> {
     return new Promise((resolve, reject) => {
       if (this.#error !== undefined) return reject(this.#error);
-      const id = `${this.options.client}-${++this.#sent}`;
+      const id = `${this.options.client}-${++this.#calls}`;
       this.#queue.push({ id, records, rows: records.numRows, bucket, resolve, reject, crashes: 0 });
       this.#dispatch();
     });
@@ -111,8 +120,10 @@ export class ServiceClient {
     this.#error ??= error;
     for (const request of this.#queue.splice(0)) request.reject(error);
     for (const instance of this.#instances.values()) {
-      for (const request of instance.pending.values()) request.reject(error);
-      instance.pending.clear();
+      for (const request of [...instance.pending.values()]) {
+        this.#take(instance, request.id);
+        request.reject(error);
+      }
     }
   }
 
@@ -124,20 +135,32 @@ export class ServiceClient {
   #dispatch(): void {
     // Two calls' worth for each instance: one runs, one waits, and the rest stays here for whoever is free first.
     const outstandingMax = 2 * this.service.batch.rowsMax;
-    while (this.#queue.length > 0) {
+    for (let request = this.#queue[0]; request !== undefined; request = this.#queue[0]) {
+      // A suspect waits for an instance that has nothing of ours, and nothing joins it there (S5).
+      const open = [...this.#instances.values()].filter((instance) => !instance.full && !holdsSuspect(instance));
       const chosen = chooseInstance(
-        [...this.#instances.values()].map((instance) => instance.view),
-        outstandingMax,
+        open.map((instance) => instance.view),
+        isSuspect(request) ? 1 : outstandingMax,
       );
       if (chosen === undefined) return;
-      this.#send(this.#queue.shift()!, this.#instances.get(chosen.instance)!);
+      this.#queue.shift();
+      this.#send(request, this.#instances.get(chosen.instance)!);
     }
   }
 
   #send(request: Pending, instance: KnownInstance): void {
     instance.pending.set(request.id, request);
     this.#count(instance, request.rows);
-    instance.view = { ...instance.view, lastSent: ++this.#sent };
+    instance.view = { ...instance.view, lastSent: ++this.#sends };
+    // The window of the `infer` operators bounds what is under way, so the bus's own bound is not waited for here.
+    void this.#publish(request, instance).catch((cause: unknown) => {
+      if (!this.#take(instance, request.id)) return;
+      request.reject(MillraceError.from(cause, "MILL_SERVICE_LOST", `service "${this.service.id}"`));
+      this.#dispatch();
+    });
+  }
+
+  async #publish(request: Pending, instance: KnownInstance): Promise<void> {
     const frame = requestFrame.encode(
       {
         id: request.id,
@@ -147,7 +170,8 @@ export class ServiceClient {
         attempt: this.options.attempt,
         timeoutMs: 0,
         crashes: request.crashes,
-        bucket: request.bucket,
+        // A suspect has a call of its own, too, apart from the requests of other clients.
+        bucket: isSuspect(request) ? `${request.bucket}#${request.id}` : request.bucket,
         rows: request.rows,
         schemaId: this.#inputSchemaId,
         schema: instance.schemaSent ? null : this.#inputSchema,
@@ -155,10 +179,16 @@ export class ServiceClient {
       encodeBatch(request.records),
     );
     instance.schemaSent = true;
-    // The window of the `infer` operators bounds what is under way, so the bus's own bound is not waited for here.
-    void Promise.resolve(this.options.bus.publish(instance.report.subject, frame)).catch((cause: unknown) => {
-      if (instance.pending.delete(request.id)) request.reject(MillraceError.from(cause, "MILL_SERVICE_LOST"));
-    });
+    await this.options.bus.publish(instance.report.subject, frame);
+  }
+
+  /** S4. The request leaves the instance. @returns whether it was there */
+  #take(instance: KnownInstance, id: string): Pending | undefined {
+    const request = instance.pending.get(id);
+    if (request === undefined) return undefined;
+    instance.pending.delete(id);
+    this.#count(instance, -request.rows);
+    return request;
   }
 
   #count(instance: KnownInstance, rows: number): void {
@@ -168,13 +198,12 @@ export class ServiceClient {
   #onAnswer(message: BusMessage): void {
     const { header, payload } = answerFrame.decode(message.payload);
     const instance = this.#instances.get(header.instance as InstanceId);
-    const request = instance?.pending.get(header.id);
+    const request = instance && this.#take(instance, header.id);
+    if (instance !== undefined) instance.full = header.status === "REJECTED";
     this.#onReport(header.load);
-    if (instance === undefined || request === undefined) return; // answered before, or given to another since
-    instance.pending.delete(header.id);
-    this.#count(instance, -request.rows);
+    if (request === undefined) return; // answered before, or given to another since
     if (header.status === "OK") {
-      request.resolve({ records: decodeBatch(this.#outputSchema, payload), rejected: header.rejectedRows });
+      this.#resolve(request, payload, header.rejectedRows);
     } else if (header.status === "FAILED") {
       const code: ErrorCode = isErrorCode(header.code) ? header.code : "MILL_SERVICE_FAILED";
       request.reject(
@@ -186,19 +215,31 @@ export class ServiceClient {
     this.#dispatch();
   }
 
+  /** A payload that does not fit ends the call, too (S2). */
+  #resolve(request: Pending, payload: Uint8Array, rejected: Answer["rejected"]): void {
+    try {
+      request.resolve({ records: decodeBatch(this.#outputSchema, payload), rejected });
+    } catch (cause) {
+      const what = `service "${this.service.id}" answered with bytes that are not of its columns`;
+      request.reject(new MillraceError("MILL_SERVICE_FAILED", `${what}: ${(cause as Error).message}`, {}, { cause }));
+    }
+  }
+
   #onReport(report: LoadReport): void {
     const id = report.instance as InstanceId;
+    if (this.#gone.has(id)) return;
     const known = this.#instances.get(id);
     if (known !== undefined && report.sequence <= known.report.sequence) return;
     const heardMs = this.options.ports.clock.monotonicMs();
     if (report.state === "STOPPED" || report.state === "FAILED") {
+      this.#gone.add(id);
       if (known !== undefined) this.#lose(known, report);
       return;
     }
     const told = { state: report.state, reportedRows: report.queuedRows + report.runningRows, rowMs: report.rowMs };
     if (known === undefined) {
       const view = { instance: id, outstandingRows: 0, lastSent: 0, ...told };
-      this.#instances.set(id, { view, report, heardMs, schemaSent: false, pending: new Map() });
+      this.#instances.set(id, { view, report, heardMs, schemaSent: false, full: false, pending: new Map() });
     } else {
       known.view = { ...known.view, ...told };
       known.report = report;
@@ -212,7 +253,8 @@ export class ServiceClient {
     this.#instances.delete(lost.view.instance);
     const again: Pending[] = [];
     for (const request of lost.pending.values()) {
-      request.crashes++;
+      // One that was told to stop has not crashed.
+      if (report.state === "FAILED") request.crashes++;
       if (request.crashes < limits.inferCrashesMax) again.push(request);
       else {
         request.reject(
@@ -227,4 +269,14 @@ export class ServiceClient {
     this.#queue.unshift(...again);
     this.#dispatch();
   }
+}
+
+/** It was on board of an instance that crashed, and may be why. */
+function isSuspect(request: Pending): boolean {
+  return request.crashes > 0;
+}
+
+function holdsSuspect(instance: KnownInstance): boolean {
+  for (const request of instance.pending.values()) if (isSuspect(request)) return true;
+  return false;
 }

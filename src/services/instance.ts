@@ -29,6 +29,7 @@ import {
 } from "../wire/frames.js";
 import type { InstanceState } from "./balance.js";
 import { nextCall } from "./batching.js";
+import { asDeclared } from "./declared-batch.js";
 
 export interface InstanceOptions {
   readonly bus: Bus;
@@ -43,10 +44,14 @@ export interface InstanceOptions {
   yieldToMessages(): Promise<void>;
 }
 
-interface QueuedRequest {
+/** Whom an answer goes to. */
+interface Sender {
   readonly id: string;
   readonly client: string;
   readonly rows: number;
+}
+
+interface QueuedRequest extends Sender {
   readonly bucket: string;
   readonly bytes: number;
   readonly arrivedMs: number;
@@ -68,12 +73,16 @@ export class Instance {
   #queuedBytes = 0;
   #runningRows = 0;
   #working: Promise<void> | undefined;
+  #draining: Promise<void> | undefined;
+  /** Ends the wait for more rows before its time. */
+  #wake: (() => void) | undefined;
   #heartbeat: Timer | undefined;
   #subscription: Subscription | undefined;
   #handler: LoadedHandler<Columns, Columns> | undefined;
   #stop = new AbortController();
   #subjects: JobSubjects;
   #inputSchema: Schema;
+  #declaredOutput: Schema;
   #outputSchema: Uint8Array;
   #outputSchemaId: Uint8Array;
   #schemaSentTo = new Set<string>();
@@ -82,7 +91,8 @@ export class Instance {
     const { service } = options;
     this.#subjects = jobSubjects(options.namespace, options.job);
     this.#inputSchema = arrowSchema(service.input);
-    this.#outputSchema = encodeSchema(arrowSchema(service.output));
+    this.#declaredOutput = arrowSchema(service.output);
+    this.#outputSchema = encodeSchema(this.#declaredOutput);
     this.#outputSchemaId = schemaId(this.#outputSchema);
   }
 
@@ -104,50 +114,75 @@ export class Instance {
         asset: (name) => this.options.asset(name),
         signal: this.#stop.signal,
       });
+      this.#stop.signal.throwIfAborted();
       this.#enter("WARMING");
       await this.#handler.warm?.();
+      this.#stop.signal.throwIfAborted();
     } catch (cause) {
+      if (this.#stop.signal.aborted) return; // `drain` has said how it ended
       const error = MillraceError.from(cause, "MILL_SERVICE_FAILED", `service "${service.id}"`);
       this.#code = error.code;
       this.#reason = error.message;
       this.#enter("FAILED");
-      await bus.flush();
+      await bus.flush().catch(() => {}); // what failed first is what counts
       throw error;
     }
     this.#subscription = await bus.subscribe(this.#subjects.instanceRequest(service.id, instance), (message) => {
       this.#take(message.payload);
     });
+    if (this.#stop.signal.aborted) {
+      this.#subscription.unsubscribe();
+      return;
+    }
     this.#enter("READY");
     this.#beat();
   }
 
-  /** N5. Resolves when the instance has stopped. */
-  async drain(): Promise<void> {
-    if (this.#state === "STOPPED" || this.#state === "FAILED") return;
+  /** N5. Resolves when the instance has stopped. Before it is READY, that gives up loading and warming. */
+  drain(): Promise<void> {
+    if (this.#state === "STOPPED" || this.#state === "FAILED") return Promise.resolve();
+    this.#draining ??= this.#drain();
+    return this.#draining;
+  }
+
+  async #drain(): Promise<void> {
+    const stopped = new MillraceError("MILL_SERVICE_LOST", "the instance was stopped");
+    if (this.#state !== "READY") this.#stop.abort(stopped);
     this.#enter("DRAINING");
     for (const request of this.#queue.splice(0)) this.#refuse(request, "RETURNED", "the instance is draining");
     this.#queuedBytes = 0;
+    this.#wake?.();
     await this.#working;
-    await this.#handler?.unload?.();
+    try {
+      await this.#handler?.unload?.();
+    } catch (error) {
+      this.options.ports.log.warn("a handler could not be unloaded", { service: this.options.service.id, error });
+    }
     this.#heartbeat?.cancel();
-    // Requests that were under way when DRAINING was told are still returned above; from here on nobody listens.
+    // What arrives up to here is returned. What comes later meets nobody; STOPPED tells its client to send it elsewhere.
     await this.options.bus.flush();
     this.#subscription?.unsubscribe();
-    this.#stop.abort(new MillraceError("MILL_SERVICE_LOST", "the instance was stopped"));
+    this.#stop.abort(stopped);
     this.#enter("STOPPED");
     await this.options.bus.flush();
   }
 
   #take(bytes: Uint8Array): void {
     const { header, payload } = requestFrame.decode(bytes);
+    const sender = { id: header.id, client: header.client, rows: header.rows };
+    let records: RecordBatch;
+    try {
+      records = this.#recordsOf(header.rows, payload);
+    } catch (cause) {
+      this.#fail(sender, MillraceError.from(cause, "MILL_FRAME_INVALID"));
+      return;
+    }
     const request: QueuedRequest = {
-      id: header.id,
-      client: header.client,
-      rows: header.rows,
+      ...sender,
       bucket: header.bucket,
       bytes: bytes.length,
       arrivedMs: this.options.ports.clock.monotonicMs(),
-      records: decodeBatch(this.#inputSchema, payload),
+      records,
     };
     if (this.#state !== "READY") {
       this.#refuse(request, "RETURNED", `the instance is ${this.#state}`);
@@ -161,7 +196,18 @@ export class Instance {
     }
     this.#queue.push(request);
     this.#queuedBytes += request.bytes;
+    this.#wake?.();
     this.#working ??= this.#work();
+  }
+
+  /** @throws what is wrong with them: it must not reach the requests they would share a call with */
+  #recordsOf(rows: number, payload: Uint8Array): RecordBatch {
+    const records = decodeBatch(this.#inputSchema, payload);
+    if (rows > 0 && records.numRows === rows) return records;
+    throw new MillraceError(
+      "MILL_FRAME_INVALID",
+      `a request says that it has ${rows} rows and carries ${records.numRows}; it must carry what it says, and at least one.`,
+    );
   }
 
   async #work(): Promise<void> {
@@ -172,7 +218,7 @@ export class Instance {
         const decision = nextCall(this.#queue, this.options.service.batch, clock.monotonicMs());
         if (decision.kind === "idle") return;
         if (decision.kind === "wait") {
-          await clock.sleep(Math.max(decision.untilMs - clock.monotonicMs(), 0));
+          await this.#moreOrUntil(decision.untilMs);
           continue;
         }
         const taken = new Set(decision.take);
@@ -186,6 +232,19 @@ export class Instance {
       // A request may have come between the last look and here.
       if (this.#queue.length > 0) this.#working = this.#work();
     }
+  }
+
+  /** Until the time has come, or there is something new to decide on. */
+  #moreOrUntil(untilMs: number): Promise<void> {
+    const { clock } = this.options.ports;
+    return new Promise((resolve) => {
+      const timer = clock.after(Math.max(untilMs - clock.monotonicMs(), 0), () => this.#wake?.());
+      this.#wake = () => {
+        this.#wake = undefined;
+        timer.cancel();
+        resolve();
+      };
+    });
   }
 
   async #call(requests: readonly QueuedRequest[]): Promise<void> {
@@ -211,21 +270,29 @@ export class Instance {
   }
 
   async #infer(batch: RecordBatch): Promise<RowOutcome> {
-    const rejected: RejectedRow[] = [];
-    const records = await this.#handler!.infer(batch, {
+    const { id } = this.options.service;
+    const rejected = new Map<number, RejectedRow>();
+    const answered = await this.#handler!.infer(batch, {
       signal: this.#stop.signal,
       reject(row, cause) {
+        if (!Number.isInteger(row) || row < 0 || row >= batch.numRows) {
+          throw new MillraceError(
+            "MILL_SERVICE_FAILED",
+            `the handler refused row ${row} of a call with ${batch.numRows} rows; rows are numbered from 0.`,
+          );
+        }
         const error = MillraceError.from(cause, "MILL_RECORD_INVALID");
-        rejected.push({ row, code: error.code, message: error.message });
+        if (!rejected.has(row)) rejected.set(row, { row, code: error.code, message: error.message });
       },
     });
+    const records = asDeclared(`the handler of service "${id}"`, this.#declaredOutput, answered);
     if (records.numRows !== batch.numRows) {
       throw new MillraceError(
         "MILL_SERVICE_FAILED",
         `the handler was given ${batch.numRows} rows and answered with ${records.numRows}; it must answer each row in its place.`,
       );
     }
-    return { records, rejected };
+    return { records, rejected: [...rejected.values()] };
   }
 
   #answer(request: QueuedRequest, outcome: RowOutcome, at: number): void {
@@ -235,11 +302,15 @@ export class Instance {
       .filter(({ row }) => row >= at && row < end)
       .map((rejected) => ({ ...rejected, row: rejected.row - at }));
     const schema = this.#schemaSentTo.has(request.client) ? null : this.#outputSchema;
-    this.#schemaSentTo.add(request.client);
-    this.#reply(request, { status: "OK", code: "", message: "", rejectedRows, schema }, encodeBatch(records));
+    try {
+      this.#reply(request, { status: "OK", code: "", message: "", rejectedRows, schema }, encodeBatch(records));
+      this.#schemaSentTo.add(request.client);
+    } catch (cause) {
+      this.#fail(request, MillraceError.from(cause, "MILL_SERVICE_FAILED", "its answer cannot be sent"));
+    }
   }
 
-  #fail(request: QueuedRequest, error: MillraceError): void {
+  #fail(request: Sender, error: MillraceError): void {
     const refusal = {
       status: "FAILED",
       code: error.code,
@@ -250,12 +321,12 @@ export class Instance {
     this.#reply(request, refusal, []);
   }
 
-  #refuse(request: QueuedRequest, status: "REJECTED" | "RETURNED", message: string): void {
+  #refuse(request: Sender, status: "REJECTED" | "RETURNED", message: string): void {
     this.#reply(request, { status, code: "", message, rejectedRows: [], schema: null }, []);
   }
 
   #reply(
-    request: QueuedRequest,
+    request: Sender,
     outcome: Pick<AnswerHeader, "status" | "code" | "message" | "rejectedRows" | "schema">,
     payload: Uint8Array[],
   ): void {
@@ -271,9 +342,15 @@ export class Instance {
       payload,
     );
     // The client's window bounds how many answers can be under way.
-    void Promise.resolve(this.options.bus.publish(this.#subjects.answer(request.client), frame)).catch((error) => {
-      this.options.ports.log.error("an answer could not be sent", { request: request.id, error });
-    });
+    void this.#publish(this.#subjects.answer(request.client), frame);
+  }
+
+  async #publish(subject: string, frame: Uint8Array): Promise<void> {
+    try {
+      await this.options.bus.publish(subject, frame);
+    } catch (error) {
+      this.options.ports.log.error("an answer or report could not be sent", { subject, error });
+    }
   }
 
   #enter(state: InstanceState): void {
@@ -291,7 +368,7 @@ export class Instance {
 
   #publishLoad(): void {
     const subject = this.#subjects.load(this.options.service.id);
-    void Promise.resolve(this.options.bus.publish(subject, loadReportFrame.encode(this.#report()))).catch(() => {});
+    void this.#publish(subject, loadReportFrame.encode(this.#report()));
   }
 
   #report(): LoadReport {

@@ -11,7 +11,7 @@ import { MillraceError } from "../base/errors.js";
 import type { CallContext, Handler, HandlerContext, LoadedHandler } from "../topology/service.js";
 import type { ArrowColumns, Columns } from "../types/columns.js";
 
-/** A model's input as the caller will feed it. `null` in `dims`: any size. */
+/** A model's input as the caller will feed it. `null` in `dims`: any size, so the model must take any. */
 export interface ModelInput {
   readonly type: string;
   readonly dims: readonly (number | null)[];
@@ -92,7 +92,7 @@ async function createSession(
       logSeverityLevel: 4, // errors are thrown as well; printing them too would say everything twice
     });
   } catch (cause) {
-    const text = cause instanceof Error ? cause.message : String(cause);
+    const text = reasonOf(cause);
     const facts = { model: spec.model, service: context.service };
     if (/backend not found|ExecutionProvider|WebGPU adapter|shared library/i.test(text)) {
       throw new MillraceError(
@@ -104,11 +104,20 @@ async function createSession(
     }
     throw new MillraceError(
       "MILL_MODEL_CORRUPT",
-      `model ${spec.model} cannot be loaded: ${text} Check that the file is a whole ONNX model, and fetch it again.`,
+      `model ${spec.model} cannot be loaded: ${text}. Check that the file is a whole ONNX model, and fetch it again.`,
       facts,
       { cause },
     );
   }
+}
+
+/** The runtime's own words, without the path said before, the places in its source, and line ends. */
+function reasonOf(cause: unknown): string {
+  const text = (cause instanceof Error ? cause.message : String(cause)).replace(/\s+/g, " ").trim();
+  return text
+    .replace(/^Load model from .* failed:\s*/, "")
+    .replace(/^\/onnxruntime_src\/.*[)>] (?=\w)/, "")
+    .replace(/\.$/, "");
 }
 
 function checkInputs(
@@ -132,7 +141,7 @@ function checkInputs(
         other !== undefined &&
         other.type === input.type &&
         other.dims.length === input.dims.length &&
-        other.dims.every((size, i) => size === null || input.dims[i] === null || size === input.dims[i])
+        other.dims.every((size, i) => size === null || size === input.dims[i])
       );
     });
   if (fits) return;
@@ -142,7 +151,7 @@ function checkInputs(
       .join("; ");
   throw new MillraceError(
     "MILL_MODEL_INPUTS",
-    `model ${spec.model} takes ${show(found)}, but the topology feeds ${show(wanted)}. Give the model these inputs, or use another model.`,
+    `model ${spec.model} takes ${show(found)}, but the topology feeds ${show(wanted)}. Correct "inputs" and what is fed, or use another model.`,
     { model: spec.model },
   );
 }

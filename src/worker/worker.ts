@@ -2,18 +2,21 @@
  * A node's agent: starts hosts and instances when the coordinator says so, watches them, and reports what it has.
  *
  * Invariants:
- *   W1  What it started it ends: on command, on `close`, and when its own process ends (its children notice).
+ *   W1  What it started it ends: on command, on `close`, and when its own process ends (its children notice). What it was
+ *       told to stop before it was told to start is never started.
  *   W2  A report says all there is to say; one goes out on every change and on a heartbeat.
  *   W3  A draining worker starts nothing new; it leaves when what it holds has ended.
- *   W4  An instance that ends without having been told to is reported FAILED, with the reason its process gave, to
- *       the coordinator and to the service's clients.
+ *   W4  An instance that ends without having been told to is reported FAILED, however it ended, with the reason its
+ *       process gave. The service's clients are told of every end, also on the heartbeats that follow it.
+ *   W5  A command of an older term is refused and changes nothing.
  */
 import { isErrorCode, MillraceError } from "../base/errors.js";
 import type { HostId, InstanceId, JobId, Namespace, ServiceId, WorkerId } from "../base/ids.js";
 import { limits } from "../base/limits.js";
 import type { Ports, Timer } from "../base/ports.js";
 import type { Bus, BusMessage, Subscription } from "../bus/bus.js";
-import { type ClusterSubjects, clusterSubjects, jobSubjects } from "../bus/subjects.js";
+import { type ClusterSubjects, clusterSubjects } from "../bus/subjects.js";
+import { goneReport } from "../services/gone-report.js";
 import {
   acknowledgementFrame,
   type StartHost,
@@ -22,7 +25,7 @@ import {
   type StopInstance,
   workerReportFrame,
 } from "../wire/control.js";
-import { decodeFrame, loadReportFrame } from "../wire/frames.js";
+import { decodeFrame } from "../wire/frames.js";
 
 /** How a child process ended. Code and message are empty when it was told to and did. */
 export interface Exit {
@@ -60,6 +63,8 @@ interface Held {
   state: "STARTING" | "RUNNING" | "STOPPING" | "EXITED";
   exit: Exit | undefined;
   child: Child | undefined;
+  /** When it ended, by the monotonic clock. */
+  endedMs: number;
 }
 
 export class Worker {
@@ -69,7 +74,8 @@ export class Worker {
   #stopped = false;
   #heartbeat: Timer | undefined;
   #command: Subscription | undefined;
-  #emptied: (() => void) | undefined;
+  #emptied: (() => void)[] = [];
+  #term = 0n;
   #subjects: ClusterSubjects;
 
   constructor(private readonly options: WorkerOptions) {
@@ -86,21 +92,21 @@ export class Worker {
   async drain(): Promise<void> {
     this.#draining = true;
     this.#report();
-    if (this.#alive().length > 0) {
-      await new Promise<void>((resolve) => {
-        this.#emptied = resolve;
-      });
-    }
+    await this.#empty();
     await this.#leave();
   }
 
   /** Stops everything it holds, then leaves. */
   async close(): Promise<void> {
     this.#draining = true;
-    const alive = this.#alive();
-    for (const held of alive) this.#stop(held);
-    await Promise.all(alive.map((held) => held.child?.exited));
+    for (const held of this.#alive()) this.#stop(held);
+    await this.#empty();
     await this.#leave();
+  }
+
+  /** Resolves when it holds nothing any more, nor starts anything. */
+  async #empty(): Promise<void> {
+    if (this.#alive().length > 0) await new Promise<void>((resolve) => this.#emptied.push(resolve));
   }
 
   get holds(): number {
@@ -121,6 +127,10 @@ export class Worker {
     let text = "";
     try {
       const { kind, header } = decodeFrame(message.payload);
+      if (!COMMANDS.has(kind)) {
+        throw new MillraceError("MILL_COMMAND_REFUSED", `a worker does not know the command "${kind}".`);
+      }
+      this.#heed(header as { readonly term: bigint });
       if (kind === "start-host") {
         const { job, host } = header as StartHost;
         this.#start("host", host, job as JobId, "");
@@ -129,19 +139,29 @@ export class Worker {
         this.#start("instance", instance, job as JobId, service as ServiceId);
       } else if (kind === "stop-host") {
         const { job, host } = header as StopHost;
-        this.#stop(this.#held.get(keyOf("host", job, host)));
-      } else if (kind === "stop-instance") {
-        const { job, instance } = header as StopInstance;
-        this.#stop(this.#held.get(keyOf("instance", job, instance)));
-      } else throw new MillraceError("MILL_COMMAND_REFUSED", `a worker does not know the command "${kind}".`);
+        this.#stop(this.#known("host", host, job as JobId, ""));
+      } else {
+        const { job, service, instance } = header as StopInstance;
+        this.#stop(this.#known("instance", instance, job as JobId, service as ServiceId));
+      }
     } catch (cause) {
       const error = MillraceError.from(cause);
       code = error.code;
       text = error.message;
     }
     if (message.replyTo !== undefined) {
-      await this.options.bus.publish(message.replyTo, acknowledgementFrame.encode({ code, message: text }));
+      await this.#publish(message.replyTo, acknowledgementFrame.encode({ code, message: text }));
     }
+  }
+
+  #heed({ term }: { readonly term: bigint }): void {
+    if (term < this.#term) {
+      throw new MillraceError(
+        "MILL_COMMAND_REFUSED",
+        `term ${term} is over; the coordinator of term ${this.#term} leads.`,
+      );
+    }
+    this.#term = term;
   }
 
   #start(kind: Held["kind"], what: string, job: JobId, service: ServiceId | ""): void {
@@ -153,8 +173,7 @@ export class Worker {
         `worker ${this.options.worker} is draining and takes nothing new.`,
       );
     }
-    const held: Held = { kind, id: what, job, service, state: "STARTING", exit: undefined, child: undefined };
-    this.#held.set(key, held);
+    const held = this.#hold(kind, what, job, service, "STARTING");
     const { launcher } = this.options;
     const launched =
       kind === "host"
@@ -176,39 +195,53 @@ export class Worker {
     );
   }
 
-  #stop(held: Held | undefined): void {
-    if (held === undefined || held.state === "EXITED" || held.state === "STOPPING") return;
+  #hold(kind: Held["kind"], what: string, job: JobId, service: ServiceId | "", state: Held["state"]): Held {
+    const held: Held = { kind, id: what, job, service, state, exit: undefined, child: undefined, endedMs: 0 };
+    this.#held.set(keyOf(kind, job, what), held);
+    return held;
+  }
+
+  /** What it holds of that name. Of what it was never told to start it keeps that it has ended: the start may be late. */
+  #known(kind: Held["kind"], what: string, job: JobId, service: ServiceId | ""): Held {
+    const known = this.#held.get(keyOf(kind, job, what));
+    if (known !== undefined) return known;
+    const never = this.#hold(kind, what, job, service, "STOPPING");
+    this.#onExit(never, { code: "", message: "it was never started" });
+    return never;
+  }
+
+  #stop(held: Held): void {
+    if (held.state === "EXITED" || held.state === "STOPPING") return;
     held.state = "STOPPING";
     held.child?.stop();
   }
 
   #onExit(held: Held, exit: Exit): void {
     const asked = held.state === "STOPPING";
-    held.exit = asked ? { code: "", message: exit.message } : exit;
+    held.exit = asked ? { code: "", message: exit.message } : unasked(held, exit);
     held.state = "EXITED";
     held.child = undefined;
-    if (held.kind === "instance" && !asked) this.#tellClients(held);
+    held.endedMs = this.options.ports.clock.monotonicMs();
+    this.#tellClients(held);
+    this.#forgetOldest();
     this.#report();
-    if (this.#alive().length === 0) this.#emptied?.();
+    if (this.#alive().length === 0) for (const done of this.#emptied.splice(0)) done();
   }
 
-  /** The instance cannot say itself that it is gone. */
+  /** The instance cannot say itself that it is gone, or was killed before it could. */
   #tellClients(held: Held): void {
-    const { bus, namespace } = this.options;
-    const service = held.service as ServiceId;
-    const frame = loadReportFrame.encode({
-      service,
-      instance: held.id,
-      sequence: LAST_SEQUENCE,
-      subject: "",
-      state: "FAILED",
-      queuedRows: 0,
-      runningRows: 0,
-      rowMs: 0,
-      reason: held.exit?.message ?? "",
-      code: held.exit?.code ?? "",
-    });
-    void Promise.resolve(bus.publish(jobSubjects(namespace, held.job).load(service), frame)).catch(() => {});
+    if (held.kind !== "instance") return;
+    const { code = "", message: reason = "" } = held.exit ?? {};
+    const state = code === "" ? "STOPPED" : "FAILED";
+    const gone = { service: held.service, instance: held.id, state, code, reason } as const;
+    const { subject, frame } = goneReport(this.options.namespace, held.job, gone);
+    void this.#publish(subject, frame);
+  }
+
+  /** Of what has ended only the newest stay in the reports: a worker outlives many jobs. */
+  #forgetOldest(): void {
+    const ended = [...this.#held].filter(([, held]) => held.state === "EXITED");
+    for (const [key] of ended.slice(0, Math.max(ended.length - limits.workerEndedMax, 0))) this.#held.delete(key);
   }
 
   #alive(): Held[] {
@@ -217,6 +250,10 @@ export class Worker {
 
   #beat(): void {
     this.#report();
+    const now = this.options.ports.clock.monotonicMs();
+    for (const held of this.#held.values()) {
+      if (held.state === "EXITED" && now - held.endedMs <= limits.heartbeatTimeoutMs) this.#tellClients(held);
+    }
     this.#heartbeat = this.options.ports.clock.after(limits.heartbeatIntervalMs, () => this.#beat());
   }
 
@@ -250,12 +287,29 @@ export class Worker {
           message: one.exit?.message ?? "",
         })),
     });
-    void Promise.resolve(this.options.bus.publish(this.#subjects.coordinatorReport, frame)).catch(() => {});
+    void this.#publish(this.#subjects.coordinatorReport, frame);
+  }
+
+  /** What is lost here is asked for or said again. */
+  async #publish(subject: string, frame: Uint8Array): Promise<void> {
+    try {
+      await this.options.bus.publish(subject, frame);
+    } catch (error) {
+      this.options.ports.log.debug("a message was not sent", { subject, error });
+    }
   }
 }
 
-/** Above every report that the instance itself can have sent. */
-const LAST_SEQUENCE = 2n ** 62n;
+const COMMANDS: ReadonlySet<string> = new Set(["start-host", "start-instance", "stop-host", "stop-instance"]);
+
+/** Even an end without an error is one that nobody asked for. */
+function unasked(held: Held, { code, message }: Exit): Exit {
+  if (code !== "") return { code, message };
+  return {
+    code: held.kind === "instance" ? "MILL_SERVICE_LOST" : "",
+    message: message || "its process ended by itself",
+  };
+}
 
 function keyOf(kind: Held["kind"], job: string, what: string): string {
   return `${kind} ${job} ${what}`;

@@ -1,0 +1,77 @@
+import assert from "node:assert/strict";
+import type { RecordBatch } from "apache-arrow";
+import fc from "fast-check";
+import type { ChannelSender } from "../../../src/actors/channels.js";
+import { exchange } from "../../../src/actors/exchange.js";
+import { batchFromRows } from "../../../src/types/batches.js";
+import { t } from "../../../src/types/columns.js";
+import { numbers, rows } from "./support.js";
+
+const columns = { key: t.optional(t.utf8), part: t.int64, place: t.int32 };
+
+function receivers(count: number): { senders: ChannelSender[]; got: RecordBatch[][] } {
+  const got: RecordBatch[][] = Array.from({ length: count }, () => []);
+  const senders = got.map((batches) => ({
+    open: () => Promise.resolve(),
+    send: (batch: RecordBatch) => void batches.push(batch),
+    end() {},
+    close() {},
+  }));
+  return { senders, got };
+}
+
+describe("actors/exchange: how a batch finds its channels", () => {
+  it("hash: equal keys meet one receiver, rows of a key keep their order, none is lost or doubled", async () => {
+    const key = fc.option(fc.constantFrom("a", "b", "c", "", "null", "é"));
+    const row = fc.record({ key, part: fc.bigInt({ min: 0n, max: 2n }) });
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.array(row, { minLength: 1, maxLength: 20 }), { maxLength: 5 }),
+        fc.integer({ min: 1, max: 4 }),
+        async (batches, count) => {
+          const { senders, got } = receivers(count);
+          const emit = exchange("hash", senders, ["key", "part"]);
+          let place = 0;
+          const all = batches.map((batch) => batch.map((one) => ({ ...one, place: place++ })));
+          for (const batch of all) await emit(batchFromRows(columns, batch) as never);
+          const received = got.map((one) => rows(columns, one));
+          const owner = new Map<string, number>();
+          for (const [i, list] of received.entries()) {
+            const last = new Map<string, number>();
+            for (const one of list) {
+              const name = `${one.key}/${one.part}`;
+              assert.equal(owner.get(name) ?? i, i, `key ${name} met two receivers`);
+              owner.set(name, i);
+              assert.ok((last.get(name) ?? -1) < one.place, `key ${name} lost its order`);
+              last.set(name, one.place);
+            }
+          }
+          const places = received.flat().map((one) => one.place);
+          assert.deepEqual(
+            places.sort((a, b) => a - b),
+            all.flat().map((one) => one.place),
+          );
+        },
+      ),
+    );
+  });
+
+  it("hash: a receiver without rows is sent nothing", async () => {
+    const { senders, got } = receivers(8);
+    await exchange("hash", senders, ["n"])(numbers(1, 1, 1));
+    assert.equal(got.filter((batches) => batches.length > 0).length, 1);
+  });
+
+  it("rebalance takes turns by batch", async () => {
+    const { senders, got } = receivers(2);
+    const emit = exchange("rebalance", senders, []);
+    for (let i = 0; i < 4; i++) await emit(numbers(i));
+    assert.deepEqual(
+      got.map((batches) => rows({ n: t.int32 }, batches).map((row) => row.n)),
+      [
+        [0, 2],
+        [1, 3],
+      ],
+    );
+  });
+});
