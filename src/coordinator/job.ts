@@ -5,8 +5,8 @@
  *
  * Invariants:
  *   J1  Sources start only after every host has acknowledged its deployment (no frame before its receiver listens).
- *   J2  A region is committed only when every actor of it is PREPARED; a job is FINISHED only when every actor of
- *       every region is COMMITTED.
+ *   J2  Regions are committed only when every actor of the job is PREPARED, because none can yet start again alone: a job
+ *       that fails before has published nothing. It is FINISHED only when every actor is COMMITTED.
  *   J3  The first failure decides the job's error; later ones do not replace it.
  *   J4  A job ends only after its hosts and instances were told to stop and have gone, or their worker has.
  *   J5  A failed instance is replaced, but `loadAttemptsMax` of a service in a row that failed before they were ever
@@ -125,18 +125,14 @@ function deploy(facts: JobFacts): JobAction[] {
 function run(facts: JobFacts): JobAction[] {
   const late = facts.hosts.filter((host) => !host.started).map((host): JobAction => ({ kind: "start", host }));
   const stateOf = (actor: string) => facts.actors.get(actor)?.state;
-  const regions = new Set(facts.spec.actors.map((actor) => actor.region));
-  const commits: JobAction[] = [];
-  let committed = 0;
-  for (const region of regions) {
-    const members = facts.spec.actors.filter((actor) => actor.region === region).map((actor) => actor.actor);
-    if (members.every((actor) => stateOf(actor) === "COMMITTED")) committed++;
-    else if (members.every((actor) => stateOf(actor) === "PREPARED" || stateOf(actor) === "COMMITTED")) {
-      const holders = facts.hosts.filter((host) => members.some((actor) => host.actors.includes(actor)));
-      for (const host of holders) commits.push({ kind: "commit", host, region });
-    }
-  }
-  if (committed === regions.size) return [{ kind: "enter", state: "COMMITTING" }];
+  const open = facts.spec.actors.filter(({ actor }) => stateOf(actor) !== "COMMITTED");
+  if (open.length === 0) return [{ kind: "enter", state: "COMMITTING" }];
+  if (!open.every(({ actor }) => stateOf(actor) === "PREPARED")) return late;
+  const commits = [...new Set(open.map(({ region }) => region))].flatMap((region) => {
+    const members = open.filter((actor) => actor.region === region).map(({ actor }) => actor);
+    const holders = facts.hosts.filter((host) => members.some((actor) => host.actors.includes(actor)));
+    return holders.map((host): JobAction => ({ kind: "commit", host, region }));
+  });
   return [...late, ...commits];
 }
 
