@@ -1,11 +1,12 @@
 /**
  * Files of known content on this machine's disk: models and other assets, downloaded once.
  *
- * Several processes may share the folder: a file is checked before it gets its name, and gets it by one rename.
+ * Several processes may share the folder: a file is checked before it gets its name, and gets it by one rename. It is
+ * checked again whenever it is asked for, and brought anew when it is not what it was.
  */
 import { createHash, randomUUID } from "node:crypto";
 import { createReadStream, createWriteStream } from "node:fs";
-import { mkdir, rename, rm, stat } from "node:fs/promises";
+import { mkdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { MillraceError } from "../base/errors.js";
@@ -30,7 +31,7 @@ export class AssetCache {
 
   async #find(sha256: string, fetch: () => AsyncIterable<Uint8Array>): Promise<string> {
     const path = join(this.folder, sha256);
-    if (await isFile(path)) return path;
+    if (await holds(path, sha256)) return path;
     await mkdir(this.folder, { recursive: true });
     const staged = `${path}.${randomUUID()}`;
     const hash = createHash("sha256");
@@ -69,10 +70,11 @@ export async function sha256OfFile(path: string): Promise<string> {
   return hash.digest("hex");
 }
 
-async function isFile(path: string): Promise<boolean> {
+/** A file that is there may still be damaged: it is not synced, so a power loss can leave its name without its bytes. */
+async function holds(path: string, sha256: string): Promise<boolean> {
   try {
-    return (await stat(path)).isFile();
+    return (await sha256OfFile(path)) === sha256;
   } catch {
-    return false;
+    return false; // not there, or not to be read; the rename of a new one tells
   }
 }

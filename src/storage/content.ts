@@ -1,13 +1,12 @@
 /** Content by URI, for object references: `file:///path` and `s3://bucket/key`, verified where the reference says how. */
 import { createHash } from "node:crypto";
-import { resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import picomatch from "picomatch";
 import { glob } from "tinyglobby";
 import { MillraceError } from "../base/errors.js";
 import type { Ports } from "../base/ports.js";
 import { FsStore } from "./fs-store.js";
-import type { ObjectInfo, ObjectStore } from "./object-store.js";
+import type { ByteRange, ObjectInfo, ObjectStore } from "./object-store.js";
 import { openStore, type StoreConfig } from "./open-store.js";
 
 /** The parts of an object reference that say where content is and what it must be. */
@@ -40,10 +39,7 @@ export class ContentReader {
    */
   async read(ref: ContentRef, signal?: AbortSignal): Promise<Uint8Array> {
     const { store, key } = this.#locate(ref.uri);
-    const whole = ref.offset === 0n;
-    const range =
-      whole || ref.sizeBytes < 0n ? {} : { range: { offset: Number(ref.offset), length: Number(ref.sizeBytes) } };
-    const bytes = await store.get(key, { ...range, ...(signal === undefined ? {} : { signal }) });
+    const bytes = await store.get(key, { ...rangeOf(ref), ...(signal === undefined ? {} : { signal }) });
     if (ref.sizeBytes >= 0n && BigInt(bytes.length) !== ref.sizeBytes) {
       throw changed(ref.uri, `${ref.sizeBytes} bytes`, `${bytes.length} bytes`);
     }
@@ -66,27 +62,30 @@ export class ContentReader {
   }
 
   async #listFiles(pattern: string): Promise<ListedContent[]> {
-    const path = pattern.startsWith("file://") ? fileURLToPath(pattern) : resolve(pattern);
-    const paths = await glob(path, { absolute: true, onlyFiles: true });
+    // A relative one stays so: what the current folder is called is no part of the pattern.
+    const paths = await glob(pattern.startsWith("file://") ? pathOf(pattern) : pattern, {
+      absolute: true,
+      onlyFiles: true,
+    });
     const infos = await Promise.all(paths.map((file) => this.#files.head(file.slice(1))));
     return infos.filter((info) => info !== undefined).map((info) => listed(pathToFileURL(`/${info.key}`).href, info));
   }
 
   async #listBucket(bucket: string, pattern: string): Promise<ListedContent[]> {
     const matches = picomatch(pattern);
-    const { base } = picomatch.scan(pattern);
+    const prefix = picomatch.scan(pattern).base.replace(/\\(.)/g, "$1");
     const found: ListedContent[] = [];
-    for await (const info of this.#bucket(bucket).list(base)) {
+    for await (const info of this.#bucket(bucket).list(prefix)) {
       if (matches(info.key)) found.push(listed(`s3://${bucket}/${info.key}`, info));
     }
     return found;
   }
 
   #locate(uri: string): { store: ObjectStore; key: string } {
-    if (uri.startsWith("file://")) return { store: this.#files, key: fileURLToPath(uri).slice(1) };
+    if (uri.startsWith("file://")) return { store: this.#files, key: pathOf(uri).slice(1) };
     const s3 = /^s3:\/\/([^/]+)\/(.+)$/.exec(uri);
     if (s3 !== null) return { store: this.#bucket(s3[1]!), key: s3[2]! };
-    throw new MillraceError("MILL_CONFIG", `${uri} cannot be read. Use a file:// or s3:// address.`, { uri });
+    throw noAddress(uri);
   }
 
   #bucket(name: string): ObjectStore {
@@ -97,6 +96,29 @@ export class ContentReader {
     }
     return store;
   }
+}
+
+/** Without an offset all of it is read, also where a size is given: then a file that has grown is noticed. */
+function rangeOf({ offset, sizeBytes }: ContentRef): { readonly range?: ByteRange } {
+  if (offset === 0n) return {};
+  return { range: { offset: Number(offset), length: sizeBytes < 0n ? Number.MAX_SAFE_INTEGER : Number(sizeBytes) } };
+}
+
+function pathOf(uri: string): string {
+  try {
+    return fileURLToPath(uri);
+  } catch (error) {
+    throw noAddress(uri, error);
+  }
+}
+
+function noAddress(uri: string, cause?: unknown): MillraceError {
+  return new MillraceError(
+    "MILL_CONFIG",
+    `"${uri}" cannot be read. Use a file:// or s3:// address.`,
+    { uri },
+    { cause },
+  );
 }
 
 function listed(uri: string, { sizeBytes, version }: ObjectInfo): ListedContent {

@@ -5,7 +5,8 @@ export class Crc32 {
   #value = 0;
 
   add(bytes: Uint8Array): void {
-    this.#value = crc32(bytes, this.#value);
+    // zlib takes an empty array for none, and begins again.
+    if (bytes.length > 0) this.#value = crc32(bytes, this.#value);
   }
 
   toString(): string {

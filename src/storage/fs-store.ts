@@ -11,8 +11,8 @@ import { type FileHandle, link, mkdir, open, readdir, readFile, rename, rm, rmdi
 import { dirname, join, relative, sep } from "node:path";
 import { pathToFileURL } from "node:url";
 import { limits } from "../base/limits.js";
-import { codeOf, explain, explainRead, isMissing } from "./fs-errors.js";
-import { checkKey, checkRange, compareKeys, isReserved, notFound, piecesOf, RESERVED } from "./object-calls.js";
+import { codeOf, explain, explainRead, isMissing, noFile } from "./fs-errors.js";
+import { checkKey, checkRange, compareKeys, isReserved, piecesOf, RESERVED } from "./object-calls.js";
 import type { ByteRange, CallOptions, ObjectBody, ObjectInfo, ObjectStore, PutOptions } from "./object-store.js";
 
 export class FsStore implements ObjectStore {
@@ -69,7 +69,7 @@ export class FsStore implements ObjectStore {
     checkRange(range);
     signal?.throwIfAborted();
     if (range?.length === 0) {
-      if ((await this.head(key)) === undefined) throw notFound(this.url, key);
+      if ((await this.head(key)) === undefined) throw noFile(this.url, key, path);
       return;
     }
     const end = range && Math.min(range.offset + range.length - 1, Number.MAX_SAFE_INTEGER);
@@ -108,7 +108,7 @@ export class FsStore implements ObjectStore {
     await this.#write(from, async () => {
       for (let moved = false; !moved; ) {
         if ((await this.head(from, options)) === undefined) {
-          if ((await this.head(to, options)) === undefined) throw notFound(this.url, from);
+          if ((await this.head(to, options)) === undefined) throw noFile(this.url, from, source);
           return; // done before, or by another at the same time
         }
         moved = await this.#rename(source, target);
@@ -127,7 +127,7 @@ export class FsStore implements ObjectStore {
   async check(options: CallOptions = {}): Promise<void> {
     options.signal?.throwIfAborted();
     await this.#write("", async () => {
-      const made = await mkdir(this.root, { recursive: true });
+      const made = await makeFolders(this.root);
       const probe = join(this.root, `${RESERVED}${randomUUID()}`);
       await (await open(probe, "wx")).close();
       await rm(probe);
@@ -274,9 +274,33 @@ async function openBelow(path: string): Promise<FileHandle> {
 
 /** Makes a folder with those above it, and syncs each folder that got a new name. */
 async function makeFolder(folder: string): Promise<void> {
-  const first = await mkdir(folder, { recursive: true });
+  const first = await makeFolders(folder);
   if (first === undefined) return;
   for (let made = folder; made.length >= first.length; made = dirname(made)) await syncFolder(dirname(made));
+}
+
+/**
+ * What `mkdir` with `recursive` should be. That one tries for ever where a file system answers ENOENT to a new name in a
+ * folder that is there, as /proc does; and of a file in the way it does not say which it is.
+ *
+ * @returns the topmost folder that it made
+ */
+async function makeFolders(folder: string): Promise<string | undefined> {
+  let first: string | undefined;
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await mkdir(folder);
+      return first ?? folder;
+    } catch (error) {
+      const found = await stat(folder).catch(() => undefined);
+      if (found?.isDirectory()) return first;
+      // It was there, and a move that took its last object has just tidied it away.
+      if (codeOf(error) === "EEXIST" && found === undefined && attempt < limits.storeAttemptsMax) continue;
+      const above = ["ENOENT", "ENOTDIR"].includes(codeOf(error) ?? "") && dirname(folder) !== folder;
+      if (!above || attempt >= limits.storeAttemptsMax) throw error;
+    }
+    first = (await makeFolders(dirname(folder))) ?? first;
+  }
 }
 
 /** Removes `folder` and those above it, up to `top`, as far as they are empty. */

@@ -62,9 +62,15 @@ export function explain(place: S3Place, key: string, cause: unknown): MillraceEr
   const status = statusOf(error);
   const where = whereIs(place);
   const as = (code: ErrorCode, message: string) => new MillraceError(code, message, { url: place.url, key }, { cause });
-  const refusal = refusalOf(error, status, place);
+  const refusal = refusalOf(error, status, key, place);
   if (refusal !== undefined) return as("MILL_STORE_REFUSED", `${where}: ${refusal}`);
-  if (status === 404) return notFound(where, key, cause);
+  if (error.name === "NoSuchUpload") {
+    return as(
+      "MILL_STORE_FAILED",
+      `${where}: the upload of ${key} was ended by somebody else (NoSuchUpload). Look for a rule of the bucket that clears uploads too early, then run again.`,
+    );
+  }
+  if (status === 404 && key !== "") return notFound(where, key, cause);
   if (/^(KeyTooLongError|XMinioInvalidObjectName)$/.test(error.name)) return invalidKey(key, cause);
   if (status === 507 || /StorageFull|QuotaExceeded/.test(error.name)) {
     return as("MILL_STORE_FULL", `${where} has no room left for ${key} (${error.name}). Free some and run again.`);
@@ -72,24 +78,44 @@ export function explain(place: S3Place, key: string, cause: unknown): MillraceEr
   if (status === undefined && isTransient(error)) {
     return as(
       "MILL_STORE_UNREACHABLE",
-      `${where} cannot be reached (${error.code ?? error.name}, tried ${limits.storeAttemptsMax} times). Start it (compose.yaml has one), or set AWS_ENDPOINT_URL_S3.`,
+      `${where} cannot be reached (${silenceOf(error)}, tried ${limits.storeAttemptsMax} times). Start it (compose.yaml has one), or set AWS_ENDPOINT_URL_S3.`,
     );
   }
   const tried = isTransient(error) ? ` after ${limits.storeAttemptsMax} attempts` : "";
   const said = status === undefined ? error.name : `status ${status}, ${error.name}: ${error.message}`;
   return as(
     "MILL_STORE_FAILED",
-    `${where}: ${key} failed${tried} (${said}). Look into the store's log, then run again.`,
+    `${where}: ${key === "" ? "the request" : key} failed${tried} (${said}). Look into the store's log, then run again.`,
   );
 }
 
-function refusalOf(error: S3Error, status: number | undefined, { bucket }: S3Place): string | undefined {
+function refusalOf(error: S3Error, status: number | undefined, key: string, place: S3Place): string | undefined {
+  const { bucket } = place;
   if (error.name === "NoSuchBucket") return `there is no bucket ${bucket}. Create it, or name another one.`;
   if (status === 301 || error.name === "AuthorizationHeaderMalformed") {
     return `the bucket ${bucket} is in another region (${error.name}). Set AWS_REGION to it.`;
   }
-  if (status === 403 || status === 401 || error.name === "CredentialsProviderError") {
-    return `these credentials are refused (${error.name}). Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to a user who may read and write the bucket.`;
+  if (status === 400 && error.name === "Unknown") {
+    // The answer to a HEAD has no body that could say why.
+    return `a request for the bucket ${bucket} is refused without a reason (status 400); mostly it is in another region, or the credentials have run out. Set AWS_REGION to the bucket's, and AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN anew.`;
   }
+  if (error.name === "InvalidBucketName") return `${bucket} is no name that a bucket can have. Name another one.`;
+  if (error.name === "CredentialsProviderError") return `no credentials were given. ${LOGIN}`;
+  if (status === 403 || status === 401) return `these credentials are refused (${error.name}). ${LOGIN}`;
+  // Of an object it would be missing; of the bucket every S3 server says so by name.
+  if (status === 404 && key === "") return NO_S3;
   return undefined;
+}
+
+const LOGIN = "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to a user who may read and write the bucket.";
+
+/** Of something that answers, but not as S3 does. */
+export const NO_S3 = "what answers there is no S3 server. Set AWS_ENDPOINT_URL_S3 to the address of one.";
+
+/** Why no answer came, with the code for those who look it up. */
+function silenceOf({ code, name }: S3Error): string {
+  if (code === undefined) return name;
+  if (code.startsWith("HPE_")) return `what answers there speaks no HTTP, ${code}`;
+  if (code === "EPROTO") return `it speaks no TLS, which https:// asks for, ${code}`;
+  return code;
 }

@@ -22,10 +22,13 @@ import { checkKey, checkRange, isReserved, notFound, RESERVED } from "./object-c
 import type { ByteRange, CallOptions, ObjectBody, ObjectInfo, ObjectStore, PutOptions } from "./object-store.js";
 import { S3Calls, type S3Options } from "./s3-calls.js";
 import { download, downloadWhole } from "./s3-download.js";
-import { statusOf } from "./s3-errors.js";
+import { NO_S3, statusOf } from "./s3-errors.js";
 import { upload } from "./s3-upload.js";
 
 export type { S3Options };
+
+/** Metadata of an object that `create` made: which call it was. */
+const CREATED_BY = "millrace-created-by";
 
 export class S3Store implements ObjectStore {
   readonly url: string;
@@ -44,8 +47,9 @@ export class S3Store implements ObjectStore {
   }
 
   async create(key: string, bytes: Uint8Array, options: PutOptions = {}) {
+    const mark = randomUUID();
     for (let attempt = 1; ; attempt++) {
-      const refused = await this.#putIfAbsent(key, bytes, options);
+      const refused = await this.#putIfAbsent(key, bytes, mark, options);
       if (refused === undefined) return { created: true } as const;
       const existing = await this.#getIfThere(key, options);
       if (existing !== undefined) return { created: false, existing } as const;
@@ -130,9 +134,11 @@ export class S3Store implements ObjectStore {
   async check(options: CallOptions = {}): Promise<void> {
     const request = { Bucket: this.#calls.bucket, Key: `${this.#root}${RESERVED}${randomUUID()}` };
     await this.#calls.within(limits.storeCheckTimeoutMs, options.signal, async (signal) => {
-      await this.#calls.call("", signal, (send) =>
+      const { ETag } = await this.#calls.call("", signal, (send) =>
         this.#calls.client.send(new PutObjectCommand({ ...request, Body: new Uint8Array() }), send),
       );
+      // A web server that says "welcome" to everything has stored nothing.
+      if (ETag === undefined) throw new MillraceError("MILL_STORE_REFUSED", `${this.#calls.where}: ${NO_S3}`);
       await this.#calls.call("", signal, (send) => this.#calls.client.send(new DeleteObjectCommand(request), send));
     });
   }
@@ -150,24 +156,44 @@ export class S3Store implements ObjectStore {
     return { Bucket: this.#calls.bucket, Key: this.#key(key) };
   }
 
-  /** @returns the refusal when something is there, or another writer is at it */
-  async #putIfAbsent(key: string, bytes: Uint8Array, options: PutOptions): Promise<MillraceError | undefined> {
+  /**
+   * @param mark tells this call's object from one of the same bytes that another wrote: an attempt may be carried out
+   *   and only its answer lost, and the next one is then refused for what this very call has made
+   * @returns the refusal when something else is there, or another writer is at it
+   */
+  async #putIfAbsent(
+    key: string,
+    bytes: Uint8Array,
+    mark: string,
+    options: PutOptions,
+  ): Promise<MillraceError | undefined> {
     const request = {
       ...this.#object(key),
       Body: bytes,
       IfNoneMatch: "*",
       ChecksumAlgorithm: "CRC32",
       ContentType: options.contentType,
+      Metadata: { [CREATED_BY]: mark },
     } as const;
     return this.#calls.call(key, options.signal, async (send) => {
       try {
         await this.#calls.client.send(new PutObjectCommand(request), send);
         return undefined;
       } catch (error) {
-        if (statusOf(error) === 412 || statusOf(error) === 409) return this.#calls.explain(key, error);
-        throw error;
+        if (statusOf(error) !== 412 && statusOf(error) !== 409) throw error;
+        if ((await this.#markOf(key, send)) === mark) return undefined;
+        return this.#calls.explain(key, error);
       }
     });
+  }
+
+  async #markOf(key: string, send: { readonly abortSignal?: AbortSignal }): Promise<string | undefined> {
+    try {
+      return (await this.#calls.client.send(new HeadObjectCommand(this.#object(key)), send)).Metadata?.[CREATED_BY];
+    } catch (error) {
+      if (statusOf(error) === 404) return undefined;
+      throw error;
+    }
   }
 
   async #getIfThere(key: string, options: CallOptions): Promise<Uint8Array | undefined> {

@@ -22,6 +22,7 @@ import {
 } from "@aws-sdk/client-s3";
 import { MillraceError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
+import type { Timer } from "../base/ports.js";
 import { Crc32 } from "./crc32.js";
 import { piecesOf } from "./object-calls.js";
 import type { ObjectBody, ObjectInfo, PutOptions } from "./object-store.js";
@@ -106,19 +107,33 @@ class PartUpload {
     }
   }
 
-  /** Not cancelled on its way: its answer is needed to abort the upload (U1). */
+  /**
+   * Not cancelled on its way: its answer is needed to abort the upload (U1). After a cancel it is waited for no longer
+   * than an abort is, and not made again.
+   */
   async #begin(): Promise<string> {
-    this.signal.throwIfAborted();
+    const { calls, signal } = this;
     const request = {
       ...this.#object,
       ChecksumAlgorithm: "CRC32",
       ChecksumType: "FULL_OBJECT",
       ContentType: this.options.contentType,
     } as const;
-    const answer = await this.calls.call(this.key, undefined, () =>
-      this.calls.client.send(new CreateMultipartUploadCommand(request)),
-    );
-    return answer.UploadId!;
+    const late = new AbortController();
+    const timers: Timer[] = [];
+    const onCancel = () => {
+      timers.push(calls.ports.clock.after(limits.storeCheckTimeoutMs, () => late.abort(signal.reason)));
+    };
+    signal.addEventListener("abort", onCancel, { once: true });
+    try {
+      const answer = await calls.call(this.key, signal, () =>
+        calls.client.send(new CreateMultipartUploadCommand(request), { abortSignal: late.signal }),
+      );
+      return answer.UploadId!;
+    } finally {
+      signal.removeEventListener("abort", onCancel);
+      for (const timer of timers) timer.cancel();
+    }
   }
 
   /** Sends a part; waits while too many are on their way (U3). */

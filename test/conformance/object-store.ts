@@ -3,7 +3,7 @@
  *
  * Every store of a test is opened at a place of its own, so tests do not see each other's objects. Durability across a
  * power loss (O4) is not tested: nothing here can take the power away. Faults on the wire (O4, O5) need a wire, so they
- * are in `object-store-s3-faults.test.ts`.
+ * are in `unit/storage/s3-faults.test.ts`.
  */
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
