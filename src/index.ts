@@ -4,6 +4,7 @@
  * @packageDocumentation
  */
 export { type ErrorCode, type ErrorFacts, MillraceError } from "./base/errors.js";
+export { arrow } from "./connectors/arrow-file.js";
 export { type FileColumns, type FilesOptions, files } from "./connectors/files.js";
 export { jsonl } from "./connectors/jsonl.js";
 export { parquet } from "./connectors/parquet.js";
@@ -11,12 +12,14 @@ export { type ModelInput, type OnnxCall, type OnnxModel, type OnnxSpec, onnx } f
 export type {
   ContentAccess,
   OutputFolder,
+  PositionedBatch,
   Sink,
   SinkContext,
   SinkWriter,
   Source,
   SourceContext,
   Split,
+  SplitProgress,
 } from "./topology/endpoints.js";
 export type { BadRecordPolicy, OperatorContext } from "./topology/nodes.js";
 export {

@@ -3,86 +3,56 @@
  *
  * Invariants:
  *   A1  Every subscription is made by `open`; nothing flows before `start`.
- *   A2  An actor is PREPARED only when its inputs have ended, every operator has handed on what it had, and every
- *       sink's work is durable. Nothing is visible outside before `commit`.
- *   A3  The first error wins: it stops the actor, what was not committed is dropped, and it is reported once. A failed
- *       actor stays failed, whatever was under way in it when it was stopped.
- *   A4  A finished actor has told its outputs that they have ended.
+ *   A2  A cut holds every row that has come in and is not in an output's hands: operators' states, and parked batches. It is
+ *       acknowledged when all of it is durable.
+ *   A3  Nothing is visible outside before `complete` names its checkpoint.
+ *   A4  The first error wins: it stops the actor, what no checkpoint holds is dropped, and it is reported once.
+ *   A5  An actor is FINISHED when its inputs have ended, every operator has handed on what it had, and its outputs know.
  */
-import type { RecordBatch } from "apache-arrow";
 import { MillraceError } from "../base/errors.js";
 import type { ActorId, OperatorId } from "../base/ids.js";
-import type { Ports } from "../base/ports.js";
-import type { Bus } from "../bus/bus.js";
-import type { JobSubjects } from "../bus/subjects.js";
-import type { Plan, PlannedActor } from "../plan/plan.js";
-import type { ServiceClient } from "../services/client.js";
-import type { ContentAccess, OutputFolder, Sink } from "../topology/endpoints.js";
-import type { OperatorContext, OperatorNode, Topology } from "../topology/nodes.js";
-import { MapOperator, PassOperator, SelectOperator } from "./batch-operators.js";
-import type { ChannelReceiver, ChannelSender } from "./channels.js";
+import { actorSnapshotFrame, type OperatorState } from "../wire/stored.js";
+import { ActorGraph, type ActorInput } from "./actor-graph.js";
+import type { ActorOptions } from "./actor-options.js";
+import { Alignment } from "./alignment.js";
+import { BlobReader, BlobWriter } from "./blobs.js";
 import { DeadLetters } from "./dead-letters.js";
-import { exchange } from "./exchange.js";
+import { Gate, type Parked, Parking } from "./gate.js";
 import { InferOperator } from "./infer-operator.js";
-import {
-  type BadRecord,
-  type Counters,
-  type Emit,
-  type Operator,
-  type OperatorRuntime,
-  Turnstile,
-} from "./operator.js";
-import { RowsOperator } from "./rows-operator.js";
+import type { BadRecord, Counters, Encode, OperatorRuntime } from "./operator.js";
 import { SinkOperator } from "./sink-operator.js";
-import { SourceReader } from "./source-reader.js";
-
-export interface ActorOptions {
-  readonly plan: Plan;
-  readonly topology: Topology;
-  readonly actor: PlannedActor;
-  readonly attempt: number;
-  readonly bus: Bus;
-  readonly subjects: JobSubjects;
-  readonly ports: Ports;
-  readonly content: ContentAccess;
-  outputFor(url: string): OutputFolder;
-  readonly deadLetterSink: Sink;
-  clientFor(service: string): ServiceClient;
-  senderFor(channel: string): ChannelSender;
-  receiverFor(channel: string): ChannelReceiver;
-  /** Told after every change of `state`. */
-  onChange(): void;
-}
-
-/** What a finished actor has ready to publish, by the operator whose sink it is; "" is the dead letters. */
-type Prepared = ReadonlyMap<string, Uint8Array>;
 
 export type ActorState =
   | { readonly kind: "DEPLOYED" }
   | { readonly kind: "RUNNING" }
-  | { readonly kind: "PREPARED"; readonly prepared: Prepared }
-  | { readonly kind: "COMMITTED" }
+  | { readonly kind: "FINISHED" }
   | { readonly kind: "FAILED"; readonly error: MillraceError };
 
-/** The checkpoint that ends a job; periodic ones come before it. */
-const FINAL_CHECKPOINT = 1n;
+/** Everything of one moment, not yet encoded. */
+interface Taken {
+  readonly checkpoint: bigint;
+  readonly finished: boolean;
+  readonly states: readonly (readonly [operator: string, encode: Encode])[];
+  readonly parked: readonly Parked[];
+  readonly captured: readonly Promise<readonly Parked[]>[];
+  readonly counters: Counters;
+}
 
 export class Actor {
   readonly counters: Counters = { rowsRead: 0, rowsWritten: 0, deadLetters: 0, rowsInFlight: 0 };
+  /** Everything up to this checkpoint is published. */
+  published = 0n;
   #state: ActorState = { kind: "DEPLOYED" };
   #stop = new AbortController();
-  #nodes: OperatorNode[];
-  #operators = new Map<OperatorId, Operator>();
-  #readers: SourceReader[] = [];
-  #inputs: { readonly receiver: ChannelReceiver; readonly operator: OperatorId }[] = [];
-  #outputs: ChannelSender[] = [];
-  #turnstiles = new Map<OperatorId, Turnstile>();
+  #gate = new Gate();
+  #parking = new Parking(this.#gate);
   #deadLetters: DeadLetters;
-  #committing: Promise<void> | undefined;
+  #graph: ActorGraph;
+  #alignment: Alignment;
+  #acknowledged: { readonly checkpoint: bigint; readonly again: () => Promise<void> } | undefined;
 
   constructor(private readonly options: ActorOptions) {
-    const { actor, topology, plan } = options;
-    this.#nodes = topology.operators.filter((node) => actor.operators.includes(node.id));
+    const { actor, topology } = options;
     this.#deadLetters = new DeadLetters(options.deadLetterSink, {
       operator: `dead-letters-${actor.operators[0]}`,
       subtask: actor.subtask,
@@ -90,26 +60,32 @@ export class Actor {
       output: options.outputFor(topology.deadLetters),
       log: options.ports.log,
     });
-    for (const channel of plan.channels) {
-      if (channel.to.actor !== actor.id) continue;
-      this.#inputs.push({ receiver: options.receiverFor(channel.id), operator: channel.to.operator });
-    }
-    // From the last operator to the first: each is made with the emit of those that follow it.
-    for (const node of [...this.#nodes].reverse()) this.#make(node);
+    this.#graph = new ActorGraph(options, this.#gate, this.#parking, (operator) => this.#runtimeFor(operator));
+    this.#alignment = new Alignment({
+      clock: options.ports.clock,
+      inputs: this.#graph.inputs.length,
+      sourcesRead: () => this.#graph.readers.some((reader) => !reader.ended),
+      cut: (checkpoint, late) => this.#cut(checkpoint, late),
+      fail: (error) => void this.#fail(error),
+    });
   }
 
   get id(): ActorId {
     return this.options.actor.id;
+  }
+  get region(): string {
+    return this.options.actor.region;
+  }
+  get attempt(): number {
+    return this.options.attempt;
   }
   get state(): ActorState {
     return this.#state;
   }
 
   async open(): Promise<void> {
-    await Promise.all([
-      ...this.#inputs.map((input) => input.receiver.open()),
-      ...this.#outputs.map((sender) => sender.open()),
-    ]);
+    const { inputs, outputs } = this.#graph;
+    await Promise.all([...inputs.map(({ receiver }) => receiver.open()), ...outputs.map((sender) => sender.open())]);
   }
 
   /** Runs to the end of the inputs; how it ended is in `state`. */
@@ -117,43 +93,46 @@ export class Actor {
     if (this.#state.kind !== "DEPLOYED") return;
     this.#enter({ kind: "RUNNING" });
     try {
-      for (const operator of this.#operators.values()) await operator.open?.();
+      await this.#restore();
       this.#stop.signal.throwIfAborted();
-      await this.#drive();
-      const prepared = await this.#prepare();
+      if (this.options.restored?.finished !== true) await this.#untilStopped(this.#drive());
+      for (const output of this.#graph.outputs) output.end();
       this.#stop.signal.throwIfAborted();
-      this.#enter({ kind: "PREPARED", prepared });
+      this.#enter({ kind: "FINISHED" });
     } catch (cause) {
-      // Stopped before: what was opened or staged since then must go, too.
-      if (this.state.kind === "FAILED") await this.#abortSinks();
+      // Stopped before: what was opened since then must go, too.
+      if (this.state.kind === "FAILED") await this.#abortOutputs();
       else await this.#fail(cause);
     }
   }
 
-  /** Publishes what was prepared; doing it again, also while it is under way, changes nothing. */
-  commit(): Promise<void> {
-    if (this.#state.kind === "PREPARED") this.#committing ??= this.#publish(this.#state.prepared);
-    return this.#committing ?? Promise.resolve();
+  /** Takes part in a checkpoint; one that it has taken part in is acknowledged again. */
+  trigger(checkpoint: bigint): void {
+    if (this.#state.kind !== "RUNNING" && this.#state.kind !== "FINISHED") return;
+    if (this.#acknowledged?.checkpoint === checkpoint) void this.#acknowledged.again().catch(() => {});
+    else this.#alignment.trigger(checkpoint);
   }
 
-  async #publish(all: Prepared): Promise<void> {
+  /** Publishes everything up to this checkpoint; doing it again, also while it is under way, changes nothing. */
+  async complete(checkpoint: bigint): Promise<void> {
+    if (this.#state.kind === "FAILED" || this.#state.kind === "DEPLOYED" || checkpoint <= this.published) return;
     try {
-      for (const [operator, prepared] of all) {
-        if (operator === "") await this.#deadLetters.commit(prepared);
-        else await (this.#operators.get(operator as OperatorId) as SinkOperator).commit(prepared);
-      }
-      this.#enter({ kind: "COMMITTED" });
+      for (const output of this.#outputs) await output.publish(checkpoint);
+      if (checkpoint <= this.published) return;
+      this.published = checkpoint;
+      this.options.onChange();
     } catch (cause) {
       await this.#fail(cause);
     }
-    await this.#close();
   }
 
-  /** Stops at once; what was not committed is dropped. A commit that has begun is finished first: half of one is worse. */
+  /** Stops at once; what no checkpoint holds is dropped. */
   async stop(): Promise<void> {
-    await this.#committing;
-    if (this.#state.kind === "COMMITTED") return;
     await this.#fail(new MillraceError("MILL_JOB_FAILED", `actor ${this.id} was told to stop.`));
+  }
+
+  get #outputs() {
+    return [this.#deadLetters.output, ...this.#graph.sinks.map((sink) => sink.output)];
   }
 
   #enter(state: ActorState): void {
@@ -162,146 +141,148 @@ export class Actor {
   }
 
   async #fail(cause: unknown): Promise<void> {
-    if (this.#state.kind === "FAILED" || this.#state.kind === "COMMITTED") return;
+    if (this.#state.kind === "FAILED") return;
     const error = MillraceError.from(cause, "MILL_OPERATOR_FAILED", `actor ${this.id}`);
     this.#enter({ kind: "FAILED", error });
     this.#stop.abort(error);
-    await this.#close();
-    await this.#abortSinks();
+    this.#alignment.close();
+    for (const { receiver } of this.#graph.inputs) receiver.close();
+    for (const output of this.#graph.outputs) output.close();
+    for (const operator of this.#graph.operators.values()) await operator.close?.();
+    await this.#abortOutputs();
   }
 
-  async #abortSinks(): Promise<void> {
-    const sinks = [...this.#operators.values()].filter((operator) => operator instanceof SinkOperator);
-    const aborts = [this.#deadLetters, ...sinks].map((sink) => sink.abort());
-    for (const result of await Promise.allSettled(aborts)) {
-      if (result.status === "rejected")
-        this.options.ports.log.warn("a sink could not be cleaned up", { error: result.reason });
+  async #abortOutputs(): Promise<void> {
+    for (const result of await Promise.allSettled(this.#outputs.map((output) => output.abort()))) {
+      if (result.status === "rejected") {
+        this.options.ports.log.warn("an output could not be cleaned up", { error: result.reason });
+      }
     }
   }
 
-  async #close(): Promise<void> {
-    for (const input of this.#inputs) input.receiver.close();
-    for (const output of this.#outputs) output.close();
-    for (const operator of this.#operators.values()) await operator.close?.();
+  async #untilStopped(work: Promise<void>): Promise<void> {
+    const { signal } = this.#stop;
+    const stopped = new Promise<never>((_, reject) => {
+      signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+    });
+    await Promise.race([stopped, work]);
   }
 
   /** Drives every source and channel at once, then ends the operators, inputs first. */
   async #drive(): Promise<void> {
-    const stopped = new Promise<never>((_, reject) => {
-      this.#stop.signal.addEventListener("abort", () => reject(this.#stop.signal.reason), { once: true });
-    });
-    const readers = this.#readers.map((reader) => reader.run());
-    const channels = this.#inputs.map((input) => this.#pull(input.receiver, input.operator));
-    await Promise.race([stopped, Promise.all([...readers, ...channels])]);
-    for (const node of this.#nodes) await Promise.race([stopped, this.#operators.get(node.id)?.end()]);
-    for (const output of this.#outputs) await output.end();
+    for (const { receiver } of this.#graph.inputs) receiver.start((checkpoint) => this.#alignment.heard(checkpoint));
+    await this.#replay();
+    const readers = this.#graph.readers.map((reader) => reader.run());
+    const channels = this.#graph.inputs.map((input, i) => this.#pull(input, i));
+    await Promise.all([...readers, ...channels]);
+    for (const operator of this.#graph.operators.values()) await operator.end();
   }
 
-  async #pull(receiver: ChannelReceiver, operator: OperatorId): Promise<void> {
-    const emit = this.#entrance(operator);
-    await receiver.start();
-    for (let batch = await receiver.next(); batch !== undefined; batch = await receiver.next()) await emit(batch);
-  }
-
-  async #prepare(): Promise<Prepared> {
-    const prepared = new Map<string, Uint8Array>();
-    const letters = await this.#deadLetters.prepare(FINAL_CHECKPOINT);
-    if (letters !== undefined) prepared.set("", letters);
-    for (const [id, operator] of this.#operators) {
-      if (operator instanceof SinkOperator) prepared.set(id, await operator.prepare(FINAL_CHECKPOINT));
-    }
-    return prepared;
-  }
-
-  #make(node: OperatorNode): void {
-    const { options } = this;
-    const runtime = this.#runtimeFor(node.id);
-    const context: OperatorContext = runtime;
-    const emit = this.#emitOf(node);
-    const input = () => options.topology.operators.find((candidate) => candidate.id === node.inputs[0])!.columns;
-    switch (node.kind) {
-      case "source":
-        this.#readers.push(
-          new SourceReader(node, options.bus, options.subjects.splits(node.id), this.id, runtime, emit),
-        );
-        return;
-      case "map":
-        this.#operators.set(node.id, new MapOperator(node, context, emit));
-        return;
-      case "mapRows":
-      case "flatMap":
-      case "filter":
-        this.#operators.set(node.id, new RowsOperator(node, input(), context, runtime, emit));
-        return;
-      case "select":
-        this.#operators.set(node.id, new SelectOperator(node, emit));
-        return;
-      case "infer":
-        this.#operators.set(
-          node.id,
-          new InferOperator(node, input(), options.clientFor(node.service.id), runtime, emit),
-        );
-        return;
-      case "keyBy":
-      case "union":
-        this.#operators.set(node.id, new PassOperator(emit));
-        return;
-      case "sink":
-        this.#operators.set(
-          node.id,
-          new SinkOperator(
-            () =>
-              node.sink.open({
-                columns: node.columns,
-                operator: node.id,
-                subtask: options.actor.subtask,
-                attempt: options.attempt,
-                output: options.outputFor(node.sink.url),
-                log: runtime.log,
-              }),
-            runtime,
-          ),
-        );
-    }
-  }
-
-  /** Everything that reads this operator: those chained to it, and channels to other actors. */
-  #emitOf(node: OperatorNode): Emit {
-    const { plan, topology, actor } = this.options;
-    const targets: Emit[] = [];
-    for (const reader of topology.operators.filter((candidate) => candidate.inputs.includes(node.id))) {
-      const channels = plan.channels.filter(
-        (channel) =>
-          channel.from.actor === actor.id && channel.from.operator === node.id && channel.to.operator === reader.id,
-      );
-      if (channels.length === 0) {
-        targets.push(this.#entrance(reader.id));
+  async #pull({ receiver, operator }: ActorInput, input: number): Promise<void> {
+    const emit = this.#graph.entrance(operator);
+    for (let item = await receiver.next(); item !== undefined; item = await receiver.next()) {
+      if (item.kind === "barrier") {
+        await this.#alignment.reached(input, item.checkpoint);
         continue;
       }
-      const senders = channels.map((channel) => this.options.senderFor(channel.id));
-      this.#outputs.push(...senders);
-      targets.push(exchange(channels[0]!.exchange, senders, node.kind === "keyBy" ? node.keys : []));
+      await this.#parking.enter(operator, item.batch);
+      try {
+        await emit(item.batch);
+      } finally {
+        this.#gate.leave();
+      }
     }
-    const [only] = targets;
-    if (targets.length === 1 && only !== undefined) return only;
-    return async (batch) => {
-      for (const target of targets) await target(batch);
-    };
+    this.#alignment.ended(input);
   }
 
-  /** The way into an operator. One that several inputs drive lets them in one at a time. */
-  #entrance(id: OperatorId): Emit {
-    const node = this.#nodes.find((candidate) => candidate.id === id)!;
-    const drivers = node.inputs.length + this.#inputs.filter((input) => input.operator === id).length;
-    const process = (batch: RecordBatch) => this.#operators.get(id)!.process(batch);
-    if (drivers <= 1) return process;
-    let turnstile = this.#turnstiles.get(id);
-    if (turnstile === undefined) {
-      turnstile = new Turnstile();
-      this.#turnstiles.set(id, turnstile);
+  // Checkpoints
+
+  async #cut(checkpoint: bigint, late: readonly number[]): Promise<void> {
+    await this.#gate.close();
+    let taken: Taken;
+    try {
+      taken = this.#take(checkpoint, late);
+    } finally {
+      this.#gate.open();
     }
-    const one = turnstile;
-    return (batch) => one.pass(() => process(batch));
+    void this.#save(taken).catch((error: unknown) => {
+      // The coordinator gives the checkpoint up and tries the next one.
+      this.options.ports.log.warn("a snapshot could not be saved", { actor: this.id, checkpoint, error });
+    });
+  }
+
+  /** Nothing moves meanwhile: references only, no waiting. */
+  #take(checkpoint: bigint, late: readonly number[]): Taken {
+    const captured = late.map(async (input) => {
+      const { receiver, operator } = this.#graph.inputs[input]!;
+      return (await receiver.capture(checkpoint)).map((batch) => ({ place: operator, batch }));
+    });
+    const states: (readonly [string, Encode])[] = [];
+    const letters = this.#deadLetters.output.cut(checkpoint);
+    if (letters !== undefined) states.push(["", letters]);
+    for (const [id, operator] of this.#graph.operators) {
+      const encode = operator.cut?.(checkpoint);
+      if (encode !== undefined) states.push([id, encode]);
+    }
+    const finished = this.#state.kind === "FINISHED";
+    if (!finished) for (const output of this.#graph.outputs) output.barrier(checkpoint);
+    return { checkpoint, finished, states, parked: this.#parking.list, captured, counters: { ...this.counters } };
+  }
+
+  async #save({ checkpoint, finished, states, parked, captured, counters }: Taken): Promise<void> {
+    const late = (await Promise.all(captured)).flat();
+    const blobs = new BlobWriter();
+    const operators: OperatorState[] = [];
+    for (const [operator, encode] of states) operators.push({ operator, state: await encode(blobs) });
+    const batches = [...parked, ...late].map(({ place, batch }) => ({ place, blob: blobs.add(batch) }));
+    const header = {
+      operators,
+      parked: batches,
+      rowsRead: BigInt(counters.rowsRead),
+      rowsWritten: BigInt(counters.rowsWritten),
+      deadLetters: BigInt(counters.deadLetters),
+      blobs: blobs.lengths,
+    };
+    const snapshot = actorSnapshotFrame.encode(header, blobs.pieces);
+    const again = () => this.options.acknowledge({ actor: this.id, checkpoint, finished, snapshot });
+    await again();
+    this.#acknowledged = { checkpoint, again };
+  }
+
+  /** Takes up where the snapshot left off; what it has pending is published. */
+  async #restore(): Promise<void> {
+    const { restored, attempt } = this.options;
+    for (const operator of this.#graph.operators.values()) await operator.open?.();
+    const decoded = restored && actorSnapshotFrame.decode(restored.snapshot);
+    const blobs = new BlobReader(decoded?.header.blobs ?? [], decoded?.payload ?? new Uint8Array());
+    const states = new Map(decoded?.header.operators.map(({ operator, state }) => [operator, state]));
+    if (attempt > 1) await this.#deadLetters.output.recover(states.get(""));
+    for (const [id, operator] of this.#graph.operators) {
+      const state = states.get(id);
+      if (operator instanceof SinkOperator) {
+        if (attempt > 1) await operator.output.recover(state);
+      } else if (state !== undefined) await operator.restore?.(state, blobs);
+    }
+    this.published = restored?.checkpoint ?? 0n;
+    this.counters.rowsRead = Number(decoded?.header.rowsRead ?? 0n);
+    this.counters.rowsWritten = Number(decoded?.header.rowsWritten ?? 0n);
+    this.counters.deadLetters = Number(decoded?.header.deadLetters ?? 0n);
+    this.#parking.restore(
+      (decoded?.header.parked ?? []).map(({ place, blob }) => ({
+        place,
+        batch: blobs.get(blob, this.#graph.schemaOf(place)),
+      })),
+    );
+    if (restored?.finished === true) for (let i = 0; i < this.#graph.inputs.length; i++) this.#alignment.ended(i);
+  }
+
+  /** From the outputs to the inputs, so that nothing is overtaken and everybody whom something waits for works. */
+  async #replay(): Promise<void> {
+    for (const [place, emit] of this.#graph.channelPlaces) await this.#parking.replay(place, emit);
+    for (const [id, operator] of [...this.#graph.operators].reverse()) {
+      if (operator instanceof InferOperator) operator.resume();
+      await this.#parking.replay(id, this.#graph.entrance(id));
+    }
   }
 
   #runtimeFor(operator: OperatorId): OperatorRuntime {
@@ -315,6 +296,8 @@ export class Actor {
       content: options.content,
       signal: this.#stop.signal,
       counters: this.counters,
+      gate: this.#gate,
+      park: (batch, take, changed) => this.#parking.wait(operator, batch, take, changed),
       refuse: (record) => this.#refuse({ ...record, operator }),
       fail: (error) => void this.#fail(error),
     };

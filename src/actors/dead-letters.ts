@@ -1,12 +1,13 @@
 /**
  * Dead letters of one actor: records that an operator refused, each with its reason, written through a transactional
- * sink like any other output of the region (DESIGN 6, rule 11). The file appears only when the region commits.
+ * sink like any other output of the region (DESIGN 6, rule 11).
  */
 import { isErrorCode } from "../base/errors.js";
-import type { Sink, SinkContext, SinkWriter } from "../topology/endpoints.js";
+import type { Sink, SinkContext } from "../topology/endpoints.js";
 import { batchFromRows } from "../types/batches.js";
 import { type Row, t } from "../types/columns.js";
 import type { BadRecord } from "./operator.js";
+import { TransactionalOutput } from "./output.js";
 
 export const deadLetterColumns = {
   operator: t.utf8,
@@ -17,37 +18,20 @@ export const deadLetterColumns = {
 };
 
 export class DeadLetters {
-  /** A promise, because two operators may refuse their first record at the same time. */
-  #writer: Promise<SinkWriter> | undefined;
+  readonly output: TransactionalOutput;
 
-  constructor(
-    private readonly sink: Sink,
-    private readonly context: Omit<SinkContext, "columns">,
-  ) {}
+  constructor(sink: Sink, context: Omit<SinkContext, "columns">) {
+    this.output = new TransactionalOutput(() => sink.open({ ...context, columns: deadLetterColumns }));
+  }
 
   async write(record: BadRecord): Promise<void> {
-    this.#writer ??= this.sink.open({ ...this.context, columns: deadLetterColumns });
-    const writer = await this.#writer;
     const row: Row<typeof deadLetterColumns> = {
       operator: record.operator,
       code: isErrorCode(record.code) ? record.code : "MILL_OPERATOR_FAILED",
       message: record.message,
       record: JSON.stringify(record.row, showValue),
     };
-    await writer.write(batchFromRows(deadLetterColumns, [row]));
-  }
-
-  /** Undefined when nothing was refused: no empty file then. */
-  async prepare(checkpoint: bigint): Promise<Uint8Array | undefined> {
-    return (await this.#writer)?.prepare(checkpoint);
-  }
-
-  async commit(prepared: Uint8Array): Promise<void> {
-    await (await this.#writer)?.commit(prepared);
-  }
-
-  async abort(): Promise<void> {
-    await (await this.#writer)?.abort();
+    await this.output.write(batchFromRows(deadLetterColumns, [row]));
   }
 }
 

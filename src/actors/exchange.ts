@@ -6,23 +6,33 @@ import type { RecordBatch } from "apache-arrow";
 import type { Exchange } from "../plan/plan.js";
 import { columnOf } from "../types/batches.js";
 import { concatBatches } from "../types/concat.js";
-import type { ChannelSender } from "./channels.js";
+import { forked, type Gate } from "./gate.js";
 import type { Emit } from "./operator.js";
 
-/** @param senders one per receiver, in the order of the receivers' subtasks */
-export function exchange(kind: Exchange, senders: readonly ChannelSender[], keys: readonly string[]): Emit {
-  if (kind === "hash") return (batch) => sendByHash(batch, senders, keys);
+/** @param receivers ways to each receiver, in the order of their subtasks */
+export function exchange(kind: Exchange, receivers: readonly Emit[], keys: readonly string[], gate: Gate): Emit {
+  if (kind === "hash") {
+    return (batch) => {
+      const parts = partsByHash(batch, keys, receivers.length);
+      return forked(
+        gate,
+        parts.map(
+          ([receiver, part]) =>
+            () =>
+              receivers[receiver]!(part),
+        ),
+      );
+    };
+  }
   let turn = 0;
-  return (batch) => senders[turn++ % senders.length]!.send(batch);
+  return (batch) => receivers[turn++ % receivers.length]!(batch);
 }
 
-async function sendByHash(
-  batch: RecordBatch,
-  senders: readonly ChannelSender[],
-  keys: readonly string[],
-): Promise<void> {
+/** The batch in parts of one receiver each, with its number; rows keep their order. */
+export function partsByHash(batch: RecordBatch, keys: readonly string[], receivers: number): [number, RecordBatch][] {
   const columns = keys.map((key) => columnOf(batch, key));
-  const parts: RecordBatch[][] = senders.map(() => []);
+  const receiverOf = (row: number) => hash(columns.map((column) => String(column.get(row))).join("\u0000")) % receivers;
+  const parts: RecordBatch[][] = Array.from({ length: receivers }, () => []);
   for (let from = 0; from < batch.numRows; ) {
     const receiver = receiverOf(from);
     let to = from + 1;
@@ -30,13 +40,7 @@ async function sendByHash(
     parts[receiver]!.push(batch.slice(from, to));
     from = to;
   }
-  for (const [i, slices] of parts.entries()) {
-    if (slices.length > 0) await senders[i]!.send(concatBatches(slices));
-  }
-
-  function receiverOf(row: number): number {
-    return hash(columns.map((column) => String(column.get(row))).join("\u0000")) % senders.length;
-  }
+  return parts.flatMap((slices, i): [number, RecordBatch][] => (slices.length > 0 ? [[i, concatBatches(slices)]] : []));
 }
 
 /** FNV-1a, 32 bits, over UTF-16 code units: the same in every process. */

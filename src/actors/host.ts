@@ -1,60 +1,46 @@
 /**
- * A host: holds the actors of one job that were placed in this process, obeys the coordinator's commands about them
- * and reports their state.
+ * A host: holds the actors of one job that were placed in this process, region by region, obeys the coordinator's commands
+ * about them and reports their state.
  *
  * Invariants:
  *   T1  A `Deploy` is acknowledged when every subscription of its actors is known to the server, asked again or not; a
  *       `Start` before that is refused.
  *   T2  Reports say all there is to say, on every change and on a heartbeat: a lost one is made good by the next.
- *   T3  A command of an older term or another attempt is refused and changes nothing.
+ *   T3  A command of an older term, or of another attempt than the region's, is refused and changes nothing. A deployment of a
+ *       later attempt ends the earlier one.
+ *   T4  A snapshot is told to the coordinator when it is durable.
  */
 import { isErrorCode, MillraceError } from "../base/errors.js";
-import type { ActorId, ChannelId, HostId, JobId, Namespace } from "../base/ids.js";
 import { limits } from "../base/limits.js";
-import type { Ports, Timer } from "../base/ports.js";
-import type { Bus, BusMessage, Subscription } from "../bus/bus.js";
+import type { Timer } from "../base/ports.js";
+import type { BusMessage, Subscription } from "../bus/bus.js";
 import { clusterSubjects, type JobSubjects, jobSubjects } from "../bus/subjects.js";
-import type { Plan } from "../plan/plan.js";
 import { ServiceClient } from "../services/client.js";
-import type { ContentAccess, OutputFolder, Sink } from "../topology/endpoints.js";
-import type { Topology } from "../topology/nodes.js";
+import { jobKeys } from "../storage/keys.js";
 import {
   type ActorReport,
   acknowledgementFrame,
-  type Commit,
+  type Complete,
   type Deploy,
+  type DeployEnumerator,
   hostReportFrame,
   type Start,
+  type Trigger,
 } from "../wire/control.js";
 import { decodeFrame } from "../wire/frames.js";
-import { Actor } from "./actor.js";
-import { BusChannelReceiver, BusChannelSender } from "./bus-channel.js";
-import { type ChannelReceiver, type ChannelSender, LocalChannel } from "./channels.js";
-import { SplitEnumerator } from "./splits.js";
+import type { Actor } from "./actor.js";
+import type { HostOptions } from "./host-options.js";
+import { RegionActors } from "./region-actors.js";
+import { SplitEnumerator } from "./split-enumerator.js";
 
-export interface HostOptions {
-  readonly bus: Bus;
-  readonly ports: Ports;
-  readonly namespace: Namespace;
-  readonly job: JobId;
-  readonly host: HostId;
-  readonly topology: Topology;
-  readonly plan: Plan;
-  readonly content: ContentAccess;
-  outputFor(url: string): OutputFolder;
-  readonly deadLetterSink: Sink;
-}
+/** Commands that name a region and an attempt of it. */
+const OF_REGION: ReadonlySet<string> = new Set(["start", "trigger", "complete", "stop-region"]);
 
 export class Host {
-  #actors = new Map<ActorId, Actor>();
-  #enumerators: SplitEnumerator[] = [];
+  #regions = new Map<string, RegionActors>();
+  #enumerators = new Map<string, { readonly attempt: number; readonly enumerator: SplitEnumerator }>();
   #clients = new Map<string, ServiceClient>();
-  #local = new Map<ChannelId, LocalChannel>();
-  #attempt = 0;
   #term = 0n;
-  #deployed: Promise<void> | undefined;
-  #ready = false;
-  #started = false;
   #closed = false;
   #reports = 0n;
   #heartbeat: Timer | undefined;
@@ -71,20 +57,22 @@ export class Host {
 
   /** Listens for commands and says hello. */
   async open(): Promise<void> {
+    for (const service of this.options.topology.services) this.#clientFor(service.id);
+    await Promise.all([...this.#clients.values()].map((client) => client.open()));
     const subject = this.#subjects.hostCommand(this.options.host);
     this.#command = await this.options.bus.subscribe(subject, (message) => void this.#obey(message));
     this.#beat();
   }
 
-  /** Stops every actor; what was not committed is dropped. */
+  /** Stops every actor; what no checkpoint holds is dropped. */
   async close(): Promise<void> {
     this.#stop.abort(new MillraceError("MILL_JOB_FAILED", "the host was told to stop"));
     this.#closed = true;
     this.#command?.unsubscribe();
     this.#heartbeat?.cancel();
     this.#reportSoon?.cancel();
-    await Promise.all([...this.#actors.values()].map((actor) => actor.stop()));
-    for (const enumerator of this.#enumerators) enumerator.close();
+    await Promise.all([...this.#regions.values()].map((region) => region.stop()));
+    for (const { enumerator } of this.#enumerators.values()) enumerator.close();
     for (const client of this.#clients.values()) client.close();
   }
 
@@ -93,19 +81,13 @@ export class Host {
     let text = "";
     try {
       const { kind, header } = decodeFrame(message.payload);
-      if (kind !== "deploy" && kind !== "start" && kind !== "commit")
+      if (kind !== "deploy" && kind !== "deploy-enumerator" && !OF_REGION.has(kind)) {
         throw new MillraceError("MILL_COMMAND_REFUSED", `a host does not know the command "${kind}".`);
-      const command = header as Deploy | Start | Commit;
-      if (command.term < this.#term) {
-        throw new MillraceError(
-          "MILL_COMMAND_REFUSED",
-          `term ${command.term} is over; the coordinator of term ${this.#term} leads.`,
-        );
       }
-      this.#term = command.term;
+      this.#heed(header as { readonly term: bigint });
       if (kind === "deploy") await this.#deploy(header as Deploy);
-      else if (kind === "start") this.#start(header as Start);
-      else this.#commit(header as Commit);
+      else if (kind === "deploy-enumerator") await this.#deployEnumerator(header as DeployEnumerator);
+      else await this.#obeyForRegion(kind, header as Start & Partial<Trigger & Complete>);
     } catch (cause) {
       const error = MillraceError.from(cause);
       this.options.ports.log.error("a command failed", { error });
@@ -117,73 +99,70 @@ export class Host {
     }
   }
 
-  #deploy(command: Deploy): Promise<void> {
-    if (this.#attempt !== 0 && command.attempt !== this.#attempt)
-      throw new MillraceError("MILL_COMMAND_REFUSED", `this host runs attempt ${this.#attempt}.`);
-    this.#attempt = command.attempt;
-    // Asked again, because an acknowledgement was lost or late: the answer is that of the first time.
-    this.#deployed ??= this.#openActors(command);
-    return this.#deployed;
-  }
-
-  async #openActors(command: Deploy): Promise<void> {
-    const mine = this.options.plan.actors.filter((actor) => command.actors.includes(actor.id));
-    const unknown = command.actors.find((id) => !mine.some((actor) => actor.id === id));
-    if (unknown !== undefined) throw new MillraceError("MILL_PLAN_MISMATCH", `the plan has no actor "${unknown}".`);
-    const here = new Set(mine.map((actor) => actor.id));
-    for (const actor of mine) {
-      this.#actors.set(
-        actor.id,
-        new Actor({
-          ...this.options,
-          actor,
-          attempt: command.attempt,
-          subjects: this.#subjects,
-          clientFor: (service) => this.#clientFor(service),
-          senderFor: (channel) => this.#channel(channel as ChannelId, here).sender,
-          receiverFor: (channel) => this.#channel(channel as ChannelId, here).receiver,
-          onChange: () => this.#soon(),
-        }),
+  #heed({ term }: { readonly term: bigint }): void {
+    if (term < this.#term) {
+      throw new MillraceError(
+        "MILL_COMMAND_REFUSED",
+        `term ${term} is over; the coordinator of term ${this.#term} leads.`,
       );
     }
-    for (const operator of command.enumerators) this.#addEnumerator(operator);
-    await Promise.all([
-      ...[...this.#actors.values()].map((actor) => actor.open()),
-      ...[...this.#clients.values()].map((client) => client.open()),
-      ...this.#enumerators.map((enumerator) => enumerator.open()),
-    ]);
-    this.#ready = true;
+    this.#term = term;
   }
 
-  #start(command: Start): void {
-    if (command.attempt !== this.#attempt || !this.#ready)
-      throw new MillraceError("MILL_COMMAND_REFUSED", `attempt ${command.attempt} is not deployed here.`);
-    if (this.#started) return;
-    this.#started = true;
-    for (const enumerator of this.#enumerators) void enumerator.run();
-    for (const actor of this.#actors.values()) void actor.start();
+  async #deploy(command: Deploy): Promise<void> {
+    const known = this.#regions.get(command.region);
+    if (known !== undefined && command.attempt < known.attempt) throw overtaken(command.region, known.attempt);
+    if (known?.attempt === command.attempt) return known.deployed; // asked again: an acknowledgement was lost or late
+    const next = new RegionActors(
+      this.options,
+      command,
+      (service) => this.#clientFor(service),
+      () => this.#soon(),
+    );
+    this.#regions.set(command.region, next);
+    await known?.stop();
+    await next.deployed;
+    this.#soon();
   }
 
-  #commit(command: Commit): void {
-    if (command.attempt !== this.#attempt)
-      throw new MillraceError("MILL_COMMAND_REFUSED", `attempt ${command.attempt} is not deployed here.`);
-    for (const actor of this.options.plan.actors) {
-      if (actor.region === command.region) void this.#actors.get(actor.id)?.commit();
+  async #obeyForRegion(kind: string, command: Start & Partial<Trigger & Complete>): Promise<void> {
+    const region = this.#regions.get(command.region);
+    if (kind === "stop-region") {
+      if (region === undefined || region.attempt > command.attempt) return;
+      this.#regions.delete(command.region);
+      return region.stop();
+    }
+    if (region?.attempt !== command.attempt) throw overtaken(command.region, region?.attempt ?? 0);
+    if (kind === "start") {
+      await region.deployed;
+      return region.start();
+    }
+    for (const actor of region.actors.values()) {
+      if (kind === "trigger") actor.trigger(command.checkpoint!);
+      else void actor.complete(command.checkpoint!);
     }
   }
 
-  #addEnumerator(operator: string): void {
+  async #deployEnumerator({ source: operator, attempt }: DeployEnumerator): Promise<void> {
+    const known = this.#enumerators.get(operator);
+    if (known !== undefined && known.attempt >= attempt) return;
+    known?.enumerator.close();
     const node = this.options.topology.operators.find((candidate) => candidate.id === operator);
-    if (node?.kind !== "source")
+    if (node?.kind !== "source") {
       throw new MillraceError("MILL_PLAN_MISMATCH", `the topology has no source "${operator}".`);
-    const { bus, content, ports } = this.options;
-    this.#enumerators.push(
-      new SplitEnumerator(node.source, this.#subjects.splits(node.id), bus, {
-        content,
-        log: ports.log,
-        signal: this.#stop.signal,
-      }),
-    );
+    }
+    const { bus, store, content, ports, job } = this.options;
+    const enumerator = new SplitEnumerator({
+      source: node.source,
+      operator,
+      subject: this.#subjects.splits(node.id),
+      bus,
+      store,
+      logKey: (number) => jobKeys(job).splitRecord(operator, number),
+      context: { content, log: ports.log, signal: this.#stop.signal },
+    });
+    this.#enumerators.set(operator, { attempt, enumerator });
+    await enumerator.open();
   }
 
   /** One client per service and host: its actors share what it knows of the instances. */
@@ -196,35 +175,12 @@ export class Host {
       client = new ServiceClient({
         ...this.options,
         service: declared,
-        attempt: this.#attempt,
-        client: `${this.options.host}-${declared.id}-${this.#attempt}`,
+        attempt: 1,
+        client: `${this.options.host}-${declared.id}`,
       });
       this.#clients.set(service, client);
     }
     return client;
-  }
-
-  /** Both ends in this host: one mailbox. Else the end that is here, over the bus. */
-  #channel(id: ChannelId, here: ReadonlySet<string>): { sender: ChannelSender; receiver: ChannelReceiver } {
-    const channel = this.options.plan.channels.find((candidate) => candidate.id === id)!;
-    if (here.has(channel.from.actor) && here.has(channel.to.actor)) {
-      let local = this.#local.get(id);
-      if (local === undefined) {
-        local = new LocalChannel();
-        this.#local.set(id, local);
-      }
-      return { sender: local, receiver: local };
-    }
-    const from = this.options.topology.operators.find((node) => node.id === channel.from.operator)!;
-    const options = {
-      bus: this.options.bus,
-      clock: this.options.ports.clock,
-      channel: id,
-      attempt: this.#attempt,
-      subjects: this.#subjects.channel(id, this.#attempt),
-      columns: from.columns,
-    };
-    return { sender: new BusChannelSender(options), receiver: new BusChannelReceiver(options) };
   }
 
   #beat(): void {
@@ -242,13 +198,14 @@ export class Host {
   }
 
   #report(): void {
+    const actors = [...this.#regions.values()].flatMap((region) => [...region.actors.values()]);
+    const enumerators = [...this.#enumerators.values()];
     const frame = hostReportFrame.encode({
       host: this.options.host,
       job: this.options.job,
-      attempt: this.#attempt,
       sequence: ++this.#reports,
-      actors: [...this.#actors.values()].map(reportOf),
-      rowsTotal: BigInt(this.#enumerators.reduce((sum, enumerator) => sum + enumerator.rowsTotal, 0)),
+      actors: actors.map(reportOf),
+      rowsTotal: BigInt(enumerators.reduce((sum, { enumerator }) => sum + enumerator.rowsTotal, 0)),
     });
     void this.#publish(this.#reportSubject, frame);
   }
@@ -263,12 +220,19 @@ export class Host {
   }
 }
 
+function overtaken(region: string, attempt: number): MillraceError {
+  return new MillraceError("MILL_COMMAND_REFUSED", `region "${region}" is in attempt ${attempt} here.`);
+}
+
 function reportOf(actor: Actor): ActorReport {
   const { state, counters } = actor;
   const error = state.kind === "FAILED" ? state.error : undefined;
   return {
     actor: actor.id,
+    region: actor.region,
+    attempt: actor.attempt,
     state: state.kind,
+    published: actor.published,
     code: error === undefined ? "" : isErrorCode(error.code) ? error.code : "MILL_OPERATOR_FAILED",
     message: error?.message ?? "",
     rowsRead: BigInt(counters.rowsRead),

@@ -10,16 +10,20 @@
  *   I3  Every row that came in is handed on, or refused with a reason, exactly once.
  *   I4  `end` resolves when the last answer was handed on.
  *   I5  Once the actor has stopped nothing is handed on or refused any more.
+ *   I6  A cut holds every batch under way, how far it has been handed on, and the answers that have come; what is restored
+ *       goes on from there and asks again only for what was not answered.
  */
 import { type Data, makeData, RecordBatch, type Schema, Struct } from "apache-arrow";
-import { invariant, MillraceError } from "../base/errors.js";
+import { invariant, isErrorCode, MillraceError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
 import type { Answer, ServiceClient } from "../services/client.js";
 import type { InferNode } from "../topology/nodes.js";
 import { batchBytes, batchFromRows, columnOf, rowsOf } from "../types/batches.js";
 import { arrowSchema, type Columns } from "../types/columns.js";
 import { concatBatches } from "../types/concat.js";
-import type { Emit, Operator, OperatorRuntime } from "./operator.js";
+import { type InferCall, type InferEntry, inferStateFrame } from "../wire/stored.js";
+import type { BlobReader, BlobWriter } from "./blobs.js";
+import type { Emit, Encode, Operator, OperatorRuntime } from "./operator.js";
 import { Window } from "./window.js";
 
 /** A run of neighbouring rows that one request carries. */
@@ -27,13 +31,18 @@ interface Call {
   readonly start: number;
   readonly rows: number;
   readonly answer: Promise<Answer>;
+  /** Once it has ended. */
+  outcome: Outcome | undefined;
 }
+type Outcome = { readonly answer: Answer } | { readonly error: MillraceError };
 
 interface Entry {
   readonly batch: RecordBatch;
   readonly calls: readonly Call[];
   readonly rows: number;
   readonly bytes: number;
+  /** Rows of the batch, from its start, that were handed on or refused. */
+  done: number;
 }
 
 export class InferOperator implements Operator {
@@ -43,6 +52,8 @@ export class InferOperator implements Operator {
   #error: unknown;
   #schema: Schema;
   #requestSchema: Schema;
+  #inputSchema: Schema;
+  #answerSchema: Schema;
 
   constructor(
     private readonly node: InferNode,
@@ -53,21 +64,67 @@ export class InferOperator implements Operator {
   ) {
     this.#schema = arrowSchema(node.columns);
     this.#requestSchema = arrowSchema(node.service.input);
+    this.#inputSchema = arrowSchema(input);
+    this.#answerSchema = arrowSchema(node.service.output);
   }
 
   async process(batch: RecordBatch): Promise<void> {
     const requests = this.#requestRows(batch);
-    const entry = { batch, rows: Math.max(requests.numRows, 1), bytes: batchBytes(batch) };
-    await this.#window.enter(entry.rows, entry.bytes);
+    const [rows, bytes] = [Math.max(requests.numRows, 1), batchBytes(batch)];
+    const enter = () => this.#error !== undefined || this.#window.tryEnter(rows, bytes);
+    if (!enter()) await this.runtime.park(batch, enter, () => this.#window.changed());
     if (this.#error !== undefined) throw this.#error;
-    this.runtime.counters.rowsInFlight += entry.rows;
-    this.#entries.push({ ...entry, calls: this.#send(requests) });
-    this.#pump ??= this.#run();
+    this.runtime.counters.rowsInFlight += rows;
+    this.#entries.push({ batch, rows, bytes, calls: this.#send(requests), done: 0 });
+    this.resume();
   }
 
   async end(): Promise<void> {
     await this.#pump;
     if (this.#error !== undefined) throw this.#error;
+  }
+
+  close(): void {
+    this.client.giveUp(this, new MillraceError("MILL_JOB_FAILED", `operator "${this.node.id}" was stopped.`));
+  }
+
+  /** I6 */
+  cut(): Encode | undefined {
+    if (this.#entries.length === 0) return undefined;
+    const entries = this.#entries.map((entry) => ({ ...entry }));
+    return (blobs) => inferStateFrame.encode({ entries: entries.map((entry) => encodeEntry(entry, blobs)) });
+  }
+
+  restore(state: Uint8Array, blobs: BlobReader): void {
+    for (const entry of inferStateFrame.decode(state).header.entries) {
+      const batch = blobs.get(entry.batch, this.#inputSchema);
+      const requests = this.#requestRows(batch);
+      const [rows, bytes] = [Math.max(requests.numRows, 1), batchBytes(batch)];
+      this.#window.force(rows, bytes);
+      const calls = entry.calls.map((call) => this.#restoreCall(call, requests, blobs));
+      this.runtime.counters.rowsInFlight += rows;
+      this.#entries.push({ batch, rows, bytes, calls, done: entry.done });
+    }
+  }
+
+  /** Hands on what was restored, from now on. */
+  resume(): void {
+    if (this.#entries.length > 0) this.#pump ??= this.#run();
+  }
+
+  #restoreCall(call: InferCall, requests: RecordBatch, blobs: BlobReader): Call {
+    const { start, rows, code, message, rejected } = call;
+    if (call.answer !== null) {
+      const answer = { records: blobs.get(call.answer, this.#answerSchema), rejected };
+      return { start, rows, answer: Promise.resolve(answer), outcome: { answer } };
+    }
+    if (isErrorCode(code)) {
+      const error = new MillraceError(code, message);
+      const answer = Promise.reject(error);
+      answer.catch(() => {}); // met by the pump when the batch's turn comes
+      return { start, rows, answer, outcome: { error } };
+    }
+    return this.#call(requests, start, rows, this.#bucketOf(requests)(start));
   }
 
   async #run(): Promise<void> {
@@ -114,34 +171,51 @@ export class InferOperator implements Operator {
 
   /** Sends the rows in runs of at most `rowsMax` neighbours of one bucket. */
   #send(requests: RecordBatch): Call[] {
-    const { rowsMax, bucketBy } = this.node.service.batch;
-    const keys = bucketBy.map((name) => columnOf(requests, name));
-    const bucketOf = (row: number) => keys.map((key) => String(key.get(row))).join("/");
+    const { rowsMax } = this.node.service.batch;
+    const bucketOf = this.#bucketOf(requests);
     const calls: Call[] = [];
     for (let start = 0; start < requests.numRows; ) {
       const bucket = bucketOf(start);
       let rows = 1;
       while (rows < rowsMax && start + rows < requests.numRows && bucketOf(start + rows) === bucket) rows++;
-      const whole = rows === requests.numRows;
-      const answer = this.client.call(whole ? requests : requests.slice(start, start + rows), bucket);
-      answer.catch(() => {}); // met by the pump when the batch's turn comes
-      calls.push({ start, rows, answer });
+      calls.push(this.#call(requests, start, rows, bucket));
       start += rows;
     }
     return calls;
   }
 
+  #bucketOf(requests: RecordBatch): (row: number) => string {
+    const keys = this.node.service.batch.bucketBy.map((name) => columnOf(requests, name));
+    return (row) => keys.map((key) => String(key.get(row))).join("/");
+  }
+
+  #call(requests: RecordBatch, start: number, rows: number, bucket: string): Call {
+    const whole = rows === requests.numRows;
+    const answer = this.client.call(whole ? requests : requests.slice(start, start + rows), bucket, this);
+    const call: Call = { start, rows, answer, outcome: undefined };
+    answer.then(
+      (ended) => {
+        call.outcome = { answer: ended };
+      },
+      (error: unknown) => {
+        if (MillraceError.is(error) && PER_REQUEST.has(error.code)) call.outcome = { error };
+      },
+    );
+    return call;
+  }
+
   /** Rows are the batch's own: each answered run goes on as a slice, without the rows that were refused. */
   async #emitSlices(entry: Entry): Promise<void> {
     for (const call of entry.calls) {
-      const answer = await this.#settle(call, (row) => this.#refuse(entry.batch, call.start + row.row, row));
-      if (answer === undefined) continue;
-      const bad = new Map(answer.rejected.map((row) => [row.row, row]));
-      for (const [from, to] of runsWithout(call.rows, bad)) {
-        const rows = entry.batch.slice(call.start + from, call.start + to);
-        const answers = answer.records.slice(from, to);
-        await this.emit(this.#withColumns(rows, (name) => answers.getChild(name)?.data[0]));
-      }
+      if (call.start + call.rows <= entry.done) continue;
+      const bad = new Map<number, RejectedRow>();
+      const answer = await this.#settle(call, (row) => {
+        bad.set(call.start + row.row, row);
+      });
+      await this.#handOn(entry, call.start, call.start + call.rows, bad, (from, to) => {
+        const answers = answer!.records.slice(from - call.start, to - call.start);
+        return this.#withColumns(entry.batch.slice(from, to), (name) => answers.getChild(name)?.data[0]);
+      });
     }
   }
 
@@ -161,8 +235,7 @@ export class InferOperator implements Operator {
       });
       if (answer !== undefined) answered.push({ start: call.start, records: answer.records });
     }
-    for (const [row, reason] of bad) await this.#refuse(entry.batch, row, reason);
-    for (const [from, to] of runsWithout(entry.batch.numRows, bad)) {
+    await this.#handOn(entry, 0, entry.batch.numRows, bad, (from, to) => {
       const [first, last] = [elementOf(from), elementOf(to)];
       const slices = answered
         .filter(({ start, records }) => start < last && start + records.numRows > first)
@@ -177,10 +250,34 @@ export class InferOperator implements Operator {
         valueOffsets: Int32Array.from({ length: to - from + 1 }, (_, i) => elementOf(from + i) - first),
         child: answers.data,
       } as never) as Data;
-      await this.emit(
-        this.#withColumns(entry.batch.slice(from, to), (name) => (name === this.node.into ? list : undefined)),
-      );
-    }
+      return this.#withColumns(entry.batch.slice(from, to), (name) => (name === this.node.into ? list : undefined));
+    });
+  }
+
+  /** Refuses the bad ones of these rows and hands on the runs between them, in order; what a restored entry has done is left out. */
+  async #handOn(
+    entry: Entry,
+    start: number,
+    end: number,
+    bad: ReadonlyMap<number, RejectedRow>,
+    make: (from: number, to: number) => RecordBatch,
+  ): Promise<void> {
+    await this.runtime.gate.flow(async () => {
+      this.runtime.signal.throwIfAborted();
+      for (let row = Math.max(start, entry.done); row < end; row = entry.done) {
+        const reason = bad.get(row);
+        if (reason !== undefined) {
+          await this.#refuse(entry.batch, row, reason);
+          entry.done = row + 1;
+          continue;
+        }
+        let to = row + 1;
+        while (to < end && !bad.has(to)) to++;
+        const made = make(row, to);
+        entry.done = to; // before it is handed on: from then on it is somebody else's (R1)
+        await this.emit(made);
+      }
+    });
   }
 
   /** The answer; refused rows are told one by one. Undefined when the whole call was refused. */
@@ -230,15 +327,21 @@ function recordBatch(schema: Schema, children: Data[], length: number): RecordBa
   return new RecordBatch(schema, makeData({ type, length, nullCount: 0, children } as never) as never);
 }
 
-/** The runs `[from, to)` of row numbers below `rows` that `bad` does not have. */
-function runsWithout(rows: number, bad: ReadonlyMap<number, unknown>): [number, number][] {
-  const runs: [number, number][] = [];
-  for (let from = 0; from < rows; from++) {
-    if (bad.has(from)) continue;
-    let to = from + 1;
-    while (to < rows && !bad.has(to)) to++;
-    runs.push([from, to]);
-    from = to;
-  }
-  return runs;
+function encodeEntry(entry: Entry, blobs: BlobWriter): InferEntry {
+  return {
+    batch: blobs.add(entry.batch),
+    done: entry.done,
+    calls: entry.calls.map(({ start, rows, outcome }): InferCall => {
+      const answer = outcome !== undefined && "answer" in outcome ? outcome.answer : undefined;
+      const error = outcome !== undefined && "error" in outcome ? outcome.error : undefined;
+      return {
+        start,
+        rows,
+        answer: answer === undefined ? null : blobs.add(answer.records),
+        rejected: (answer?.rejected ?? []).map(({ row, code, message }) => ({ row, code, message })),
+        code: error?.code ?? "",
+        message: error?.message ?? "",
+      };
+    }),
+  };
 }

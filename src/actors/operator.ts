@@ -2,24 +2,35 @@
  * What an operator is at run time: a step that is handed batches and hands on its own.
  *
  * Invariants that every operator keeps:
- *   R1  `process` is called again only after the call before has resolved; whoever drives it waits. That wait is the
- *       back-pressure of a chain.
+ *   R1  `emit` is the last thing it does with a batch; one that emits several times notes its progress before each call.
+ *       So a batch is in one place at every moment: the operator's, or that of whoever it was handed to.
  *   R2  `end` resolves when everything that came of the input has been handed on.
  *   R3  A batch that was handed on is not changed afterwards; batches are passed by reference.
+ *   R4  `cut` takes references, at once; what it returns encodes them later, while the operator works on.
  */
 import type { RecordBatch } from "apache-arrow";
 import type { ErrorCode } from "../base/errors.js";
 import type { Log, Ports } from "../base/ports.js";
 import type { ContentAccess } from "../topology/endpoints.js";
+import type { BlobReader, BlobWriter } from "./blobs.js";
+import type { Gate } from "./gate.js";
 
-/** Takes one batch; resolves when it may be given the next. */
+/** Takes one batch; resolves when it may be given the next. Called by a flow that is inside the actor's gate. */
 export type Emit = (batch: RecordBatch) => void | Promise<void>;
+
+/** Encodes what was cut: a frame of the operator's kind of state. */
+export type Encode = (blobs: BlobWriter) => Uint8Array | Promise<Uint8Array>;
 
 export interface Operator {
   open?(): Promise<void>;
   process(batch: RecordBatch): void | Promise<void>;
+  /** Called outside the gate, once the input has ended. */
   end(): void | Promise<void>;
   close?(): void | Promise<void>;
+  /** Its state at this moment; undefined: there is none. */
+  cut?(checkpoint: bigint): Encode | undefined;
+  /** Before anything is processed: goes on from there. */
+  restore?(state: Uint8Array, blobs: BlobReader): void | Promise<void>;
 }
 
 /** A record that its operator refuses, and why. */
@@ -41,6 +52,9 @@ export interface OperatorRuntime {
   readonly content: ContentAccess;
   readonly signal: AbortSignal;
   readonly counters: Counters;
+  readonly gate: Gate;
+  /** Waits outside the gate, with a batch on its way into this operator, until `take` succeeds; see `Parking`. */
+  park(batch: RecordBatch, take: () => boolean, changed: () => Promise<void>): Promise<void>;
   /** Takes the record out of the stream, or throws what fails the actor, as the user chose. */
   refuse(record: Omit<BadRecord, "operator">): void | Promise<void>;
   /** Fails the actor from outside a call. */
@@ -54,15 +68,4 @@ export interface Counters {
   deadLetters: number;
   /** Rows that `infer` operators have sent and not yet handed on. */
   rowsInFlight: number;
-}
-
-/** Runs calls one after another, for an operator that several inputs drive. */
-export class Turnstile {
-  #last: Promise<void> = Promise.resolve();
-
-  pass(call: () => void | Promise<void>): Promise<void> {
-    const turn = this.#last.then(call);
-    this.#last = turn.catch(() => {});
-    return turn;
-  }
 }

@@ -2,35 +2,35 @@
 import type { RecordBatch } from "apache-arrow";
 import type { SinkWriter } from "../topology/endpoints.js";
 import type { Operator, OperatorRuntime } from "./operator.js";
+import { TransactionalOutput } from "./output.js";
 
 export class SinkOperator implements Operator {
-  #writer: SinkWriter | undefined;
+  readonly output: TransactionalOutput;
+  #turn: Promise<void> = Promise.resolve();
 
   constructor(
-    private readonly openWriter: () => Promise<SinkWriter>,
+    openWriter: () => Promise<SinkWriter>,
     private readonly runtime: OperatorRuntime,
-  ) {}
-
-  async open(): Promise<void> {
-    this.#writer = await this.openWriter();
+  ) {
+    this.output = new TransactionalOutput(openWriter);
   }
 
-  async process(batch: RecordBatch): Promise<void> {
-    await this.#writer!.write(batch);
-    this.runtime.counters.rowsWritten += batch.numRows;
+  async open(): Promise<void> {
+    await this.output.open();
+  }
+
+  /** Several inputs may come at once; a writer takes one batch after another. */
+  process(batch: RecordBatch): Promise<void> {
+    const turn = this.#turn.then(() => this.output.write(batch));
+    this.#turn = turn.catch(() => {});
+    return turn.then(() => {
+      this.runtime.counters.rowsWritten += batch.numRows;
+    });
   }
 
   end(): void {}
 
-  prepare(checkpoint: bigint): Promise<Uint8Array> {
-    return this.#writer!.prepare(checkpoint);
-  }
-
-  commit(prepared: Uint8Array): Promise<void> {
-    return this.#writer!.commit(prepared);
-  }
-
-  async abort(): Promise<void> {
-    await this.#writer?.abort();
+  cut(checkpoint: bigint): ReturnType<TransactionalOutput["cut"]> {
+    return this.output.cut(checkpoint);
   }
 }

@@ -1,11 +1,10 @@
 /**
- * Room for work under way, in rows and bytes. Whoever adds waits for room; a single piece larger than the whole
- * window is let in when it is alone.
+ * Room for work under way, in rows and bytes. A single piece larger than the whole window is let in when it is alone.
  */
 export class Window {
   #rows = 0;
   #bytes = 0;
-  #wake: (() => void) | undefined;
+  #waiting: (() => void)[] = [];
 
   constructor(
     private readonly rowsMax: number,
@@ -16,13 +15,15 @@ export class Window {
     return this.#rows;
   }
 
-  /** One waiter at a time. */
-  async enter(rows: number, bytes: number): Promise<void> {
-    while (this.#rows > 0 && (this.#rows + rows > this.rowsMax || this.#bytes + bytes > this.bytesMax)) {
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-      });
-    }
+  /** Takes the room if there is any. */
+  tryEnter(rows: number, bytes: number): boolean {
+    if (this.#rows > 0 && (this.#rows + rows > this.rowsMax || this.#bytes + bytes > this.bytesMax)) return false;
+    this.force(rows, bytes);
+    return true;
+  }
+
+  /** Takes room that may not be there: for work that was under way before. */
+  force(rows: number, bytes: number): void {
     this.#rows += rows;
     this.#bytes += bytes;
   }
@@ -30,7 +31,11 @@ export class Window {
   leave(rows: number, bytes: number): void {
     this.#rows -= rows;
     this.#bytes -= bytes;
-    this.#wake?.();
-    this.#wake = undefined;
+    for (const wake of this.#waiting.splice(0)) wake();
+  }
+
+  /** Resolves after the next `leave`. */
+  changed(): Promise<void> {
+    return new Promise((resolve) => this.#waiting.push(resolve));
   }
 }

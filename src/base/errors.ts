@@ -50,6 +50,7 @@ export const ERROR_CODES = {
   MILL_BUS_CONFLICT: { ...internal, http: 409 },
   MILL_BUS_LOG_FULL: external,
   MILL_CHANNEL_GAP: external,
+  MILL_EXCHANGE_LOST: { ...external, retry: "never", http: 500 },
   // storage
   MILL_STORE_UNREACHABLE: external,
   MILL_STORE_REFUSED: { ...external, retry: "never", http: 502 },

@@ -32,8 +32,25 @@ export const limits = {
   /** Bytes that a receiver grants to one channel. A larger single frame passes alone. */
   channelCreditBytes: 16 * MiB,
   channelCreditFrames: 64,
-  /** Time that frames may still be on their way after the end that counts them; then they are lost. */
-  channelEndTimeoutMs: 10_000,
+  /** Time after which a frame that is missing between others counts as lost, and no longer as late. */
+  channelGapMs: 20,
+  /** Time that a channel's end waits for an answer before it says again what was not answered; doubles up to the second. */
+  channelRepeatMs: 200,
+  channelRepeatMsMax: 2_000,
+  /** Times that the same thing may be wrong with frames that come: until then they count as lost, then the channel fails. */
+  channelBrokenFramesMax: 16,
+
+  /** Bytes of rows in one entry of a durable exchange's log; a server's `max_payload` (1 MiB unless set) must hold it. */
+  exchangeEntryBytesMax: 512 * KiB,
+  /** Bytes that one writer of a durable exchange has prepared or is filling before its input waits for a commit. */
+  exchangeUnpublishedBytesMax: 64 * MiB,
+  /** Bytes behind a missing entry that a reader of a durable exchange keeps before it takes the entry for lost. */
+  exchangeHeldBytesMax: 64 * MiB,
+  /** Pauses before an append that found the log full, or a call that failed, is tried again; they double. */
+  exchangeBackoffMs: 20,
+  exchangeBackoffMsMax: 1_000,
+  /** Failed calls in a row that are tried again; a full log is waited for as long as it takes. */
+  exchangeAttemptsMax: 8,
 
   /** Bytes above which an upload to S3 is a multipart one, and the size of a part. */
   storeMultipartBytes: 8 * MiB,
@@ -51,8 +68,21 @@ export const limits = {
 
   /** Splits that an enumerator lists ahead of its readers. */
   splitsAheadMax: 10_000,
-  /** A slow listing may keep a reader waiting this long. */
-  splitRequestTimeoutMs: 60_000,
+  /** Time that a reader waits for an answer before it asks again; a slow listing may take longer. */
+  splitRequestTimeoutMs: 5_000,
+  /** Pause before a reader asks again where nobody answers. */
+  splitRequestRepeatMs: 200,
+
+  /** Time between two checkpoints of a region, where the topology says nothing else. */
+  checkpointIntervalMs: 10_000,
+  /** Time that an actor waits for the barriers of its channels before it cuts without them. */
+  barrierAlignmentMs: 50,
+  /** Time after which a checkpoint that not every actor has acknowledged is given up. */
+  checkpointTimeoutMs: 60_000,
+  /** Bytes of an actor's snapshot up to which it rides in the acknowledgement and in the manifest. */
+  snapshotInlineBytesMax: 8 * KiB,
+  /** Times in a row that a region may fail without a checkpoint between them before its job fails. */
+  regionFailuresMax: 5,
 
   /** Rows and bytes of requests that one `infer` operator has in flight or waiting to be emitted. */
   inferWindowRows: 1_024,
@@ -84,6 +114,11 @@ export const limits = {
 invariant(limits.frameHeaderBytesMax < limits.frameBytesMax, "a frame has room for its header");
 invariant(limits.frameBytesMax <= limits.busReassemblyBytesMax, "the largest frame can be put together again");
 invariant(limits.frameBytesMax <= limits.busLinkQueueBytesMax, "the largest frame can cross a link");
+invariant(limits.channelGapMs <= limits.channelRepeatMs, "a gap is asked for before its sender asks");
+invariant(limits.barrierAlignmentMs < limits.checkpointTimeoutMs, "a checkpoint outlives its alignment");
+invariant(limits.channelRepeatMs <= limits.channelRepeatMsMax, "pauses between repetitions grow");
+invariant(limits.exchangeEntryBytesMax * 2 <= 1 * MiB, "an entry fits NATS as it comes, with room for its header");
+invariant(limits.exchangeBackoffMs <= limits.exchangeBackoffMsMax, "pauses between attempts grow");
 invariant(limits.storeMultipartBytes >= 5 * MiB, "S3 refuses smaller parts, except for the last one");
 invariant(limits.storeBackoffMs <= limits.storeBackoffMsMax, "pauses between attempts grow");
 invariant(limits.storeConnectTimeoutMs < limits.storeCheckTimeoutMs, "a check can try to connect twice");

@@ -9,6 +9,7 @@
  *       the next `flush` and further publications to that subject.
  * While the connection is down the client reconnects for ever; what was not flushed may be lost (B5).
  */
+import { setMaxListeners } from "node:events";
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { createInbox, type Msg, type NatsConnection, type Status } from "@nats-io/transport-node";
 import { isErrorCode, MillraceError } from "../base/errors.js";
@@ -63,7 +64,7 @@ class NatsBus implements Bus {
   private inboxNext = 0;
   private inboxOpen = false;
   private readonly reassemblies = new Set<Reassembly>();
-  private readonly ended = new AbortController();
+  private readonly ended = endedSignal();
   private readonly underWay = new Set<Promise<unknown>>();
   private jetStream: Promise<JetStream> | undefined;
   private closing: Promise<void> | undefined;
@@ -344,4 +345,11 @@ function failureOf({ headers }: Msg, subject: string): MillraceError | undefined
   if (text === "") return undefined;
   const [code = "", ...words] = text.split(" ");
   return new MillraceError(isErrorCode(code) ? code : "MILL_INTERNAL", words.join(" "));
+}
+
+/** Every call of a log or bucket that is under way listens to it, so there is no bound. */
+function endedSignal(): AbortController {
+  const ended = new AbortController();
+  setMaxListeners(0, ended.signal);
+  return ended;
 }

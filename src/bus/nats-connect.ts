@@ -21,7 +21,7 @@ export type NatsCredentials =
   | { readonly creds: string };
 
 export interface NatsOptions {
-  /** `nats://host:port`, one or more of one cluster. User and password in an address are used, and shown nowhere. */
+  /** `nats://host:port`, or `tls://host:port`, one or more of one cluster. With `tls` nothing is said in the clear. User and password in an address are used, and shown nowhere. */
   readonly servers: string | readonly string[];
   /** Shown in the server's list of connections. */
   readonly name: string;
@@ -32,6 +32,7 @@ export interface NatsOptions {
 
 interface Address {
   readonly server: string;
+  readonly tls: boolean;
   readonly credentials: NatsCredentials | undefined;
 }
 
@@ -48,31 +49,33 @@ export async function openNats(options: NatsOptions): Promise<{ connection: Nats
       pingInterval: limits.busPingIntervalMs,
       reconnectTimeWait: limits.busReconnectDelayMs,
       maxReconnectAttempts: -1,
+      // The client reads no meaning into `tls://`: without the option it would speak, and log in, in the clear.
+      ...(addresses.some(({ tls }) => tls) ? { tls: {} } : {}),
       ...(credentials === undefined ? {} : { authenticator: authenticatorOf(credentials) }),
     });
     return { connection, urls };
   } catch (error) {
-    throw connectError(error, urls);
+    throw connectError(error, urls, credentials !== undefined);
   }
 }
 
 function addressOf(text: string): Address {
   let url: URL;
+  const next = 'Write "nats://host:port" or "tls://host:port" in --nats or MILLRACE_NATS.';
   try {
     url = new URL(text.includes("://") ? text : `nats://${text}`);
   } catch (error) {
     // Not shown: what cannot be parsed may hold a password anywhere.
-    throw new MillraceError(
-      "MILL_CONFIG",
-      'a NATS address cannot be read. Write "nats://host:port".',
-      {},
-      { cause: error },
-    );
+    throw new MillraceError("MILL_CONFIG", `a NATS address cannot be read. ${next}`, {}, { cause: error });
   }
+  if (!["nats:", "tls:"].includes(url.protocol)) {
+    throw new MillraceError("MILL_CONFIG", `"${url.protocol}//" does not begin a NATS address. ${next}`);
+  }
+  const tls = url.protocol === "tls:";
   const [user, password] = [decodeURIComponent(url.username), decodeURIComponent(url.password)];
   const server = `${url.protocol}//${url.hostname}:${url.port === "" ? 4222 : url.port}`;
-  if (user === "") return { server, credentials: undefined };
-  return { server, credentials: password === "" ? { token: user } : { user, password } };
+  if (user === "") return { server, tls, credentials: undefined };
+  return { server, tls, credentials: password === "" ? { token: user } : { user, password } };
 }
 
 function authenticatorOf(credentials: NatsCredentials): Authenticator {

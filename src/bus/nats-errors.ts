@@ -17,18 +17,26 @@ const API_MESSAGE_TOO_LARGE = 10054;
 const API_INSUFFICIENT_STORAGE = 10047;
 const API_INSUFFICIENT_RESOURCES = 10023;
 
-/** Why the first connection to `urls` (without credentials) failed. */
-export function connectError(error: unknown, urls: string): MillraceError {
+/** @param urls without credentials @param given whether there were any */
+export function connectError(error: unknown, urls: string, given: boolean): MillraceError {
   const options = { cause: error };
   if (error instanceof AuthorizationError || error instanceof UserAuthenticationExpiredError) {
     return new MillraceError(
       "MILL_BUS_REFUSED",
-      `NATS at ${urls} refused the credentials (${error.message}). Check user and password, token, or credentials file.`,
+      `NATS at ${urls} ${given ? "refused the credentials" : "wants credentials and got none"} (${error.message}). Set MILLRACE_NATS_USER and MILLRACE_NATS_PASSWORD, or MILLRACE_NATS_TOKEN, to what this server takes.`,
       { urls },
       options,
     );
   }
   const reason = messageOf(error);
+  if (/does not support 'tls'/.test(reason)) {
+    return new MillraceError(
+      "MILL_BUS_REFUSED",
+      `NATS at ${urls} speaks no TLS. Set it up on the server, or write nats:// where password and data may go in the clear.`,
+      { urls },
+      options,
+    );
+  }
   return new MillraceError(
     "MILL_BUS_UNREACHABLE",
     `no NATS server answers at ${urls} (${reason}). Start one (\`docker compose up -d nats\` with compose.yaml, or \`nats-server -js\`), or correct the address.`,

@@ -15,16 +15,21 @@ export interface Cluster {
 /** @throws {MillraceError} `MILL_BUS_*`, `MILL_STORE_*` naming the server and the next step */
 export async function joinCluster(name: string, settings: ClusterSettings, ports: Ports): Promise<Cluster> {
   const store = openStore(settings.store, { s3: settings.s3 }, ports);
-  await store.check();
-  const bus = await connectNats({ ...settings.nats, name }, ports);
-  return {
-    bus,
-    store,
-    async close() {
-      await bus.close();
-      await store.close();
-    },
-  };
+  try {
+    await store.check();
+    const bus = await connectNats({ ...settings.nats, name }, ports);
+    return {
+      bus,
+      store,
+      async close() {
+        await bus.close();
+        await store.close();
+      },
+    };
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
 }
 
 /** Resolves at the first SIGTERM or SIGINT; `again` runs at the second. */

@@ -40,6 +40,7 @@ export async function runEmbedded(submission: Submission, options: EmbeddedOptio
     memoryBytes: totalmem(),
     launcher: embeddedLauncher({
       bus,
+      store,
       ports,
       namespace,
       bundleFile: submission.bundleFile,

@@ -2,6 +2,7 @@
 import type { HostId, JobId, Namespace } from "../base/ids.js";
 import { realPorts } from "../base/real/ports.js";
 import { connectNats } from "../bus/nats-bus.js";
+import { openStore } from "../storage/open-store.js";
 import { runChild } from "./child-main.js";
 import type { LoadOptions } from "./load-topology.js";
 import { makeHost } from "./make-host.js";
@@ -21,10 +22,12 @@ export interface HostConfig {
 runChild<HostConfig>(async (config) => {
   const ports = realPorts();
   const bus = await connectNats({ ...config.nats, name: `host ${config.host}` }, ports);
-  const host = await makeHost({ ...config, bus, ports });
+  const store = openStore(config.outputRoot, { s3: config.s3 }, ports);
+  const host = await makeHost({ ...config, bus, store, ports });
   await host.open();
   return async () => {
     await host.close();
     await bus.close();
+    await store.close();
   };
 });

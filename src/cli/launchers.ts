@@ -17,6 +17,7 @@ import type { ClusterSettings, S3Settings } from "./settings.js";
 
 export interface EmbeddedParts {
   readonly bus: Bus;
+  readonly store: ObjectStore;
   readonly ports: Ports;
   readonly namespace: Namespace;
   readonly bundleFile: string;

@@ -110,6 +110,10 @@ function build(definition: TopologyDefinition, params: Readonly<Record<string, s
       if (typeof key === "string") asked.add(key);
       return Reflect.get(target, key);
     },
+    has(target, key) {
+      if (typeof key === "string") asked.add(key);
+      return Reflect.has(target, key);
+    },
     getOwnPropertyDescriptor(target, key) {
       if (typeof key === "string") asked.add(key);
       return Reflect.getOwnPropertyDescriptor(target, key);

@@ -4,11 +4,6 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Command, CommanderError, Option } from "commander";
 import { ERROR_CODES, MillraceError } from "../base/errors.js";
-import { coordinatorCommand } from "./commands/coordinator.js";
-import { planCommand } from "./commands/plan.js";
-import { runCommand } from "./commands/run.js";
-import { submitCommand } from "./commands/submit.js";
-import { workerCommand } from "./commands/worker.js";
 import { LOG_LEVELS } from "./logging.js";
 import { packageRoot } from "./packages.js";
 
@@ -53,6 +48,11 @@ const parallelism = () =>
     .argParser(count("--parallelism"))
     .default(0, "the topology's own");
 const overwrite = () => new Option("--overwrite", "replace what an earlier run wrote");
+/** What a command needs is loaded when it is called: help, and what is wrong with a command line, come at once. */
+const lazily =
+  <Args extends unknown[]>(load: () => Promise<(...args: Args) => Promise<void>>) =>
+  async (...args: Args): Promise<void> =>
+    (await load())(...args);
 const cluster = (command: Command) =>
   command
     .option("--nats <url>", "NATS servers, separated by commas (MILLRACE_NATS; default nats://127.0.0.1:4222)")
@@ -65,7 +65,7 @@ program
   .addOption(param())
   .addOption(parallelism())
   .option("--json", "as JSON")
-  .action(planCommand);
+  .action(lazily(async () => (await import("./commands/plan.js")).planCommand));
 
 program
   .command("run <topology>")
@@ -73,37 +73,43 @@ program
   .addOption(param())
   .addOption(parallelism())
   .addOption(overwrite())
-  .action(runCommand);
+  .action(lazily(async () => (await import("./commands/run.js")).runCommand));
 
-cluster(program.command("coordinator").description("run the coordinator of a cluster")).action(coordinatorCommand);
+cluster(program.command("coordinator").description("run the coordinator of a cluster")).action(
+  lazily(async () => (await import("./commands/coordinator.js")).coordinatorCommand),
+);
 
 cluster(program.command("worker").description("offer this machine to a cluster"))
   .option("--name <worker>", "unique name of this worker (default: host name and a random part)")
   .addOption(new Option("--cpus <n>", "processor cores to offer").argParser(count("--cpus")))
-  .action(workerCommand);
+  .action(lazily(async () => (await import("./commands/worker.js")).workerCommand));
 
 cluster(program.command("submit <topology>").description("run a topology on a cluster and wait for its end"))
   .addOption(param())
   .addOption(parallelism())
   .addOption(overwrite())
   .option("--no-wait", "leave once the job is submitted")
-  .action(submitCommand);
+  .action(lazily(async () => (await import("./commands/submit.js")).submitCommand));
 
 try {
   await program.parseAsync();
 } catch (cause) {
   if (cause instanceof CommanderError && cause.exitCode === 0) process.exit(0); // help and version
   const error = cause instanceof CommanderError ? usageError(cause) : MillraceError.from(cause);
-  process.stderr.write(`millrace: ${error.code}: ${error.message}\n`);
-  if (error.code === "MILL_INTERNAL" && error.stack !== undefined)
-    process.stderr.write(`${(error.cause as Error)?.stack ?? error.stack}\n`);
-  process.exitCode = ERROR_CODES[error.code].exit;
+  const stack = error.code === "MILL_INTERNAL" ? `${(error.cause as Error)?.stack ?? error.stack}\n` : "";
+  // A client that gave up on a silent server may keep its socket. Who has failed ends, whatever is still open.
+  process.stderr.write(`millrace: ${error.code}: ${error.message}\n${stack}`, () =>
+    process.exit(ERROR_CODES[error.code].exit),
+  );
 }
 
 function usageError(cause: CommanderError): MillraceError {
   const command = program.commands.find((candidate) => candidate.name() === process.argv[2]);
   const help = command === undefined ? "millrace --help" : `millrace ${command.name()} --help`;
-  const what = cause.code === "commander.help" ? "no command was given" : cause.message.replace(/^error: /, "");
+  const what =
+    cause.code === "commander.help"
+      ? "no command was given"
+      : cause.message.replace(/^error: /, "").replace(/\s+/g, " ");
   return new MillraceError("MILL_CONFIG", `${what.replace(/\.$/, "")}. See ${help}`, {}, { cause });
 }
 

@@ -7,12 +7,15 @@ import type { Bus } from "../bus/bus.js";
 import { jsonl } from "../connectors/jsonl.js";
 import { outputFolder } from "../connectors/output-folder.js";
 import { ContentReader } from "../storage/content.js";
+import type { ObjectStore } from "../storage/object-store.js";
 import { openStore } from "../storage/open-store.js";
 import { type LoadOptions, loadTopology } from "./load-topology.js";
 import type { S3Settings } from "./settings.js";
 
 export interface HostParts {
   readonly bus: Bus;
+  /** The job's. */
+  readonly store: ObjectStore;
   readonly ports: Ports;
   readonly namespace: Namespace;
   readonly job: JobId;

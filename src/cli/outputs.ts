@@ -88,11 +88,19 @@ async function replacing<T>(places: readonly Checked[], job: () => Promise<T>): 
     });
     result = await job();
   } catch (error) {
-    await each(restore);
-    throw error;
+    const lost: string[] = [];
+    await each((store, key) => restore(store, key).catch((cause: Error) => void lost.push(cause.message)));
+    throw lost.length === 0 ? error : alsoLost(error, lost);
   }
   await each((store, key) => store.delete(isPublished(key) ? asideOf(key) : key));
   return result;
+}
+
+/** The job's error stays first: it is the reason for the other. */
+function alsoLost(cause: unknown, lost: readonly string[]): MillraceError {
+  const { code, message, facts } = MillraceError.from(cause);
+  const also = `Besides, ${countOf(lost.length, "file")} of an earlier run could not be brought back (${lost[0]}); the name is the old one after "${ASIDE}".`;
+  return new MillraceError(code, `${message} ${also}`, facts, { cause });
 }
 
 /** What a failed commit has published stays, and the earlier file beside it: neither is ours to throw away. */

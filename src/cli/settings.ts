@@ -29,11 +29,16 @@ export interface ClusterSettings {
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
+/** An empty variable is none: so it is unset in a compose file, or for one command in a shell. */
+function setting(env: Environment, name: string): string | undefined {
+  return env[name] === "" ? undefined : env[name];
+}
+
 export function clusterSettings(
   flags: { readonly nats?: string; readonly store?: string; readonly namespace?: string },
   env: Environment,
 ): ClusterSettings {
-  const store = flags.store ?? env.MILLRACE_STORE;
+  const store = flags.store ?? setting(env, "MILLRACE_STORE");
   if (store === undefined) {
     throw new MillraceError(
       "MILL_CONFIG",
@@ -41,8 +46,8 @@ export function clusterSettings(
     );
   }
   return {
-    namespace: id<Namespace>("namespace", flags.namespace ?? env.MILLRACE_NAMESPACE ?? "default"),
-    nats: natsSettings(flags.nats ?? env.MILLRACE_NATS ?? "nats://127.0.0.1:4222", env),
+    namespace: id<Namespace>("namespace", flags.namespace ?? setting(env, "MILLRACE_NAMESPACE") ?? "default"),
+    nats: natsSettings(flags.nats ?? setting(env, "MILLRACE_NATS") ?? "nats://127.0.0.1:4222", env),
     store,
     s3: s3Settings(env),
   };
@@ -50,10 +55,24 @@ export function clusterSettings(
 
 /** @param urls one or more, separated by commas; what is between `//` and `@` is user and password, or a token */
 function natsSettings(urls: string, env: Environment): NatsSettings {
-  const inUrls = /:\/\/([^/@,]+)@/.exec(urls)?.[1]?.split(":").map(decodeURIComponent);
+  const inUrls = /:\/\/([^/@,]+)@/.exec(urls)?.[1]?.split(":").map(decoded);
   const servers = urls.split(",").map((url) => url.trim().replace(/:\/\/[^/]*@/, "://"));
   const credentials = natsCredentials(env) ?? fromUrl(inUrls);
   return { servers, ...(credentials === undefined ? {} : { credentials }) };
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch (cause) {
+    // Not shown: it is a part of a secret.
+    throw new MillraceError(
+      "MILL_CONFIG",
+      "user or password in the NATS address cannot be decoded. Write %25 for %, or set MILLRACE_NATS_USER and MILLRACE_NATS_PASSWORD instead.",
+      {},
+      { cause },
+    );
+  }
 }
 
 function fromUrl([user, password]: readonly string[] = []): NatsCredentials | undefined {
@@ -62,27 +81,29 @@ function fromUrl([user, password]: readonly string[] = []): NatsCredentials | un
 }
 
 function natsCredentials(env: Environment): NatsCredentials | undefined {
-  const { MILLRACE_NATS_USER: user, MILLRACE_NATS_PASSWORD: password, MILLRACE_NATS_TOKEN: token } = env;
-  if (user !== undefined) return { user, password: password ?? "" };
+  const user = setting(env, "MILLRACE_NATS_USER");
+  const token = setting(env, "MILLRACE_NATS_TOKEN");
+  if (user !== undefined) return { user, password: env.MILLRACE_NATS_PASSWORD ?? "" };
   return token === undefined ? undefined : { token };
 }
 
 /** The names that AWS's own tools use. */
 export function s3Settings(env: Environment): S3Settings {
   return {
-    ...given("endpoint", env.AWS_ENDPOINT_URL_S3 ?? env.AWS_ENDPOINT_URL),
-    ...given("region", env.AWS_REGION ?? env.AWS_DEFAULT_REGION),
-    ...given("accessKeyId", env.AWS_ACCESS_KEY_ID),
-    ...given("secretAccessKey", env.AWS_SECRET_ACCESS_KEY),
-    ...given("sessionToken", env.AWS_SESSION_TOKEN),
+    ...given("endpoint", setting(env, "AWS_ENDPOINT_URL_S3") ?? setting(env, "AWS_ENDPOINT_URL")),
+    ...given("region", setting(env, "AWS_REGION") ?? setting(env, "AWS_DEFAULT_REGION")),
+    ...given("accessKeyId", setting(env, "AWS_ACCESS_KEY_ID")),
+    ...given("secretAccessKey", setting(env, "AWS_SECRET_ACCESS_KEY")),
+    ...given("sessionToken", setting(env, "AWS_SESSION_TOKEN")),
   };
 }
 
 /** Bundles, models and downloaded tools: everything in it can be made again. */
 export function cacheFolder(env: Environment): string {
-  return env.MILLRACE_CACHE ?? join(env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "millrace");
+  const folder = setting(env, "XDG_CACHE_HOME") ?? join(homedir(), ".cache");
+  return setting(env, "MILLRACE_CACHE") ?? join(folder, "millrace");
 }
 
 function given<K extends string>(key: K, value: string | undefined): { readonly [P in K]?: string } {
-  return (value === undefined || value === "" ? {} : { [key]: value }) as { readonly [P in K]?: string };
+  return (value === undefined ? {} : { [key]: value }) as { readonly [P in K]?: string };
 }

@@ -32,9 +32,12 @@ export async function readSubmission(file: string, options: SubmissionOptions): 
   return { ...loaded, bundle, bundleFile, assets, options };
 }
 
+/** Characters of a topology's name in a job's id, which is as long as a name may be at most. */
+const NAME_CHARS_MAX = 100;
+
 export function newJobId(topology: string, ports: Ports): JobId {
   const stamp = new Date(ports.clock.nowMs()).toISOString().replace(/\D/g, "").slice(0, 14);
-  return id<JobId>("job", `${topology}-${stamp}-${ports.random.id(4)}`);
+  return id<JobId>("job", `${topology.slice(0, NAME_CHARS_MAX)}-${stamp}-${ports.random.id(4)}`);
 }
 
 export function jobSpec(
@@ -64,5 +67,6 @@ export function jobSpec(
     sources: topology.operators.filter((node) => node.kind === "source").map((node) => node.id),
     unit: topology.unit,
     submittedMs: BigInt(nowMs),
+    checkpointIntervalMs: BigInt(topology.checkpointIntervalMs),
   };
 }

@@ -6,50 +6,97 @@
  *     published  <operator>-<subtask>-<checkpoint>.<extension>
  *
  * A reader of the folder who ignores names that start with `_`, as Spark, DuckDB and Arrow do, never sees a partial file.
+ *
+ * Invariants (with W1 to W4 of `topology/endpoints.ts`):
+ *   F1  A published file is whole, and was named by a committed manifest.
+ *   F2  A checkpoint without rows stages and publishes nothing.
+ *   F3  A staged file is deleted only by a higher attempt of the same operator and subtask, and only if the manifest
+ *       that attempt starts with does not name it. A zombie may stage more after that; it is never published.
  */
 import type { RecordBatch } from "apache-arrow";
-import type { SinkContext, SinkWriter } from "../topology/endpoints.js";
+import { MillraceError } from "../base/errors.js";
+import type { OutputFolder, SinkContext, SinkWriter } from "../topology/endpoints.js";
 
 export interface FileFormat {
   readonly extension: string;
-  /** Takes batches as they come; what is kept until `finish` is the format's choice. */
+  /** One for each file; takes batches as they come. What is kept until `finish` is the format's choice. */
   encoder(context: SinkContext): FileEncoder;
 }
 
 export interface FileEncoder {
   add(batch: RecordBatch): void;
-  /** The whole file; the encoder starts anew. */
+  /** The whole file; called once, after the last `add`. */
   finish(): Uint8Array;
 }
 
+/** What a snapshot keeps of a file, as JSON. */
+interface Prepared {
+  readonly from: string;
+  readonly to: string;
+}
+
+const STAGING = "_staging/";
+const NOTHING = new Uint8Array();
+
 export function fileWriter(format: FileFormat, context: SinkContext): SinkWriter {
   const { operator, subtask, attempt, output } = context;
-  const encoder = format.encoder(context);
-  /** Put and not yet published. */
-  const staged = new Set<string>();
-  let rows = 0;
+  /** Of the checkpoint that is being filled, from its first row on. */
+  let encoder: FileEncoder | undefined;
   return {
     write(batch) {
+      if (batch.numRows === 0) return;
+      encoder ??= format.encoder(context);
       encoder.add(batch);
-      rows += batch.numRows;
     },
-    async prepare(checkpoint) {
-      const name = `${operator}-${subtask}-${checkpoint}.${format.extension}`;
-      const prepared = { from: `_staging/${attempt}-${name}`, to: name, rows };
-      if (rows > 0) {
-        staged.add(prepared.from); // before the put: one that fails may have left something
-        await output.put(prepared.from, encoder.finish());
-      }
-      rows = 0;
-      return new TextEncoder().encode(JSON.stringify(prepared));
+    prepare(checkpoint) {
+      const cut = encoder;
+      encoder = undefined;
+      const to = `${operator}-${subtask}-${checkpoint}.${format.extension}`;
+      return cut === undefined
+        ? Promise.resolve(NOTHING)
+        : stage(output, cut, { from: `${STAGING}${attempt}-${to}`, to });
     },
     async commit(bytes) {
-      const prepared = JSON.parse(new TextDecoder().decode(bytes)) as { from: string; to: string; rows: number };
-      if (prepared.rows > 0) await output.move(prepared.from, prepared.to);
-      staged.delete(prepared.from);
+      if (bytes.byteLength > 0) await publish(output, decode(bytes));
+    },
+    async recover(pending) {
+      const named = pending.filter((bytes) => bytes.byteLength > 0).map(decode);
+      for (const prepared of named) await publish(output, prepared);
+      const kept = new Set(named.map(({ from }) => from));
+      for (const name of await output.list(STAGING)) {
+        const by = attemptOf(name, context, format.extension);
+        if (by !== undefined && by < attempt && !kept.has(name)) await output.delete(name);
+      }
     },
     async abort() {
-      for (const name of staged) await output.delete(name);
+      encoder = undefined;
     },
   };
+}
+
+async function stage(output: OutputFolder, encoder: FileEncoder, prepared: Prepared): Promise<Uint8Array> {
+  await Promise.resolve(); // the cut is made; encoding may wait until whoever cuts has cut everything
+  await output.put(prepared.from, encoder.finish());
+  return new TextEncoder().encode(JSON.stringify(prepared));
+}
+
+async function publish(output: OutputFolder, { from, to }: Prepared): Promise<void> {
+  await output.move(from, to);
+}
+
+function decode(bytes: Uint8Array): Prepared {
+  try {
+    const { from, to } = JSON.parse(new TextDecoder().decode(bytes)) as Prepared;
+    if (typeof from === "string" && typeof to === "string") return { from, to };
+    throw new TypeError("it names no file");
+  } catch (cause) {
+    throw MillraceError.from(cause, "MILL_INTERNAL", "what a file sink's snapshot holds cannot be read");
+  }
+}
+
+/** The attempt that staged `name`, if it was one of this operator and subtask. */
+function attemptOf(name: string, { operator, subtask }: SinkContext, extension: string): number | undefined {
+  const rest = `-${operator}-${subtask}-`;
+  const match = /^(\d+)(-.*-)\d+\.([a-z]+)$/.exec(name.slice(STAGING.length));
+  return match !== null && match[2] === rest && match[3] === extension ? Number(match[1]) : undefined;
 }

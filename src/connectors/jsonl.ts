@@ -19,17 +19,13 @@ export function jsonl(url: string): Sink {
 }
 
 function jsonlEncoder(columns: Parameters<typeof rowsOf>[0]) {
-  let parts: Buffer[] = [];
+  const parts: Buffer[] = [];
   return {
     add(batch: Parameters<typeof rowsOf>[1]) {
       const lines = rowsOf(columns, batch).map((row) => `${JSON.stringify(row, jsonValue)}\n`);
       parts.push(Buffer.from(lines.join("")));
     },
-    finish() {
-      const bytes = Buffer.concat(parts);
-      parts = [];
-      return bytes;
-    },
+    finish: () => Buffer.concat(parts),
   };
 }
 

@@ -11,5 +11,10 @@ export function outputFolder(store: ObjectStore): OutputFolder {
     },
     move: (from, to) => store.move(from, to),
     delete: (name) => store.delete(name),
+    async list(prefix) {
+      const names: string[] = [];
+      for await (const { key } of store.list(prefix)) names.push(key);
+      return names;
+    },
   };
 }

@@ -22,14 +22,13 @@ export function parquet(url: string): Sink {
 }
 
 function parquetEncoder(): FileEncoder {
-  let batches: RecordBatch[] = [];
+  const batches: RecordBatch[] = [];
   return {
     add: (batch) => {
       batches.push(batch);
     },
     finish() {
       const stream = tableToIPC(new ArrowTable(batches), "stream");
-      batches = [];
       const properties = new WriterPropertiesBuilder().setCompression(Compression.ZSTD).build();
       return writeParquet(Table.fromIPCStream(stream), properties); // takes the table and the properties over
     },

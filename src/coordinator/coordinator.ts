@@ -1,15 +1,15 @@
 /**
- * The coordinator: knows workers, hosts and instances by what they report, decides with `job.ts`, and sends commands.
- * It is not on the data path.
+ * The coordinator: knows workers, hosts and instances by what they report, decides with `job.ts` and `checkpoint/region.ts`,
+ * and sends commands. It is not on the data path.
  *
  * Invariants:
  *   K1  Facts come from reports; a command changes a fact only by what its receiver then reports, or by its
  *       acknowledgement. A report that is missing for `limits.heartbeatTimeoutMs` counts as the loss of its sender.
- *   K2  One look at a job at a time; a command that is under way is not sent again, and one that failed only with the
- *       next heartbeat.
+ *   K2  One look at a job at a time; a command is not sent again before the next heartbeat.
  *   K3  Time in which this process itself stood still does not count as silence of others.
+ *   K4  It leads with a term that no other has; one that meets a higher term stops for good.
  */
-import { MillraceError } from "../base/errors.js";
+import { ERROR_CODES, isErrorCode, MillraceError } from "../base/errors.js";
 import {
   type HostId,
   type InstanceId,
@@ -28,13 +28,12 @@ import { jobKeys } from "../storage/keys.js";
 import type { ObjectStore } from "../storage/object-store.js";
 import {
   acknowledgementFrame,
-  commitFrame,
-  deployFrame,
+  deployEnumeratorFrame,
   type HostReport,
   type JobReport,
   jobReportFrame,
   jobSpecFrame,
-  startFrame,
+  type Snapshot,
   startHostFrame,
   startInstanceFrame,
   stopHostFrame,
@@ -42,23 +41,16 @@ import {
   type WorkerReport,
 } from "../wire/control.js";
 import { decodeFrame, loadReportFrame } from "../wire/frames.js";
-import { decideJob, type JobAction } from "./job.js";
+import { decideJob, isRunning, type JobAction } from "./job.js";
 import { JobBook } from "./job-book.js";
+import { RegionRunner, type Then } from "./region-runner.js";
+import { claimTerm } from "./term.js";
 
 export interface CoordinatorOptions {
   readonly bus: Bus;
   readonly store: ObjectStore;
   readonly ports: Ports;
   readonly namespace: Namespace;
-}
-
-/** One coordinator leads; who takes over, and with which term, is decided elsewhere. */
-const TERM = 1n;
-
-/** What an acknowledgement changes; a refusal fails the job if nothing else is said. */
-interface Then {
-  readonly done?: () => void;
-  readonly refused?: (code: string, message: string) => void;
 }
 
 interface KnownWorker {
@@ -76,13 +68,27 @@ export class Coordinator {
   #subjects: ClusterSubjects;
   #closed = false;
   #beatMs = 0;
+  /** Instances that were lost with their worker, and since when: their clients are told more than once. */
+  #gone: { readonly subject: string; readonly frame: Uint8Array; readonly sinceMs: number }[] = [];
+  #term = 0n;
+  #regions: RegionRunner | undefined;
 
   constructor(private readonly options: CoordinatorOptions) {
     this.#subjects = clusterSubjects(options.namespace);
   }
 
   async open(): Promise<void> {
-    const { bus } = this.options;
+    const { bus, namespace } = this.options;
+    this.#term = await claimTerm(bus, namespace);
+    this.#regions = new RegionRunner({
+      ...this.options,
+      term: this.#term,
+      send: (book, host, frame, then) =>
+        this.#send(book, jobSubjects(namespace, book.job).hostCommand(host as HostId), frame, then),
+      look: () => this.#look(),
+      workers: () => [...this.#workers.values()].map(({ report }) => report),
+      deposed: (by) => this.#depose(by),
+    });
     this.#subscriptions = [
       await bus.subscribe(this.#subjects.coordinatorReport, (message) => this.#onReport(message)),
       await bus.subscribe(this.#subjects.coordinatorCommand, (message) => void this.#obey(message)),
@@ -96,6 +102,13 @@ export class Coordinator {
     this.#soon?.cancel();
     for (const subscription of this.#subscriptions) subscription.unsubscribe();
     for (const book of this.#jobs.values()) book.close();
+  }
+
+  /** K4 */
+  #depose(by: bigint): void {
+    if (this.#closed) return;
+    this.options.ports.log.error("another coordinator leads now", { term: this.#term, by });
+    void this.close();
   }
 
   // Commands of clients
@@ -170,11 +183,19 @@ export class Coordinator {
     else if (kind === "host-report") {
       const report = header as HostReport;
       if (this.#jobs.get(report.job)?.onHost(report)) this.#look();
+    } else if (kind === "snapshot") {
+      const snapshot = header as Snapshot;
+      if (this.#jobs.get(snapshot.job)?.regions.get(snapshot.region)?.onSnapshot(snapshot)) this.#look();
     }
   }
 
   #onWorker(report: WorkerReport): void {
-    const known = this.#workers.get(report.worker);
+    let known = this.#workers.get(report.worker);
+    if (known !== undefined && report.sequence === 1n) {
+      // The first report of another process: it knows nothing of what the one before had started.
+      this.#loseWorker(report.worker, "its worker was started anew");
+      known = undefined;
+    }
     if (known !== undefined && report.sequence <= known.report.sequence) return;
     if (known === undefined) this.options.ports.log.info("worker joined", { worker: report.worker, cpus: report.cpus });
     if (report.stopped) {
@@ -193,12 +214,12 @@ export class Coordinator {
     for (const { job, host, state } of report.hosts) {
       const book = this.#jobs.get(job);
       if (state === "EXITED" || book?.gaveUp("host", host) !== true) continue;
-      this.#send(book, worker, stopHostFrame.encode({ term: TERM, job, host }));
+      this.#send(book, worker, stopHostFrame.encode({ term: this.#term, job, host }));
     }
     for (const { job, service, instance, state } of report.instances) {
       const book = this.#jobs.get(job);
       if (state === "STOPPED" || state === "FAILED" || book?.gaveUp("instance", instance) !== true) continue;
-      this.#send(book, worker, stopInstanceFrame.encode({ term: TERM, job, service, instance }));
+      this.#send(book, worker, stopInstanceFrame.encode({ term: this.#term, job, service, instance }));
     }
   }
 
@@ -207,9 +228,16 @@ export class Coordinator {
     for (const book of this.#jobs.values()) {
       for (const gone of book.onWorkerGone(worker, reason)) {
         const { subject, frame } = goneReport(this.options.namespace, book.job, gone);
+        this.#gone.push({ subject, frame, sinceMs: this.options.ports.clock.monotonicMs() });
         void this.#publish(subject, frame);
       }
     }
+  }
+
+  /** A client that misses this waits for an answer for ever, and one message may be lost. */
+  #tellClients(nowMs: number): void {
+    this.#gone = this.#gone.filter(({ sinceMs }) => nowMs - sinceMs <= limits.heartbeatTimeoutMs);
+    for (const { subject, frame } of this.#gone) void this.#publish(subject, frame);
   }
 
   #beat(): void {
@@ -224,6 +252,7 @@ export class Coordinator {
         this.#loseWorker(worker, "its worker fell silent");
       }
       for (const book of this.#jobs.values()) book.expire(limits.heartbeatTimeoutMs, deafMs);
+      this.#tellClients(now);
       this.#decide();
       this.#beat();
     });
@@ -244,15 +273,14 @@ export class Coordinator {
     const workers = [...this.#workers.values()].map(({ report }) => report);
     for (const book of this.#jobs.values()) {
       for (const action of decideJob(book.facts(workers))) this.#carryOut(book, action);
+      if (isRunning(book.state)) this.#regions?.look(book);
     }
   }
 
   #carryOut(book: JobBook, action: JobAction): void {
     const { namespace } = this.options;
     const job = book.job;
-    const base = { term: TERM, job };
-    const attempt = book.attempt;
-    const host = (hostId: string) => jobSubjects(namespace, job).hostCommand(hostId as HostId);
+    const base = { term: this.#term, job };
     const worker = (workerId: string) => this.#subjects.workerCommand(workerId as WorkerId);
     switch (action.kind) {
       case "enter":
@@ -264,26 +292,19 @@ export class Coordinator {
         book.waitFor(action.message);
         return;
       case "start-host":
-        book.expectHost(action.host);
-        this.#send(book, worker(action.host.worker), startHostFrame.encode({ ...base, host: action.host.host }));
+        book.expectHost(action.host, action.worker);
+        this.#send(book, worker(action.worker), startHostFrame.encode({ ...base, host: action.host }));
         return;
       case "stop-host":
         this.#send(book, worker(action.host.worker), stopHostFrame.encode({ ...base, host: action.host.host }));
         return;
-      case "deploy": {
-        const { actors, enumerators } = action.host;
-        const frame = deployFrame.encode({ ...base, attempt, actors, enumerators });
-        this.#send(book, host(action.host.host), frame, { done: () => book.onDeployed(action.host.host) });
-        return;
-      }
-      case "start": {
-        const frame = startFrame.encode({ ...base, attempt });
-        this.#send(book, host(action.host.host), frame, { done: () => book.onStarted(action.host.host) });
-        return;
-      }
-      case "commit": {
-        const frame = commitFrame.encode({ ...base, attempt, region: action.region, checkpoint: 1n });
-        this.#send(book, host(action.host.host), frame);
+      case "deploy-enumerator": {
+        const { source, host, attempt } = action;
+        book.expectEnumerator(source, host, attempt);
+        const subject = jobSubjects(namespace, job).hostCommand(host as HostId);
+        this.#send(book, subject, deployEnumeratorFrame.encode({ ...base, source, attempt }), {
+          done: () => book.onEnumerator(source, attempt),
+        });
         return;
       }
       case "start-instance": {
@@ -302,26 +323,32 @@ export class Coordinator {
     }
   }
 
-  /** Asks, and looks again when answered. The same question is not asked twice at once (K2). */
+  /** Asks, and looks again when answered (K2). */
   #send(book: JobBook, subject: string, frame: Uint8Array, then: Then = {}): void {
     const question = `${subject} ${Buffer.from(frame).toString("latin1")}`;
     if (this.#underWay.has(question)) return;
     this.#underWay.add(question);
+    const { bus, ports } = this.options;
     const ask = async () => {
       try {
-        const answer = await this.options.bus.request(subject, frame, { timeoutMs: limits.deployTimeoutMs });
+        const answer = await bus.request(subject, frame, { timeoutMs: limits.deployTimeoutMs });
         const { code, message } = acknowledgementFrame.decode(answer.payload).header;
         if (code === "") then.done?.();
         else if (then.refused !== undefined) then.refused(code, message);
-        else book.onRefused(code, message);
+        else if (!isPassing(code)) book.onRefused(code, message);
         if (code !== "" || then.done !== undefined) this.#look();
       } catch (error) {
         // The loss of a worker or host shows in its reports; asking again is the next look's business.
-        this.options.ports.log.debug("a command was not answered", { subject, error });
+        ports.log.debug("a command was not answered", { subject, error });
       } finally {
-        this.#underWay.delete(question);
+        ports.clock.after(limits.heartbeatIntervalMs, () => this.#underWay.delete(question));
       }
     };
     void ask();
   }
+}
+
+/** A refusal that says no more than that the other side knows better, or one that may pass: asked again, if still needed. */
+function isPassing(code: string): boolean {
+  return code === "MILL_COMMAND_REFUSED" || (isErrorCode(code) && ERROR_CODES[code].retry === "backoff");
 }

@@ -6,8 +6,9 @@ import type { Subscription } from "../bus/bus.js";
 import type { GoneInstance } from "../services/gone-report.js";
 import type { ActorReport, HostReport, JobReport, JobSpec, JobState, WorkerReport } from "../wire/control.js";
 import type { LoadReport } from "../wire/frames.js";
-import type { HostFacts, InstanceFacts, JobFacts } from "./job.js";
-import type { WorkerFacts } from "./placement.js";
+import type { EnumeratorFacts, HostFacts, InstanceFacts, JobFacts } from "./job.js";
+import type { ActorGroup, WorkerFacts } from "./placement.js";
+import { failureOf, RegionBook } from "./region-book.js";
 
 type Writable<T> = { -readonly [K in keyof T]: T[K] };
 
@@ -18,13 +19,15 @@ interface KnownHost extends Writable<HostFacts> {
 }
 
 interface KnownInstance extends Writable<InstanceFacts> {
+  /** When it entered its state, as far as this process has heard. */
+  sinceMs: number;
   queuedRows: number;
   rowMs: number;
 }
 
 export class JobBook {
   readonly job: JobId;
-  readonly attempt = 1;
+  readonly regions: ReadonlyMap<string, RegionBook>;
   #state: JobState = "SUBMITTED";
   #error: { code: string; message: string } | undefined;
   #waitingFor = "";
@@ -32,7 +35,7 @@ export class JobBook {
   #finishedMs = 0;
   #hosts = new Map<string, KnownHost>();
   #instances = new Map<string, KnownInstance>();
-  #actors = new Map<string, ActorReport>();
+  #enumerators = new Map<string, Writable<EnumeratorFacts>>();
   #subscriptions: Subscription[] = [];
 
   constructor(
@@ -40,20 +43,65 @@ export class JobBook {
     private readonly clock: Clock,
   ) {
     this.job = id<JobId>("job", spec.job);
+    const regions = new Set(spec.actors.map(({ region }) => region));
+    const actorsOf = (region: string) => spec.actors.filter((one) => one.region === region).map(({ actor }) => actor);
+    this.regions = new Map([...regions].map((region) => [region, new RegionBook(region, actorsOf(region), clock)]));
+    for (const source of spec.sources) this.#enumerators.set(source, { source, host: "", attempt: 0, deployed: false });
+  }
+
+  get state(): JobState {
+    return this.#state;
+  }
+  get checkpointIntervalMs(): number {
+    return Number(this.spec.checkpointIntervalMs);
   }
 
   facts(workers: readonly WorkerFacts[]): JobFacts {
+    const regions = [...this.regions.values()];
+    const placedOn = regions
+      .filter(({ phase }) => phase !== "FINISHED")
+      .flatMap((region) => [...region.placed.values()].map(({ worker }) => worker));
     return {
       job: this.job,
       state: this.#state,
-      spec: this.spec,
+      services: this.spec.services,
       error: this.#error,
       hosts: [...this.#hosts.values()],
+      placedOn: [...new Set(placedOn)],
+      regions: regions.map(({ phase }) => phase),
+      enumerators: [...this.#enumerators.values()],
       instances: [...this.#instances.values()].reverse(),
-      actors: this.#actors,
       workers,
       loadAttemptsMax: limits.serviceLoadAttemptsMax,
     };
+  }
+
+  host(name: string): HostFacts | undefined {
+    return this.#hosts.get(name);
+  }
+
+  /** The host of this job that lives on a worker. */
+  hostOn(worker: string): HostFacts | undefined {
+    return [...this.#hosts.values()].find((host) => host.worker === worker && host.state !== "gone");
+  }
+
+  /** A region's actors as they are placed together: by subtask. */
+  groups(region: RegionBook): ActorGroup[] {
+    const groups = new Map<number, string[]>();
+    for (const { actor, region: of, subtask } of this.spec.actors) {
+      if (of === region.region) groups.set(subtask, [...(groups.get(subtask) ?? []), actor]);
+    }
+    return [...groups.values()].map((actors) => ({ actors, before: region.placed.get(actors[0]!)?.worker ?? "" }));
+  }
+
+  /** Actors that each worker holds, regions that are over left out. */
+  load(): ReadonlyMap<string, number> {
+    const load = new Map<string, number>();
+    for (const region of this.regions.values()) {
+      if (region.phase === "FINISHED" || region.phase === "PLACING") continue;
+      for (const { worker } of region.placed.values()) load.set(worker, (load.get(worker) ?? 0) + 1);
+    }
+    return load;
   }
 
   enter(state: JobState, error?: { code: string; message: string }): void {
@@ -83,9 +131,10 @@ export class JobBook {
     if (!ending && this.#finishedMs === 0) this.enter("FAILING", { code, message });
   }
 
-  expectHost(host: HostFacts): void {
-    if (this.#hosts.has(host.host)) return; // asked for again
-    this.#hosts.set(host.host, { ...host, heardMs: this.clock.monotonicMs(), sequence: 0n, rowsTotal: 0n });
+  expectHost(host: string, worker: string): void {
+    if (this.#hosts.has(host)) return; // asked for again
+    const heardMs = this.clock.monotonicMs();
+    this.#hosts.set(host, { host, worker, state: "asked", failure: undefined, heardMs, sequence: 0n, rowsTotal: 0n });
   }
 
   expectInstance(instance: Pick<InstanceFacts, "instance" | "service" | "worker">): void {
@@ -96,19 +145,20 @@ export class JobBook {
       served: false,
       code: "",
       message: "",
+      sinceMs: this.clock.monotonicMs(),
       queuedRows: 0,
       rowMs: 0,
     });
   }
 
-  onDeployed(host: string): void {
-    const known = this.#hosts.get(host);
-    if (known !== undefined) known.deployed = true;
+  expectEnumerator(source: string, host: string, attempt: number): void {
+    const known = this.#enumerators.get(source)!;
+    if (known.attempt < attempt) Object.assign(known, { host, attempt, deployed: false });
   }
 
-  onStarted(host: string): void {
-    const known = this.#hosts.get(host);
-    if (known !== undefined) known.started = true;
+  onEnumerator(source: string, attempt: number): void {
+    const known = this.#enumerators.get(source)!;
+    if (known.attempt === attempt) known.deployed = true;
   }
 
   /** @returns whether anything that decisions rest on has changed */
@@ -121,8 +171,7 @@ export class JobBook {
     host.sequence = report.sequence;
     host.rowsTotal = report.rowsTotal;
     for (const actor of report.actors) {
-      changed ||= this.#actors.get(actor.actor)?.state !== actor.state;
-      this.#actors.set(actor.actor, actor);
+      if (this.regions.get(actor.region)?.onReport(actor, report.host, host.worker)) changed = true;
     }
     return changed;
   }
@@ -131,7 +180,7 @@ export class JobBook {
     for (const { host, state, code, message } of report.hosts) {
       const known = this.#hosts.get(host);
       if (known !== undefined && known.worker === report.worker && state === "EXITED") {
-        Object.assign(known, { state: "gone", code, message });
+        this.#lose(known, code, message);
       }
     }
     for (const told of report.instances) {
@@ -153,8 +202,9 @@ export class JobBook {
   /** @returns the instances that are lost with it and cannot tell their clients */
   onWorkerGone(worker: string, message: string): GoneInstance[] {
     for (const host of this.#hosts.values()) {
-      if (host.worker === worker && host.state !== "gone") Object.assign(host, { state: "gone", message });
+      if (host.worker === worker) this.#lose(host, "", message);
     }
+    for (const region of this.regions.values()) region.onWorkerGone(worker);
     const lost: GoneInstance[] = [];
     for (const known of this.#instances.values()) {
       if (known.worker !== worker || known.state === "STOPPED" || known.state === "FAILED") continue;
@@ -178,12 +228,14 @@ export class JobBook {
     const changed = known.state !== report.state;
     const { state, code, reason: message, queuedRows, rowMs } = report;
     Object.assign(known, { state, code, message, queuedRows: queuedRows + report.runningRows, rowMs });
+    if (changed) known.sinceMs = this.clock.monotonicMs();
     known.served ||= state === "READY";
     return changed;
   }
 
   /**
-   * Hosts that have been silent for longer are gone, whatever their worker says.
+   * Hosts that have been silent for longer are gone, whatever their worker says. So are instances that neither finish
+   * loading or warming nor fail: a handler that hangs cannot say so.
    * @param deafMs time of it in which this process itself heard nothing
    */
   expire(silenceMsMax: number, deafMs: number): void {
@@ -191,8 +243,29 @@ export class JobBook {
     for (const host of this.#hosts.values()) {
       host.heardMs += deafMs;
       if (host.state !== "up" || now - host.heardMs <= silenceMsMax) continue;
-      Object.assign(host, { state: "gone", message: "it fell silent" });
+      this.#lose(host, "", "it fell silent");
     }
+    for (const known of this.#instances.values()) {
+      known.sinceMs += deafMs;
+      const { instance, state } = known;
+      if (!(state === "LOADING" || state === "WARMING")) continue;
+      if (now - known.sinceMs <= limits.serviceLoadTimeoutMs) continue;
+      const message = `${instance} was still ${state} after ${limits.serviceLoadTimeoutMs / 1_000} s`;
+      Object.assign(known, { state: "FAILED", code: "MILL_SERVICE_TIMEOUT", message });
+    }
+  }
+
+  #lose(host: KnownHost, code: string, message: string): void {
+    if (host.state === "gone") return;
+    host.state = "gone";
+    // That an instance's client closed is what the host's end looks like from inside.
+    host.failure =
+      code !== "" && code !== "MILL_SERVICE_LOST"
+        ? failureOf(code, `host ${host.host}: ${message}`)
+        : failureOf(
+            "MILL_WORKER_LOST",
+            `host ${host.host} on worker ${host.worker} ended: ${message || "no reason was given"}.`,
+          );
   }
 
   /** Whether a host or instance that still runs was given up: it was out of reach when it was to stop. */
@@ -214,7 +287,9 @@ export class JobBook {
 
   describe(): JobReport {
     const sum = (count: (actor: ActorReport) => bigint) =>
-      [...this.#actors.values()].reduce((total, actor) => total + count(actor), 0n);
+      [...this.regions.values()]
+        .flatMap((region) => [...region.reports()])
+        .reduce((total, actor) => total + count(actor), 0n);
     return {
       job: this.job,
       state: this.#state,
@@ -222,7 +297,9 @@ export class JobBook {
       message: this.#error?.message ?? this.#waitingFor,
       startedMs: BigInt(this.#startedMs),
       finishedMs: BigInt(this.#finishedMs),
-      rowsTotal: [...this.#hosts.values()].reduce((total, host) => total + host.rowsTotal, 0n),
+      rowsTotal: [...this.#hosts.values()]
+        .filter((host) => host.state !== "gone")
+        .reduce((total, host) => total + host.rowsTotal, 0n),
       rowsRead: sum((actor) => actor.rowsRead),
       rowsWritten: sum((actor) => actor.rowsWritten),
       rowsInFlight: sum((actor) => actor.rowsInFlight),

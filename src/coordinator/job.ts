@@ -1,35 +1,37 @@
 /**
- * Decides what a job needs next. Pure: facts in, actions out; `coordinator.ts` carries the actions out and brings
- * back facts. Deciding twice on the same facts asks for the same things, so a lost command or report is made good
- * by the next look.
+ * Decides what a job needs next beside its regions: hosts, enumerators, instances, and its end. Pure: facts in, actions out;
+ * `coordinator.ts` carries the actions out and brings back facts. Deciding twice on the same facts asks for the same
+ * things, so a lost command or report is made good by the next look. What a region needs: `checkpoint/region.ts`.
  *
  * Invariants:
- *   J1  Sources start only after every host has acknowledged its deployment (no frame before its receiver listens).
- *   J2  Regions are committed only when every actor of the job is PREPARED, because none can yet start again alone: a job
- *       that fails before has published nothing. It is FINISHED only when every actor is COMMITTED.
+ *   J1  Every worker that actors are placed on has one living host of the job; a host that has gone is replaced by a new one.
+ *   J2  A job is FINISHED only when every region is.
  *   J3  The first failure decides the job's error; later ones do not replace it.
  *   J4  A job ends only after its hosts and instances were told to stop and have gone, or their worker has.
  *   J5  A failed instance is replaced, but `loadAttemptsMax` of a service in a row that failed before they were ever
  *       READY fail the job.
  *   J6  What was asked for and has not shown in a report is asked for again.
+ *   J7  The splits of each source are handed out by one living host.
  */
-
+import type { Failure, RegionPhase } from "../checkpoint/region.js";
 import type { InstanceState } from "../services/balance.js";
-import type { ActorReport, JobState } from "../wire/control.js";
-import { type Placeable, type Placement, placeJob, type WorkerFacts } from "./placement.js";
+import type { JobState } from "../wire/control.js";
+import { placeInstance, type WorkerFacts } from "./placement.js";
 
 export interface HostFacts {
   readonly host: string;
   readonly worker: string;
-  readonly actors: readonly string[];
-  readonly enumerators: readonly string[];
   /** `asked`: to be started; `up`: it has reported; `gone`: its process or its worker has ended. */
   readonly state: "asked" | "up" | "gone";
+  readonly failure: Failure | undefined;
+}
+
+export interface EnumeratorFacts {
+  readonly source: string;
+  /** Empty: nobody was asked yet. */
+  readonly host: string;
+  readonly attempt: number;
   readonly deployed: boolean;
-  readonly started: boolean;
-  /** How it ended: empty when it was told to. */
-  readonly code: string;
-  readonly message: string;
 }
 
 export interface InstanceFacts {
@@ -46,12 +48,16 @@ export interface InstanceFacts {
 export interface JobFacts {
   readonly job: string;
   readonly state: JobState;
-  readonly spec: Placeable & { readonly sources: readonly string[] };
+  readonly services: readonly { readonly service: string; readonly instances: number }[];
   readonly error: { readonly code: string; readonly message: string } | undefined;
+  /** Every one that there ever was. */
   readonly hosts: readonly HostFacts[];
+  /** Workers that actors are placed on. */
+  readonly placedOn: readonly string[];
+  readonly regions: readonly RegionPhase[];
+  readonly enumerators: readonly EnumeratorFacts[];
   /** Newest first. */
   readonly instances: readonly InstanceFacts[];
-  readonly actors: ReadonlyMap<string, ActorReport>;
   readonly workers: readonly WorkerFacts[];
   readonly loadAttemptsMax: number;
 }
@@ -62,11 +68,9 @@ export type JobAction =
       readonly state: JobState;
       readonly error?: { readonly code: string; readonly message: string };
     }
-  | { readonly kind: "start-host"; readonly host: HostFacts }
+  | { readonly kind: "start-host"; readonly host: string; readonly worker: string }
   | { readonly kind: "stop-host"; readonly host: HostFacts }
-  | { readonly kind: "deploy"; readonly host: HostFacts }
-  | { readonly kind: "start"; readonly host: HostFacts }
-  | { readonly kind: "commit"; readonly host: HostFacts; readonly region: string }
+  | { readonly kind: "deploy-enumerator"; readonly source: string; readonly host: string; readonly attempt: number }
   | { readonly kind: "start-instance"; readonly instance: string; readonly service: string; readonly worker: string }
   | { readonly kind: "stop-instance"; readonly instance: InstanceFacts }
   | { readonly kind: "wait"; readonly message: string };
@@ -74,85 +78,62 @@ export type JobAction =
 const ENDED: ReadonlySet<JobState> = new Set(["FINISHED", "FAILED", "CANCELLED"]);
 const GONE: ReadonlySet<InstanceState> = new Set(["STOPPED", "FAILED"]);
 
+/** Whether its regions are to be looked at. */
+export function isRunning(state: JobState): boolean {
+  return state === "DEPLOYING" || state === "RUNNING";
+}
+
 export function decideJob(facts: JobFacts): JobAction[] {
   if (ENDED.has(facts.state)) return [];
-  if (facts.state === "SUBMITTED") return place(facts);
+  if (facts.state === "SUBMITTED") return begin(facts);
   if (facts.state === "FAILING") return windUp(facts, facts.error?.code === "" ? "CANCELLED" : "FAILED");
   if (facts.state === "COMMITTING") return windUp(facts, "FINISHED");
 
   const failure = findFailure(facts);
   if (failure !== undefined) return [{ kind: "enter", state: "FAILING", error: failure }];
-  const instances = [...askAgain(facts), ...replaceInstances(facts)];
-  return [...(facts.state === "DEPLOYING" ? deploy(facts) : run(facts)), ...instances];
+  if (facts.regions.every((phase) => phase === "FINISHED")) return [{ kind: "enter", state: "COMMITTING" }];
+  const actions = [...hosts(facts), ...enumerators(facts), ...askAgain(facts), ...replaceInstances(facts)];
+  if (facts.state === "DEPLOYING" && facts.regions.every((phase) => phase === "RUNNING" || phase === "FINISHED")) {
+    actions.push({ kind: "enter", state: "RUNNING" });
+  }
+  return actions;
 }
 
-function place(facts: JobFacts): JobAction[] {
-  const placement = placeJob(facts.spec, facts.workers);
-  if (placement === undefined) {
+function begin(facts: JobFacts): JobAction[] {
+  if (facts.workers.every((worker) => worker.draining)) {
     return [{ kind: "wait", message: "no worker takes work: start one with `millrace worker`" }];
   }
-  return [
-    ...hostsOf(facts, placement).map((host): JobAction => ({ kind: "start-host", host })),
-    ...placement.instances.map((placed): JobAction => ({ kind: "start-instance", ...placed })),
-    { kind: "enter", state: "DEPLOYING" },
-  ];
+  return [{ kind: "enter", state: "DEPLOYING" }];
 }
 
-/** One host per worker; the first also lists the sources. */
-function hostsOf(facts: JobFacts, placement: Placement): HostFacts[] {
-  return [...placement.actors].map(([worker, actors], i) => ({
-    host: `${facts.job}-${worker}`,
-    worker,
-    actors,
-    enumerators: i === 0 ? facts.spec.sources : [],
-    state: "asked",
-    deployed: false,
-    started: false,
-    code: "",
-    message: "",
-  }));
-}
-
-function deploy(facts: JobFacts): JobAction[] {
-  if (facts.hosts.every((host) => host.deployed)) {
-    return [...facts.hosts.map((host): JobAction => ({ kind: "start", host })), { kind: "enter", state: "RUNNING" }];
-  }
-  return facts.hosts
-    .filter((host) => host.state !== "gone" && !host.deployed)
-    .map((host): JobAction => ({ kind: host.state === "asked" ? "start-host" : "deploy", host }));
-}
-
-function run(facts: JobFacts): JobAction[] {
-  const late = facts.hosts.filter((host) => !host.started).map((host): JobAction => ({ kind: "start", host }));
-  const stateOf = (actor: string) => facts.actors.get(actor)?.state;
-  const open = facts.spec.actors.filter(({ actor }) => stateOf(actor) !== "COMMITTED");
-  if (open.length === 0) return [{ kind: "enter", state: "COMMITTING" }];
-  if (!open.every(({ actor }) => stateOf(actor) === "PREPARED")) return late;
-  const commits = [...new Set(open.map(({ region }) => region))].flatMap((region) => {
-    const members = open.filter((actor) => actor.region === region).map(({ actor }) => actor);
-    const holders = facts.hosts.filter((host) => members.some((actor) => host.actors.includes(actor)));
-    return holders.map((host): JobAction => ({ kind: "commit", host, region }));
+/** J1, J6 */
+function hosts(facts: JobFacts): JobAction[] {
+  return facts.placedOn.flatMap((worker): JobAction[] => {
+    const own = facts.hosts.filter((host) => host.worker === worker);
+    const living = own.find((host) => host.state !== "gone");
+    if (living?.state === "up" || !facts.workers.some((known) => known.worker === worker)) return [];
+    return [{ kind: "start-host", host: living?.host ?? `${facts.job}-${worker}-${own.length + 1}`, worker }];
   });
-  return [...late, ...commits];
+}
+
+/** J7 */
+function enumerators(facts: JobFacts): JobAction[] {
+  const up = facts.hosts.filter((host) => host.state === "up");
+  return facts.enumerators.flatMap(({ source, host, attempt, deployed }): JobAction[] => {
+    const lives = up.some((candidate) => candidate.host === host);
+    if (lives && deployed) return [];
+    const next = lives ? host : up[0]?.host;
+    return next === undefined
+      ? []
+      : [{ kind: "deploy-enumerator", source, host: next, attempt: lives ? attempt : attempt + 1 }];
+  });
 }
 
 function findFailure(facts: JobFacts): { code: string; message: string } | undefined {
-  for (const actor of facts.actors.values()) {
-    if (actor.state === "FAILED") return { code: actor.code || "MILL_OPERATOR_FAILED", message: actor.message };
-  }
-  for (const host of facts.hosts) {
-    const left = host.actors.filter((actor) => facts.actors.get(actor)?.state !== "COMMITTED");
-    if (host.state !== "gone" || left.length === 0) continue;
-    // What it said itself before it ended tells more than that it has gone.
-    if (host.code !== "" && host.code !== "MILL_SERVICE_LOST")
-      return { code: host.code, message: `host ${host.host}: ${host.message}` };
-    const held = `It held ${left.slice(0, 3).join(", ")}${left.length > 3 ? ` and ${left.length - 3} more` : ""}.`;
-    return {
-      code: "MILL_WORKER_LOST",
-      message: `host ${host.host} on worker ${host.worker} ended: ${host.message || "no reason was given"}. ${held} Nothing of it was published; submit the job again.`,
-    };
-  }
-  for (const { service } of facts.spec.services) {
+  // What a host says itself before it ends tells more than that it has gone; regions are placed anew for the rest.
+  const broken = facts.hosts.find((host) => host.failure?.passing === false)?.failure;
+  if (broken !== undefined) return broken;
+  for (const { service } of facts.services) {
     const failed = failedInARow(facts, service);
     const [newest] = failed;
     if (newest !== undefined && failed.length >= facts.loadAttemptsMax) {
@@ -195,19 +176,17 @@ function askAgain(facts: JobFacts): JobAction[] {
 }
 
 function replaceInstances(facts: JobFacts): JobAction[] {
-  const takers = facts.workers.filter((worker) => !worker.draining);
-  if (takers.length === 0) return [];
-  return facts.spec.services.flatMap(({ service, instances: wanted }) => {
+  const load = new Map<string, number>();
+  const alive = facts.instances.filter((instance) => !GONE.has(instance.state));
+  for (const { worker } of alive) load.set(worker, (load.get(worker) ?? 0) + 1);
+  return facts.services.flatMap(({ service, instances: wanted }) => {
     const own = facts.instances.filter((instance) => instance.service === service);
-    const alive = own.filter((instance) => !GONE.has(instance.state)).length;
-    return Array.from({ length: Math.max(wanted - alive, 0) }, (_, i): JobAction => {
-      const number = own.length + i;
-      return {
-        kind: "start-instance",
-        instance: `${service}-${number}`,
-        service,
-        worker: takers[number % takers.length]!.worker,
-      };
+    const missing = wanted - alive.filter((instance) => instance.service === service).length;
+    return Array.from({ length: Math.max(missing, 0) }, (_, i) => i).flatMap((i): JobAction[] => {
+      const worker = placeInstance(facts.workers, load);
+      if (worker === undefined) return [];
+      load.set(worker, (load.get(worker) ?? 0) + 1);
+      return [{ kind: "start-instance", instance: `${service}-${own.length + i}`, service, worker }];
     });
   });
 }

@@ -1,11 +1,12 @@
 /**
- * Which worker holds what. Pure: the job and the workers in, a placement out.
+ * Which worker holds what. Pure.
  *
  * Invariants:
  *   X1  Actors of one region and subtask are placed together: their forward channels stay within one host, and a region
  *       that exchanges rows still uses every worker.
  *   X2  These groups, and instances, are spread evenly by processor cores; ties go to the worker named first.
  *   X3  A draining worker is given nothing.
+ *   X4  What was placed before stays where it was, if that worker still takes work: its caches are warm.
  */
 export interface WorkerFacts {
   readonly worker: string;
@@ -13,54 +14,40 @@ export interface WorkerFacts {
   readonly draining: boolean;
 }
 
-export interface PlacedInstance {
-  readonly instance: string;
-  readonly service: string;
-  readonly worker: string;
+/** What to place, and where it was before; empty: nowhere. */
+export interface ActorGroup {
+  readonly actors: readonly string[];
+  readonly before: string;
 }
 
-export interface Placement {
-  /** Actors by the worker that will hold them. */
-  readonly actors: ReadonlyMap<string, readonly string[]>;
-  readonly instances: readonly PlacedInstance[];
+/**
+ * @param load actors that each worker holds already
+ * @returns the worker of each group, in their order; undefined when no worker takes anything
+ */
+export function placeGroups(
+  groups: readonly ActorGroup[],
+  workers: readonly WorkerFacts[],
+  load: ReadonlyMap<string, number>,
+): readonly string[] | undefined {
+  const spread = new Load(workers, load);
+  if (spread.empty) return undefined;
+  return groups.map(({ actors, before }) => spread.take(actors.length, before));
 }
 
-export interface Placeable {
-  readonly actors: readonly { readonly actor: string; readonly region: string; readonly subtask: number }[];
-  readonly services: readonly { readonly service: string; readonly instances: number }[];
-}
-
-/** @returns undefined when no worker takes anything */
-export function placeJob(job: Placeable, workers: readonly WorkerFacts[]): Placement | undefined {
-  const load = new Load(workers);
-  if (load.empty) return undefined;
-  const actors = new Map<string, string[]>();
-  const groups = new Map<string, string[]>();
-  for (const { actor, region, subtask } of job.actors) {
-    const group = `${region}/${subtask}`;
-    groups.set(group, [...(groups.get(group) ?? []), actor]);
-  }
-  for (const members of groups.values()) {
-    const worker = load.take(members.length);
-    actors.set(worker, [...(actors.get(worker) ?? []), ...members]);
-  }
-  // Instances compute, actors mostly wait for them: they are spread on their own.
-  const instances: PlacedInstance[] = [];
-  const computing = new Load(workers);
-  for (const { service, instances: count } of job.services) {
-    for (let i = 0; i < count; i++) instances.push({ instance: `${service}-${i}`, service, worker: computing.take(1) });
-  }
-  return { actors, instances };
+/** @param load instances that each worker holds already. @returns undefined when no worker takes anything */
+export function placeInstance(workers: readonly WorkerFacts[], load: ReadonlyMap<string, number>): string | undefined {
+  const spread = new Load(workers, load);
+  return spread.empty ? undefined : spread.take(1, "");
 }
 
 /** Where the next piece goes: the worker with the least work per core. */
 class Load {
   #work: { readonly worker: string; readonly cpus: number; units: number }[];
 
-  constructor(workers: readonly WorkerFacts[]) {
+  constructor(workers: readonly WorkerFacts[], load: ReadonlyMap<string, number>) {
     this.#work = workers
       .filter((worker) => !worker.draining)
-      .map(({ worker, cpus }) => ({ worker, cpus: Math.max(cpus, 0.01), units: 0 }))
+      .map(({ worker, cpus }) => ({ worker, cpus: Math.max(cpus, 0.01), units: load.get(worker) ?? 0 }))
       .sort((a, b) => (a.worker < b.worker ? -1 : 1));
   }
 
@@ -68,10 +55,12 @@ class Load {
     return this.#work.length === 0;
   }
 
-  take(units: number): string {
+  take(units: number, before: string): string {
     const after = (candidate: { cpus: number; units: number }) => (candidate.units + units) / candidate.cpus;
-    const least = this.#work.reduce((best, candidate) => (after(candidate) < after(best) ? candidate : best));
-    least.units += units;
-    return least.worker;
+    const chosen =
+      this.#work.find(({ worker }) => worker === before) ??
+      this.#work.reduce((best, candidate) => (after(candidate) < after(best) ? candidate : best));
+    chosen.units += units;
+    return chosen.worker;
   }
 }

@@ -31,6 +31,7 @@ export interface Answer {
 
 interface Pending {
   readonly id: string;
+  readonly owner: object;
   readonly records: RecordBatch;
   readonly rows: number;
   readonly bucket: string;
@@ -104,15 +105,29 @@ export class ServiceClient {
   /**
    * Runs the service on the rows of `records`, whose columns are the service's input.
    * @param bucket rows of different calls meet in one batch of an instance only where this is equal
+   * @param owner what `giveUp` names it by
    * @throws {MillraceError} `MILL_SERVICE_FAILED` when the handler failed on these rows; `MILL_SERVICE_LOST` (S5)
    */
-  call(records: RecordBatch, bucket: string): Promise<Answer> {
+  call(records: RecordBatch, bucket: string, owner: object): Promise<Answer> {
     return new Promise((resolve, reject) => {
       if (this.#error !== undefined) return reject(this.#error);
       const id = `${this.options.client}-${++this.#calls}`;
-      this.#queue.push({ id, records, rows: records.numRows, bucket, resolve, reject, crashes: 0 });
+      this.#queue.push({ id, owner, records, rows: records.numRows, bucket, resolve, reject, crashes: 0 });
       this.#dispatch();
     });
+  }
+
+  /** Ends the owner's calls with the error: what still waits here is not sent, what was sent is not awaited. */
+  giveUp(owner: object, error: MillraceError): void {
+    const given = this.#queue.filter((request) => request.owner === owner);
+    this.#queue = this.#queue.filter((request) => request.owner !== owner);
+    for (const instance of this.#instances.values()) {
+      for (const request of [...instance.pending.values()]) {
+        if (request.owner === owner) given.push(this.#take(instance, request.id)!);
+      }
+    }
+    for (const request of given) request.reject(error);
+    this.#dispatch();
   }
 
   /** Ends every call with the error, now and from now on. */

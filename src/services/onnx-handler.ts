@@ -5,6 +5,7 @@
  * What it checks before an instance may become READY: the model file is a model, its provider is there, and its
  * inputs are what the topology says it will be fed. Providers never fall back silently.
  */
+import { open } from "node:fs/promises";
 import type { RecordBatch } from "apache-arrow";
 import type * as Ort from "onnxruntime-node";
 import { MillraceError } from "../base/errors.js";
@@ -30,7 +31,7 @@ export interface OnnxSpec<I extends Columns, O extends Columns> {
   /** The model file: a path relative to the topology file, or `npm:package/file`. */
   readonly model: string;
   readonly inputs: Readonly<Record<string, ModelInput>>;
-  /** Execution providers in order of preference. Default `["cpu"]`. */
+  /** Execution providers in order of preference, each of which must be there. Default `["cpu"]`. */
   readonly providers?: readonly string[];
   /** Threads of one run. Default 1: one process per core is faster than one process on all cores. */
   readonly threads?: number;
@@ -83,6 +84,7 @@ async function createSession(
   context: HandlerContext,
 ): Promise<Ort.InferenceSession> {
   const providers = [...(spec.providers ?? ["cpu"])];
+  checkProviders(ort, spec.model, providers, context.service);
   try {
     return await ort.InferenceSession.create(context.asset("model"), {
       executionProviders: providers,
@@ -93,22 +95,48 @@ async function createSession(
     });
   } catch (cause) {
     const text = reasonOf(cause);
-    const facts = { model: spec.model, service: context.service };
     if (/backend not found|ExecutionProvider|WebGPU adapter|shared library/i.test(text)) {
-      throw new MillraceError(
-        "MILL_PROVIDER_MISSING",
-        `model ${spec.model}: provider ${providers.join(", ")} is not available on this machine (${text}). Use providers: ["cpu"], or install what it needs.`,
-        facts,
-        { cause },
-      );
+      throw providerMissing(spec.model, providers.join(", "), context.service, text, cause);
     }
-    throw new MillraceError(
-      "MILL_MODEL_CORRUPT",
-      `model ${spec.model} cannot be loaded: ${text}. Check that the file is a whole ONNX model, and fetch it again.`,
-      facts,
-      { cause },
-    );
+    const facts = { model: spec.model, service: context.service };
+    const what = await whatIsWrongWith(context.asset("model"), text);
+    throw new MillraceError("MILL_MODEL_CORRUPT", `model ${spec.model} ${what}`, facts, { cause });
   }
+}
+
+const LFS_POINTER = "version https://git-lfs.github.com/";
+
+/** What a model file that cannot be loaded is instead, and the next step; for a whole file the runtime's `reason`. */
+async function whatIsWrongWith(path: string, reason: string): Promise<string> {
+  const file = await open(path);
+  try {
+    const { size } = await file.stat();
+    if (size === 0) return "is empty (0 bytes). Fetch it again.";
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(LFS_POINTER.length));
+    if (buffer.subarray(0, bytesRead).toString("latin1") === LFS_POINTER) {
+      return "is a Git LFS pointer, not the model itself. Fetch the model: git lfs pull";
+    }
+    return `(${size} bytes) cannot be loaded: ${reason}. Check that the file is a whole ONNX model, and fetch it again.`;
+  } finally {
+    await file.close();
+  }
+}
+
+/** The runtime drops a provider that it does not know when it knows another of them; here that is an error. */
+function checkProviders(ort: typeof Ort, model: string, providers: readonly string[], service: string): void {
+  const known = ort.listSupportedBackends().map((backend) => backend.name);
+  const missing = providers.find((provider) => !known.includes(provider));
+  if (missing === undefined) return;
+  throw providerMissing(model, missing, service, `onnxruntime-node has ${known.join(", ")} here`);
+}
+
+function providerMissing(model: string, provider: string, service: string, why: string, cause?: unknown) {
+  return new MillraceError(
+    "MILL_PROVIDER_MISSING",
+    `model ${model}: provider ${provider} is not available on this machine (${why}). Use providers: ["cpu"], or install what it needs.`,
+    { model, service },
+    { cause },
+  );
 }
 
 /** The runtime's own words, without the path said before, the places in its source, and line ends. */

@@ -27,6 +27,28 @@ export interface SourceContext {
   readonly signal: AbortSignal;
 }
 
+/** How far a split has been read: nothing yet, or what a checkpoint of its reader holds. */
+export interface SplitProgress {
+  /** Batches of the split that have been taken. */
+  readonly batches: number;
+  /** Position that came with the last of them, if the source gives positions. */
+  readonly position: Uint8Array | undefined;
+}
+
+/** A batch of a source that can continue in the middle of a split: after this batch, at `position`. */
+export interface PositionedBatch<C extends Columns = Columns> {
+  readonly batch: RecordBatch<ArrowColumns<C>>;
+  readonly position: Uint8Array;
+}
+
+/**
+ * Where records come from.
+ *
+ * Invariants that every source keeps:
+ *   E1  A split that is read again gives the same batches in the same order, also in another process.
+ *   E2  Either every batch comes with a position or none does. With positions, `read` continues after `from.position`.
+ *       Without, it ignores `from` and reads from the split's start: its caller skips the first `from.batches`.
+ */
 export interface Source<C extends Columns = Columns> {
   readonly kind: string;
   readonly columns: C;
@@ -37,8 +59,17 @@ export interface Source<C extends Columns = Columns> {
   relocated?(pattern: string): Source<C>;
   /** Lists the input. @throws `MILL_SOURCE_EMPTY` when there is none */
   splits(context: SourceContext): AsyncIterable<Split>;
-  /** Reads one split from its start, in order. */
-  read(split: Split, context: SourceContext): AsyncIterable<RecordBatch<ArrowColumns<C>>>;
+  /** Reads one split in order, from its start or from where a checkpoint left it (E1, E2). */
+  read(
+    split: Split,
+    context: SourceContext,
+    from: SplitProgress,
+  ): AsyncIterable<RecordBatch<ArrowColumns<C>> | PositionedBatch<C>>;
+  /**
+   * A committed checkpoint of the split's reader has passed `position`: nobody asks for what is before it again.
+   * A hint: it may come twice, late, or not at all.
+   */
+  release?(split: Split, position: Uint8Array, context: SourceContext): Promise<void>;
 }
 
 /** One file or object prefix that a sink writes to; resolved by whoever runs the job. */
@@ -49,7 +80,10 @@ export interface OutputFolder {
   put(name: string, bytes: Uint8Array, signal?: AbortSignal): Promise<void>;
   /** Makes what was put as `from` visible as `to`; does nothing when that has been done. */
   move(from: string, to: string): Promise<void>;
+  /** Does nothing when there is no such name. */
   delete(name: string): Promise<void>;
+  /** Every name that starts with `prefix`. */
+  list(prefix: string): Promise<string[]>;
 }
 
 export interface SinkContext<C extends Columns = Columns> {
@@ -65,14 +99,35 @@ export interface SinkContext<C extends Columns = Columns> {
 
 /**
  * A transactional writer: nothing that it was given is visible before `commit`.
- * `prepare` makes everything written since the last one durable and returns what `commit` needs; committing the
- * same again changes nothing.
+ *
+ * Invariants that every writer keeps (`test/conformance/sink.ts`):
+ *   W1  `prepare` cuts at once, before it returns its promise: what is written after the call belongs to the next
+ *       checkpoint. Several may be under way at a time.
+ *   W2  When `prepare` has resolved, what it covers is durable; its bytes are all that `commit` needs, in any process.
+ *   W3  Committing again changes nothing, also from the writer of another attempt, also long after.
+ *   W4  What one attempt writes never touches what another has prepared or published.
  */
 export interface SinkWriter {
   write(batch: RecordBatch): void | Promise<void>;
+  /**
+   * Asked before `write`: undefined, or a promise to wait for first, which may take as long as a reader elsewhere does. Whoever
+   * waits must not keep a checkpoint from being taken meanwhile.
+   */
+  room?(): Promise<void> | undefined;
+  /** The input has ended: nothing is written any more. What tells readers so belongs to the next `prepare`. */
+  end?(): void;
+  /** @returns what the snapshot of checkpoint `checkpoint` keeps until it is committed; empty: there is nothing to commit */
   prepare(checkpoint: bigint): Promise<Uint8Array>;
+  /** Publishes; the checkpoint's manifest exists. Empty bytes are allowed, and nothing. */
   commit(prepared: Uint8Array): Promise<void>;
-  /** Drops what was written and not prepared. */
+  /**
+   * Called once, before the first `write` of an attempt that is not the first. Commits all of `pending`, oldest first, and
+   * removes what lower attempts of this operator and subtask staged and `pending` does not name.
+   *
+   * @param pending what was prepared and is not known to be committed, from the manifest that the attempt starts with
+   */
+  recover(pending: readonly Uint8Array[]): Promise<void>;
+  /** Drops what was written and not prepared. Deletes nothing that was prepared: a manifest may name it. */
   abort(): Promise<void>;
 }
 

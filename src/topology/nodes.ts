@@ -85,4 +85,6 @@ export interface Topology {
   readonly deadLetters: string;
   /** What one row of the sources is called on a progress bar. */
   readonly unit: string;
+  /** 0: only the checkpoint at the end. */
+  readonly checkpointIntervalMs: number;
 }

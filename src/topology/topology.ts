@@ -8,6 +8,7 @@
 import type { RecordBatch } from "apache-arrow";
 import { MillraceError } from "../base/errors.js";
 import { id, type OperatorId } from "../base/ids.js";
+import { limits } from "../base/limits.js";
 import type { ArrowColumns, Columns, ColumnType, ListType, Row, StructType } from "../types/columns.js";
 import { t } from "../types/columns.js";
 import type { Sink, Source } from "./endpoints.js";
@@ -51,6 +52,11 @@ export interface TopologyOptions {
   readonly deadLetters?: string;
   /** What one row of the sources is called on a progress bar. Default `rows`. */
   readonly unit?: string;
+  /**
+   * Milliseconds between two checkpoints of a region. Sinks publish with each; after a failure, work since the last one
+   * is done again. 0: one checkpoint, at the end. Default `limits.checkpointIntervalMs`.
+   */
+  readonly checkpointIntervalMs?: number;
 }
 
 /** Values given on the command line by `--param name=value`. */
@@ -91,6 +97,7 @@ export function topology(
         badRecords: chosen.badRecords ?? "dead-letter",
         deadLetters: chosen.deadLetters ?? `millrace-output/${name}/dead-letters`,
         unit: chosen.unit ?? "rows",
+        checkpointIntervalMs: interval(name, chosen.checkpointIntervalMs ?? limits.checkpointIntervalMs),
       };
     },
   };
@@ -152,6 +159,7 @@ export class TopologyBuilder {
         { operator },
       );
     }
+    checkTypes(operator, extra.columns);
     const node = { id: operator, kind, parallelism: undefined, isolated: false, ...extra } as unknown as OperatorNode;
     this.#nodes.set(operator, node);
     return new Stream<C>(this, node);
@@ -216,7 +224,9 @@ export class Stream<in out C extends Columns> {
     options: OperatorOptions & { readonly to: O },
     fn: (batch: RecordBatch<ArrowColumns<C>>, context: OperatorContext) => Awaitable<RecordBatch<ArrowColumns<O>>>,
   ): Stream<O> {
-    return this.next("map", options, { columns: options.to, fn });
+    const operator = this.builder.nameFor("map", options);
+    checkFunction(operator, fn);
+    return this.next("map", { id: operator }, { columns: options.to, fn });
   }
 
   /** One row in, one row out. A row for which `fn` throws is a bad record. */
@@ -328,8 +338,10 @@ export class Stream<in out C extends Columns> {
     to: O,
     fn: RowFunction,
   ): Stream<O> {
-    const concurrency = positive(`concurrency of ${options.id ?? kind}`, options.concurrency ?? 1);
-    return this.next(kind, options, { columns: to, fn, concurrency });
+    const operator = this.builder.nameFor(kind, options);
+    const concurrency = positive(`concurrency of operator "${operator}"`, options.concurrency ?? 1);
+    checkFunction(operator, fn);
+    return this.next(kind, { id: operator }, { columns: to, fn, concurrency });
   }
 
   private next<O extends Columns>(
@@ -341,9 +353,48 @@ export class Stream<in out C extends Columns> {
   }
 }
 
+/** Only a topology without types gets here: without this, every row of it would become a bad record. */
+function checkFunction(operator: string, fn: unknown): void {
+  if (typeof fn === "function") return;
+  const found = typeof fn === "object" ? "an object" : String(fn);
+  throw new MillraceError("MILL_TOPOLOGY_TYPE", `operator "${operator}": its function is ${found}; give a function.`, {
+    operator,
+  });
+}
+
+/** For topologies without types too. */
+function checkTypes(operator: string, columns: unknown): void {
+  if (typeof columns !== "object" || columns === null) {
+    throw new MillraceError(
+      "MILL_TOPOLOGY_TYPE",
+      `operator "${operator}": it has no columns. Give { to: { name: t.utf8, ... } }, the columns that it emits.`,
+      { operator },
+    );
+  }
+  for (const [column, type] of Object.entries(columns as Record<string, ColumnType | null | undefined>)) {
+    if (type?.arrow !== undefined) continue;
+    throw new MillraceError(
+      "MILL_TOPOLOGY_TYPE",
+      `operator "${operator}": column "${column}" is of no type. Use one of t: ${Object.keys(t).join(", ")}.`,
+      { operator, column },
+    );
+  }
+}
+
 function positive(what: string, value: number): number {
   if (!Number.isInteger(value) || value < 1) {
     throw new MillraceError("MILL_CONFIG", `${what} is ${value}; give a whole number from 1 on.`, { value });
+  }
+  return value;
+}
+
+function interval(topology: string, value: number): number {
+  if (!Number.isInteger(value) || value < 0) {
+    throw new MillraceError(
+      "MILL_CONFIG",
+      `checkpointIntervalMs of topology "${topology}" is ${value}; give a whole number of milliseconds, or 0 for one checkpoint at the end.`,
+      { value },
+    );
   }
   return value;
 }

@@ -7,7 +7,7 @@
 import { type Data, type DataType, makeData, RecordBatch, Struct, type StructRow, Type, Vector } from "apache-arrow";
 import { MillraceError } from "../base/errors.js";
 import { type ArrowColumns, arrowSchema, type Columns, type ColumnType, type Row } from "./columns.js";
-import { span } from "./concat.js";
+import { OFFSET_MAX, span } from "./concat.js";
 
 const encoder = new TextEncoder();
 
@@ -143,20 +143,21 @@ function oneChunk(name: string, type: ColumnType, given: Vector | Data): Data {
   return data!;
 }
 
-/** Where the column's type has no nulls, its data must not have any; the parts of a missing struct are no values. */
-function refuseNulls(name: string, type: ColumnType, data: Data): void {
+/**
+ * Where the column's type has no nulls, its data must not have any.
+ * @param struct that the data is a part of: where it is missing, so are its parts
+ */
+function refuseNulls(name: string, type: ColumnType, data: Data, struct?: Data): void {
   if (data.nullCount > 0 && !type.nullable) {
-    throw invalid(
-      name,
-      type,
-      `${data.nullCount} values are null; give all, or declare the column with t.optional(...)`,
-    );
+    let count = 0;
+    for (let i = 0; i < data.length; i++) if (!data.getValid(i) && (struct?.getValid(i) ?? true)) count++;
+    if (count > 0) {
+      throw invalid(name, type, `${count} values are null; give all, or declare the column with t.optional(...)`);
+    }
   }
   if (type.item) refuseNulls(`${name}[]`, type.item, data.children[0]!.slice(...span(data)));
-  if (type.columns && data.nullCount === 0) {
-    for (const [i, [part, partType]] of Object.entries(type.columns).entries()) {
-      refuseNulls(`${name}.${part}`, partType, data.children[i]!);
-    }
+  for (const [i, [part, partType]] of Object.entries(type.columns ?? {}).entries()) {
+    refuseNulls(`${name}.${part}`, partType, data.children[i]!, data);
   }
 }
 
@@ -170,10 +171,11 @@ function layOut(name: string, type: ColumnType, values: readonly unknown[]): Dat
   if (type.item) return layOutList(name, type, type.item, values, base);
   if (type.columns) {
     const children = Object.entries(type.columns).map(([part, partType]) =>
-      layOut(
+      layOutPart(
         `${name}.${part}`,
-        nulls.nullCount > 0 ? { ...partType, nullable: true } : partType,
+        partType,
         values.map((value) => fieldOfValue(name, type, value, part)),
+        nulls.nullCount > 0 ? values : undefined,
       ),
     );
     return makeData({ ...base, children } as never);
@@ -183,20 +185,33 @@ function layOut(name: string, type: ColumnType, values: readonly unknown[]): Dat
   return layout(name, type, values, base);
 }
 
+/** @param structs that the values are of, where some are missing: their parts are too, and theirs alone may be */
+function layOutPart(name: string, type: ColumnType, values: readonly unknown[], structs?: readonly unknown[]): Data {
+  if (structs === undefined || type.nullable) return layOut(name, type, values);
+  const row = values.findIndex((value, i) => isMissing(value) && !isMissing(structs[i]));
+  if (row >= 0) throw noValue(name, type, row);
+  return layOut(name, { ...type, nullable: true }, values);
+}
+
+function isMissing(value: unknown): boolean {
+  return value === null || value === undefined;
+}
+
+function noValue(name: string, type: ColumnType, row: number): MillraceError {
+  return invalid(name, type, `row ${row} has no value; give one, or declare the column with t.optional(...)`);
+}
+
 function fieldOfValue(name: string, type: ColumnType, value: unknown, part: string): unknown {
-  if (value === null || value === undefined) return null;
+  if (isMissing(value)) return null;
   if (typeof value !== "object") throw mismatch(name, type, value);
   return (value as Record<string, unknown>)[part];
 }
 
 function nullsOf(name: string, type: ColumnType, values: readonly unknown[]): Buffers {
   let nullCount = 0;
-  for (const value of values) if (value === null || value === undefined) nullCount++;
+  for (const value of values) if (isMissing(value)) nullCount++;
   if (nullCount === 0) return { nullCount };
-  if (!type.nullable) {
-    const row = values.findIndex((value) => value === null || value === undefined);
-    throw invalid(name, type, `row ${row} has no value; give one, or declare the column with t.optional(...)`);
-  }
+  if (!type.nullable) throw noValue(name, type, values.findIndex(isMissing));
   const nullBitmap = new Uint8Array(((values.length + 63) >> 6) << 3);
   for (let i = 0; i < values.length; i++) {
     if (values[i] !== null && values[i] !== undefined) nullBitmap[i >> 3]! |= 1 << (i & 7);
@@ -209,9 +224,6 @@ interface Base extends Buffers {
   readonly length: number;
 }
 type Layout = (name: string, type: ColumnType, values: readonly unknown[], base: Base) => Data;
-
-/** Arrow's offsets are 32 bits wide. */
-const OFFSET_MAX = 2 ** 31 - 1;
 
 function layOutList(name: string, type: ColumnType, item: ColumnType, values: readonly unknown[], base: Base): Data {
   const valueOffsets = new Int32Array(values.length + 1);

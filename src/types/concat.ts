@@ -3,7 +3,10 @@
  * and where the answers of several calls become one list column; everything else passes slices by reference.
  */
 import { type Data, makeData, RecordBatch, Type, type TypeMap } from "apache-arrow";
-import { invariant } from "../base/errors.js";
+import { invariant, MillraceError } from "../base/errors.js";
+
+/** Arrow's offsets are 32 bits wide. */
+export const OFFSET_MAX = 2 ** 31 - 1;
 
 export function concatBatches<T extends TypeMap>(batches: readonly RecordBatch<T>[]): RecordBatch<T> {
   invariant(batches.length > 0, "there is a batch to put together");
@@ -64,6 +67,14 @@ export function span(part: Data): [number, number] {
 }
 
 function concatOffsets(parts: readonly Data[], length: number): Int32Array {
+  const total = parts.reduce((sum, part) => sum + span(part)[1], 0);
+  if (total > OFFSET_MAX) {
+    throw new MillraceError(
+      "MILL_RECORD_INVALID",
+      `${parts.length} batches have ${total} bytes or elements in one column; one batch holds ${OFFSET_MAX}. Put fewer rows together.`,
+      { total },
+    );
+  }
   const offsets = new Int32Array(length + 1);
   let row = 0;
   for (const part of parts) {

@@ -3,6 +3,7 @@
  * Every field is documented in `schemas/control/*.avsc`; a test holds types and schemas together.
  */
 import { frame } from "./frame.js";
+import type { ActorCheckpoint, Split } from "./stored.js";
 
 export interface Asset {
   readonly service: string;
@@ -37,6 +38,7 @@ export interface JobSpec {
   readonly sources: readonly string[];
   readonly unit: string;
   readonly submittedMs: bigint;
+  readonly checkpointIntervalMs: bigint;
 }
 
 export interface SubmitJob {
@@ -101,22 +103,53 @@ export interface StopHost {
 export interface Deploy {
   readonly term: bigint;
   readonly job: string;
+  readonly region: string;
   readonly attempt: number;
   readonly actors: readonly string[];
-  readonly enumerators: readonly string[];
+  readonly checkpoint: bigint;
+}
+
+export interface DeployEnumerator {
+  readonly term: bigint;
+  readonly job: string;
+  readonly source: string;
+  readonly attempt: number;
 }
 
 export interface Start {
   readonly term: bigint;
   readonly job: string;
+  readonly region: string;
   readonly attempt: number;
 }
 
-export interface Commit {
+export interface Trigger {
   readonly term: bigint;
   readonly job: string;
-  readonly attempt: number;
   readonly region: string;
+  readonly attempt: number;
+  readonly checkpoint: bigint;
+}
+
+export interface Complete {
+  readonly term: bigint;
+  readonly job: string;
+  readonly region: string;
+  readonly attempt: number;
+  readonly checkpoint: bigint;
+}
+
+export interface StopRegion {
+  readonly term: bigint;
+  readonly job: string;
+  readonly region: string;
+  readonly attempt: number;
+}
+
+export interface Snapshot extends ActorCheckpoint {
+  readonly job: string;
+  readonly region: string;
+  readonly attempt: number;
   readonly checkpoint: bigint;
 }
 
@@ -162,11 +195,14 @@ export interface WorkerReport {
   readonly instances: readonly InstanceState[];
 }
 
-export type ActorState = "DEPLOYED" | "RUNNING" | "PREPARED" | "COMMITTED" | "FAILED";
+export type ActorState = "DEPLOYED" | "RUNNING" | "FINISHED" | "FAILED";
 
 export interface ActorReport {
   readonly actor: string;
+  readonly region: string;
+  readonly attempt: number;
   readonly state: ActorState;
+  readonly published: bigint;
   readonly code: string;
   readonly message: string;
   readonly rowsRead: bigint;
@@ -178,7 +214,6 @@ export interface ActorReport {
 export interface HostReport {
   readonly host: string;
   readonly job: string;
-  readonly attempt: number;
   readonly sequence: bigint;
   readonly actors: readonly ActorReport[];
   readonly rowsTotal: bigint;
@@ -186,18 +221,12 @@ export interface HostReport {
 
 export interface SplitRequest {
   readonly operator: string;
-  readonly actor: string;
-  readonly attempt: number;
-}
-
-export interface Split {
-  readonly id: string;
-  readonly payload: Uint8Array;
-  readonly rows: number;
+  readonly reader: string;
+  readonly number: bigint;
 }
 
 export interface SplitAssignment {
-  readonly splits: readonly Split[];
+  readonly split: Split | null;
   readonly done: boolean;
   readonly code: string;
   readonly message: string;
@@ -216,8 +245,12 @@ export const jobReportFrame = frame<JobReport>("job-report");
 export const startHostFrame = frame<StartHost>("start-host");
 export const stopHostFrame = frame<StopHost>("stop-host");
 export const deployFrame = frame<Deploy>("deploy");
+export const deployEnumeratorFrame = frame<DeployEnumerator>("deploy-enumerator");
 export const startFrame = frame<Start>("start");
-export const commitFrame = frame<Commit>("commit");
+export const triggerFrame = frame<Trigger>("trigger");
+export const completeFrame = frame<Complete>("complete");
+export const stopRegionFrame = frame<StopRegion>("stop-region");
+export const snapshotFrame = frame<Snapshot>("snapshot");
 export const startInstanceFrame = frame<StartInstance>("start-instance");
 export const stopInstanceFrame = frame<StopInstance>("stop-instance");
 export const workerReportFrame = frame<WorkerReport>("worker-report");

@@ -2,7 +2,7 @@
  * The kinds of frames that carry data between actors, clients and service instances.
  * Meaning and range of every field: `schemas/*.avsc`. Control frames: `control.ts`.
  */
-import { frame } from "./frame.js";
+import { type Frame, frame } from "./frame.js";
 
 export { decodeFrame, frameKind } from "./frame.js";
 
@@ -17,6 +17,7 @@ export interface DataHeader extends SchemaFields {
   readonly attempt: number;
   readonly sequence: bigint;
   readonly rows: number;
+  readonly barriers: bigint;
 }
 
 export interface BarrierHeader {
@@ -24,6 +25,7 @@ export interface BarrierHeader {
   readonly attempt: number;
   readonly checkpoint: bigint;
   readonly sequence: bigint;
+  readonly index: bigint;
 }
 
 export interface WatermarkHeader {
@@ -37,6 +39,7 @@ export interface EndHeader {
   readonly channel: string;
   readonly attempt: number;
   readonly sequence: bigint;
+  readonly barriers: bigint;
 }
 
 export interface CreditHeader {
@@ -45,6 +48,9 @@ export interface CreditHeader {
   readonly acknowledged: bigint;
   readonly bytesGranted: bigint;
   readonly framesGranted: bigint;
+  readonly arrived: bigint;
+  readonly barriers: bigint;
+  readonly ended: boolean;
 }
 
 export interface NackHeader {
@@ -52,6 +58,12 @@ export interface NackHeader {
   readonly attempt: number;
   readonly from: bigint;
   readonly to: bigint;
+}
+
+export interface PollHeader {
+  readonly channel: string;
+  readonly attempt: number;
+  readonly sequence: bigint;
 }
 
 export interface RequestHeader extends SchemaFields {
@@ -108,12 +120,21 @@ export interface AnswerHeader extends SchemaFields {
   readonly load: LoadReport;
 }
 
-export const dataFrame = frame<DataHeader>("data");
-export const barrierFrame = frame<BarrierHeader>("barrier");
+/** A frame whose writer may leave out the fields that have a default. */
+interface WithDefaults<Header, Optional extends keyof Header> extends Pick<Frame<Header>, "kind" | "decode"> {
+  encode(
+    header: Omit<Header, Optional> & Partial<Pick<Header, Optional>>,
+    payload?: Uint8Array | readonly Uint8Array[],
+  ): Uint8Array;
+}
+
+export const dataFrame: WithDefaults<DataHeader, "barriers"> = frame<DataHeader>("data");
+export const barrierFrame: WithDefaults<BarrierHeader, "index"> = frame<BarrierHeader>("barrier");
 export const watermarkFrame = frame<WatermarkHeader>("watermark");
-export const endFrame = frame<EndHeader>("end");
-export const creditFrame = frame<CreditHeader>("credit");
+export const endFrame: WithDefaults<EndHeader, "barriers"> = frame<EndHeader>("end");
+export const creditFrame: WithDefaults<CreditHeader, "arrived" | "barriers" | "ended"> = frame<CreditHeader>("credit");
 export const nackFrame = frame<NackHeader>("nack");
+export const pollFrame = frame<PollHeader>("poll");
 export const requestFrame = frame<RequestHeader>("request");
 export const loadReportFrame = frame<LoadReport>("load-report");
 export const answerFrame = frame<AnswerHeader>("answer");

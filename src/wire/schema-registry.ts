@@ -1,7 +1,7 @@
 /**
  * The Avro schemas of all frames, by kind and by fingerprint.
  *
- * A kind is the name of a schema's file. Its current schema is `schemas/<kind>.avsc` or `schemas/control/<kind>.avsc`;
+ * A kind is the name of a schema's file. Its current schema is `schemas/<kind>.avsc`, or in `control` or `stored` below it;
  * earlier ones are `schemas/history/<kind>.<n>.avsc`, and their frames are read as the current kind.
  *
  * Invariants:
@@ -44,10 +44,10 @@ export class SchemaRegistry {
   #current = new Map<string, SchemaVersion>();
   #byFingerprint = new Map<bigint, SchemaVersion>();
 
-  /** Reads every schema under `folder` (and its `control` and `history`), once, when the process starts. */
+  /** Reads every schema under `folder` (and its `control`, `stored` and `history`), once, when the process starts. */
   static load(folder: string): SchemaRegistry {
     const registry = new SchemaRegistry();
-    for (const { name, text } of [...schemaFiles(folder), ...schemaFiles(join(folder, "control"))]) {
+    for (const { name, text } of ["", "control", "stored"].flatMap((part) => schemaFiles(join(folder, part)))) {
       registry.#addCurrent(name, text);
     }
     for (const { name, text } of schemaFiles(join(folder, "history"))) {

@@ -25,7 +25,7 @@ EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
 def load_schemas(folder):
     """From fingerprint to (kind, schema), each file on its own: every schema must be whole in itself."""
     found = {}
-    for path in sorted(folder.glob("*.avsc")) + sorted(folder.glob("control/*.avsc")):
+    for path in [p for part in (".", "control", "stored") for p in sorted((folder / part).glob("*.avsc"))]:
         schema = json.loads(path.read_text("utf-8"))
         name = fingerprint(to_parsing_canonical_form(schema), "CRC-64-AVRO")
         found[name] = (path.stem, fastavro.parse_schema(schema, named_schemas={}))

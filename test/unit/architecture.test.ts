@@ -24,7 +24,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     "services", // the `infer` operator holds a service's client
   ],
   functions: ["base", "types", "topology"],
-  connectors: ["base", "types", "topology", "wire", "storage"],
+  connectors: ["base", "types", "topology", "wire", "bus", "storage"], // bus: the log of a durable exchange
   // Not actors. Services: only the types of instance states, which it decides about.
   coordinator: ["base", "types", "topology", "plan", "checkpoint", "wire", "bus", "storage", "telemetry", "services"],
   // Not actors: it starts processes; which code they run is what the cli hands it.

@@ -18,13 +18,16 @@ export interface WorkerFlags extends ClusterFlags {
 export async function workerCommand(flags: WorkerFlags, command: Command): Promise<void> {
   const ports = realPorts(openLog(command.optsWithGlobals().logLevel as LogLevel));
   const settings = clusterSettings(flags, process.env);
-  const name = flags.name ?? `${hostname().replace(/[^a-zA-Z0-9]+/g, "-")}-${ports.random.id(4)}`;
+  const name = id<WorkerId>(
+    "worker",
+    flags.name ?? `${hostname().replace(/[^a-zA-Z0-9]+/g, "-")}-${ports.random.id(4)}`,
+  );
   const cluster = await joinCluster(`worker ${name}`, settings, ports);
   const worker = new Worker({
     bus: cluster.bus,
     ports,
     namespace: settings.namespace,
-    worker: id<WorkerId>("worker", name),
+    worker: name,
     cpus: flags.cpus ?? availableParallelism(),
     memoryBytes: totalmem(),
     launcher: clusterLauncher(settings, cluster.store, cacheFolder(process.env), ports),

@@ -1,23 +1,25 @@
 import assert from "node:assert/strict";
 import type { RecordBatch } from "apache-arrow";
 import fc from "fast-check";
-import type { ChannelSender } from "../../../src/actors/channels.js";
 import { exchange } from "../../../src/actors/exchange.js";
+import { Gate } from "../../../src/actors/gate.js";
+import type { Emit } from "../../../src/actors/operator.js";
 import { batchFromRows } from "../../../src/types/batches.js";
 import { t } from "../../../src/types/columns.js";
 import { numbers, rows } from "./support.js";
 
 const columns = { key: t.optional(t.utf8), part: t.int64, place: t.int32 };
 
-function receivers(count: number): { senders: ChannelSender[]; got: RecordBatch[][] } {
+function receivers(count: number): { ways: Emit[]; got: RecordBatch[][] } {
   const got: RecordBatch[][] = Array.from({ length: count }, () => []);
-  const senders = got.map((batches) => ({
-    open: () => Promise.resolve(),
-    send: (batch: RecordBatch) => void batches.push(batch),
-    end() {},
-    close() {},
-  }));
-  return { senders, got };
+  return { ways: got.map((batches) => (batch) => void batches.push(batch)), got };
+}
+
+/** Its sender is inside. */
+function entered(): Gate {
+  const gate = new Gate();
+  gate.fork();
+  return gate;
 }
 
 describe("actors/exchange: how a batch finds its channels", () => {
@@ -29,8 +31,8 @@ describe("actors/exchange: how a batch finds its channels", () => {
         fc.array(fc.array(row, { minLength: 1, maxLength: 20 }), { maxLength: 5 }),
         fc.integer({ min: 1, max: 4 }),
         async (batches, count) => {
-          const { senders, got } = receivers(count);
-          const emit = exchange("hash", senders, ["key", "part"]);
+          const { ways, got } = receivers(count);
+          const emit = exchange("hash", ways, ["key", "part"], entered());
           let place = 0;
           const all = batches.map((batch) => batch.map((one) => ({ ...one, place: place++ })));
           for (const batch of all) await emit(batchFromRows(columns, batch) as never);
@@ -57,14 +59,14 @@ describe("actors/exchange: how a batch finds its channels", () => {
   });
 
   it("hash: a receiver without rows is sent nothing", async () => {
-    const { senders, got } = receivers(8);
-    await exchange("hash", senders, ["n"])(numbers(1, 1, 1));
+    const { ways, got } = receivers(8);
+    await exchange("hash", ways, ["n"], entered())(numbers(1, 1, 1));
     assert.equal(got.filter((batches) => batches.length > 0).length, 1);
   });
 
   it("rebalance takes turns by batch", async () => {
-    const { senders, got } = receivers(2);
-    const emit = exchange("rebalance", senders, []);
+    const { ways, got } = receivers(2);
+    const emit = exchange("rebalance", ways, [], entered());
     for (let i = 0; i < 4; i++) await emit(numbers(i));
     assert.deepEqual(
       got.map((batches) => rows({ n: t.int32 }, batches).map((row) => row.n)),

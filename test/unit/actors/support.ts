@@ -1,6 +1,7 @@
 /** What the suites of actors, services and coordinator share: waiting with a bound, a runtime that keeps what it is told, rows. */
 import assert from "node:assert/strict";
 import type { RecordBatch } from "apache-arrow";
+import { Gate, Parking } from "../../../src/actors/gate.js";
 import type { BadRecord, OperatorRuntime } from "../../../src/actors/operator.js";
 import { MillraceError } from "../../../src/base/errors.js";
 import type { OperatorId } from "../../../src/base/ids.js";
@@ -51,6 +52,8 @@ export interface TestRuntime extends OperatorRuntime {
 
 export function testRuntime(): TestRuntime {
   const ports = realPorts();
+  const entered = new Gate();
+  const parking = new Parking(entered);
   const stop = new AbortController();
   const refused: Omit<BadRecord, "operator">[] = [];
   const failures: unknown[] = [];
@@ -63,6 +66,16 @@ export function testRuntime(): TestRuntime {
     content: noContent,
     signal: stop.signal,
     counters: { rowsRead: 0, rowsWritten: 0, deadLetters: 0, rowsInFlight: 0 },
+    gate: entered,
+    // Its caller is inside, as every flow of an actor is.
+    async park(batch, take, changed) {
+      entered.fork();
+      try {
+        await parking.wait("under-test", batch, take, changed);
+      } finally {
+        entered.leave();
+      }
+    },
     refuse: (record) => void refused.push(record),
     fail: (error) => void failures.push(error),
     refused,
@@ -126,6 +139,9 @@ export class TestSink implements Sink {
         if (staged !== undefined) this.published.set(name, staged);
         this.staged.delete(name);
       },
+      recover: async (pending: readonly Uint8Array[]) => {
+        this.calls.push(`recover ${key} ${pending.length}`);
+      },
       abort: async () => {
         this.calls.push(`abort ${key}`);
         this.staged.delete(key);
@@ -143,6 +159,7 @@ export const noOutput: OutputFolder = {
   put: () => Promise.resolve(),
   move: () => Promise.resolve(),
   delete: () => Promise.resolve(),
+  list: () => Promise.resolve([]),
 };
 
 export function gate(): { readonly promise: Promise<void>; open(): void } {

@@ -1,34 +1,40 @@
 import assert from "node:assert/strict";
 import { Window } from "../../../src/actors/window.js";
-import { isOpen } from "./support.js";
 
 describe("actors/window: room for work under way", () => {
-  it("whoever adds waits until there is room in rows", async () => {
-    const window = new Window(10, 1_000);
-    await window.enter(6, 1);
-    const second = window.enter(5, 1);
-    assert.ok(await isOpen(second));
-    window.leave(6, 1);
-    await second;
-    assert.equal(window.rows, 5);
+  it("lets in what has room in rows and in bytes", () => {
+    const window = new Window(10, 100);
+    assert.ok(window.tryEnter(6, 60));
+    assert.equal(window.tryEnter(5, 1), false);
+    assert.equal(window.tryEnter(1, 50), false);
+    assert.ok(window.tryEnter(4, 40));
+    assert.equal(window.rows, 10);
   });
 
-  it("whoever adds waits until there is room in bytes", async () => {
-    const window = new Window(1_000, 10);
-    await window.enter(1, 6);
-    const second = window.enter(1, 5);
-    assert.ok(await isOpen(second));
-    window.leave(1, 6);
-    await second;
-  });
-
-  it("a piece larger than the whole window waits until it is alone, then enters", async () => {
+  it("tells everybody who waits when something leaves", async () => {
     const window = new Window(10, 10);
-    await window.enter(1, 1);
-    const large = window.enter(50, 50);
-    assert.ok(await isOpen(large));
+    assert.ok(window.tryEnter(6, 6));
+    const waiting = [window.changed(), window.changed()];
+    window.leave(6, 6);
+    await Promise.all(waiting);
+    assert.ok(window.tryEnter(5, 5));
+  });
+
+  it("lets a piece larger than the whole window in when it is alone", () => {
+    const window = new Window(10, 10);
+    assert.ok(window.tryEnter(1, 1));
+    assert.equal(window.tryEnter(50, 50), false);
     window.leave(1, 1);
-    await large;
-    assert.ok(await isOpen(window.enter(1, 1)));
+    assert.ok(window.tryEnter(50, 50));
+    assert.equal(window.tryEnter(1, 1), false);
+  });
+
+  it("takes room that is not there for what was under way before", () => {
+    const window = new Window(10, 10);
+    window.force(8, 8);
+    window.force(8, 8);
+    assert.equal(window.tryEnter(1, 1), false);
+    window.leave(8, 8);
+    assert.ok(window.tryEnter(1, 1));
   });
 });

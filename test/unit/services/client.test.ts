@@ -29,6 +29,8 @@ const input = { n: t.int32 };
 const output = { doubled: t.int32 };
 const subjects = jobSubjects(namespace, job);
 const ROWS_MAX = 2;
+/** Who calls. */
+const owner = {};
 /** Rows that a client has at one instance at most (balance.ts, L2). */
 const SHARE = 2 * ROWS_MAX;
 
@@ -150,7 +152,7 @@ describe("services/client: requests and answers", () => {
   it("sends nothing until an instance is READY (S3)", async () => {
     const { client, instance } = await setUp();
     const a = await instance("a-0");
-    const call = client.call(batch(1), "");
+    const call = client.call(batch(1), "", owner);
     for (const state of ["REQUESTED", "PROVISIONING", "LOADING", "WARMING"] as const) {
       await a.says(state);
       assert.equal(a.requests.length, 0, state);
@@ -169,8 +171,8 @@ describe("services/client: requests and answers", () => {
     const { client, instance } = await setUp();
     const a = await instance("a-0");
     await a.says("READY");
-    void client.call(batch(1), "");
-    void client.call(batch(2), "");
+    void client.call(batch(1), "", owner);
+    void client.call(batch(2), "", owner);
     await turns();
     assert.deepEqual(
       a.requests.map((one) => one.header.schema !== null),
@@ -184,7 +186,7 @@ describe("services/client: requests and answers", () => {
       const a = await instance("a-0");
       const b = await instance("a-1");
       await a.says("READY");
-      const call = client.call(batch(1), "");
+      const call = client.call(batch(1), "", owner);
       await until("the request", () => a.requests.length === 1);
       await b.says("READY");
       await a.answers(status, status === "RETURNED" ? { state: "DRAINING" } : {});
@@ -198,7 +200,7 @@ describe("services/client: requests and answers", () => {
     const { client, instance } = await setUp();
     const a = await instance("a-0");
     await a.says("READY");
-    const call = client.call(batch(1), "");
+    const call = client.call(batch(1), "", owner);
     await until("the request", () => a.requests.length === 1);
     await a.answers("REJECTED");
     await turns(20);
@@ -213,7 +215,7 @@ describe("services/client: requests and answers", () => {
     const { client, instance } = await setUp();
     const a = await instance("a-0");
     await a.says("READY");
-    const call = client.call(batch(1), "");
+    const call = client.call(batch(1), "", owner);
     await until("the request", () => a.requests.length === 1);
     const failed = assert.rejects(call, { code: "MILL_MODEL_INPUTS", message: /"double".*it broke/ });
     await a.answers("FAILED", { code: "MILL_MODEL_INPUTS" });
@@ -224,7 +226,7 @@ describe("services/client: requests and answers", () => {
     const { client, instance } = await setUp();
     const a = await instance("a-0");
     await a.says("READY");
-    const call = client.call(batch(1), "");
+    const call = client.call(batch(1), "", owner);
     await until("the request", () => a.requests.length === 1);
     const failed = assert.rejects(call, { code: "MILL_SERVICE_FAILED", message: /"double"/ });
     await a.answers("OK", { payload: new Uint8Array([1, 2, 3]) });
@@ -235,13 +237,13 @@ describe("services/client: requests and answers", () => {
     const { client, instance } = await setUp();
     const a = await instance("a-0");
     await a.says("READY");
-    const call = client.call(batch(1), "");
+    const call = client.call(batch(1), "", owner);
     await until("the request", () => a.requests.length === 1);
     a.requests.push(a.requests[0]!);
     await a.answers();
     await a.answers();
     await call;
-    for (let i = 0; i < SHARE + 1; i++) void client.call(batch(i), "").catch(() => {});
+    for (let i = 0; i < SHARE + 1; i++) void client.call(batch(i), "", owner).catch(() => {});
     await turns();
     assert.equal(a.requests.length, SHARE, "the instance has the share of a client, no row more");
   });
@@ -250,11 +252,11 @@ describe("services/client: requests and answers", () => {
     const { client, instance } = await setUp();
     const a = await instance("a-0");
     await a.says("READY");
-    const calls = Array.from({ length: SHARE + 2 }, (_, i) => client.call(batch(i), ""));
+    const calls = Array.from({ length: SHARE + 2 }, (_, i) => client.call(batch(i), "", owner));
     await turns();
     client.close();
     for (const result of await within("every call", Promise.allSettled(calls))) assert.equal(result.status, "rejected");
-    await assert.rejects(client.call(batch(1), ""), { message: /"double"/ });
+    await assert.rejects(client.call(batch(1), "", owner), { message: /"double"/ });
     assert.equal(client.queuedRows, 0);
   });
 });
@@ -264,7 +266,7 @@ describe("services/client: how much an instance is given", () => {
     const { client, instance } = await setUp();
     const a = await instance("a-0");
     await a.says("READY");
-    for (let i = 0; i < 20; i++) void client.call(batch(i), "").catch(() => {});
+    for (let i = 0; i < 20; i++) void client.call(batch(i), "", owner).catch(() => {});
     await turns();
     assert.equal(a.requests.length, SHARE);
     for (const status of ["OK", "FAILED", "RETURNED"] as const) {
@@ -286,10 +288,13 @@ describe("services/client: how much an instance is given", () => {
     const a = await instance("a-0");
     await a.says("READY");
     for (let i = 0; i < SHARE; i++) {
-      await within("the call to end", assert.rejects(client.call(batch(1), ""), { message: /no room on the wire/ }));
+      await within(
+        "the call to end",
+        assert.rejects(client.call(batch(1), "", owner), { message: /no room on the wire/ }),
+      );
     }
     broken = false;
-    const call = client.call(batch(1), "");
+    const call = client.call(batch(1), "", owner);
     await until("a request after those that were not sent", () => a.requests.length === 1);
     await a.answers();
     await call;
@@ -307,7 +312,7 @@ describe("services/client: lost instances", () => {
     const a = await instance("a-0");
     const b = await instance("a-1");
     await a.says("READY");
-    const calls = [client.call(batch(1), ""), client.call(batch(2), "")];
+    const calls = [client.call(batch(1), "", owner), client.call(batch(2), "", owner)];
     await until("the requests", () => a.requests.length === 2);
     await a.crashes();
     await b.says("READY");
@@ -321,7 +326,10 @@ describe("services/client: lost instances", () => {
 
   it(`a request that was on board of ${limits.inferCrashesMax} crashes is refused, and not sent again (S5)`, async () => {
     const { client, instance } = await setUp();
-    const call = assert.rejects(client.call(batch(1), ""), { code: "MILL_SERVICE_LOST", message: /3 instances/ });
+    const call = assert.rejects(client.call(batch(1), "", owner), {
+      code: "MILL_SERVICE_LOST",
+      message: /3 instances/,
+    });
     for (let i = 0; i < limits.inferCrashesMax; i++) {
       const one = await instance(`a-${i}`);
       await one.says("READY");
@@ -337,8 +345,8 @@ describe("services/client: lost instances", () => {
 
   it("the neighbours of a request that kills its instances are answered, each after one crash at most (S5)", async () => {
     const { client, instance } = await setUp();
-    const poison = assert.rejects(client.call(batch(-1), ""), { code: "MILL_SERVICE_LOST" });
-    const calls = [1, 2, 3, 4, 5].map((n) => client.call(batch(n), ""));
+    const poison = assert.rejects(client.call(batch(-1), "", owner), { code: "MILL_SERVICE_LOST" });
+    const calls = [1, 2, 3, 4, 5].map((n) => client.call(batch(n), "", owner));
     let all: FakeInstance[] = [];
     for (let turn = 0; turn < 40 && client.queuedRows + all.length >= 0; turn++) {
       if (all.length === 0) {
@@ -369,7 +377,7 @@ describe("services/client: lost instances", () => {
     const { client, instance } = await setUp();
     const a = await instance("a-0");
     await a.says("READY");
-    void client.call(batch(1), "wide").catch(() => {});
+    void client.call(batch(1), "wide", owner).catch(() => {});
     await until("the request", () => a.requests.length === 1);
     assert.equal(a.requests[0]!.header.bucket, "wide");
     await a.crashes();
@@ -383,7 +391,7 @@ describe("services/client: lost instances", () => {
     const { client, instance } = await setUp();
     for (let i = 0; i <= limits.inferCrashesMax; i++) {
       const one = await instance(`a-${i}`);
-      if (i === 0) void client.call(batch(1), "").catch(() => {});
+      if (i === 0) void client.call(batch(1), "", owner).catch(() => {});
       await one.says("READY");
       await until(`request ${i}`, () => one.requests.length === 1);
       assert.equal(one.requests[0]!.header.crashes, 0);
@@ -397,7 +405,7 @@ describe("services/client: lost instances", () => {
     const { client, instance } = await setUp();
     const a = await instance("a-0");
     await a.says("READY");
-    const call = client.call(batch(1), "");
+    const call = client.call(batch(1), "", owner);
     await until("the request", () => a.requests.length === 1);
     const [late] = a.requests;
     await a.crashes();
@@ -419,7 +427,7 @@ describe("services/client: lost instances", () => {
     await a.says("DRAINING");
     await a.bus.publish(subjects.load(declared.id as ServiceId), loadReportFrame.encode(old));
     await turns();
-    void client.call(batch(1), "").catch(() => {});
+    void client.call(batch(1), "", owner).catch(() => {});
     await turns();
     assert.equal(a.requests.length, 0);
     client.close();

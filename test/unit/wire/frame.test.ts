@@ -8,7 +8,7 @@ import { GOLDEN } from "./golden-frames.js";
 import { schemas } from "./hex-file.js";
 
 const header = { channel: "a-b", attempt: 1, sequence: 0n, rows: 1, schemaId: new Uint8Array(8), schema: null };
-const end = { channel: "a-b", attempt: 1, sequence: 9_007_199_254_740_993n };
+const end = { channel: "a-b", attempt: 1, sequence: 9_007_199_254_740_993n, barriers: 0n };
 
 describe("wire/frame: what goes in comes out", () => {
   for (const kind of schemas.kinds) {

@@ -3,6 +3,7 @@ import type { RecordBatch } from "apache-arrow";
 import { batchFromRows, rowsOf } from "../../../src/types/batches.js";
 import { arrowSchema, type Columns, t } from "../../../src/types/columns.js";
 import { encodeBatch, SchemaSender } from "../../../src/wire/arrow.js";
+import * as exchange from "../../../src/wire/exchange-frames.js";
 import * as frames from "../../../src/wire/frames.js";
 
 export interface GoldenFrame {
@@ -102,7 +103,7 @@ export const GOLDEN: Readonly<Record<string, GoldenFrame>> = {
   data: golden(
     "data: the first frame of a channel, two rows of (id int64, text utf8 or null)",
     frames.dataFrame,
-    { ...onChannel, sequence: 0n, rows: 2, ...spelt },
+    { ...onChannel, sequence: 0n, rows: 2, barriers: 0n, ...spelt },
     words,
     WORDS,
   ),
@@ -110,7 +111,7 @@ export const GOLDEN: Readonly<Record<string, GoldenFrame>> = {
     ...golden(
       "data: the second frame of the channel names the schema; one row, the second of the two",
       frames.dataFrame,
-      { ...onChannel, sequence: 1n, rows: 1, ...named },
+      { ...onChannel, sequence: 1n, rows: 1, barriers: 1n, ...named },
       words,
       WORDS.slice(1, 2),
     ),
@@ -119,7 +120,7 @@ export const GOLDEN: Readonly<Record<string, GoldenFrame>> = {
   "data-nested": golden(
     "data: object references, lists of structs, binary; a slice of a larger batch",
     frames.dataFrame,
-    { ...onChannel, sequence: 2n ** 62n, rows: 2, ...pages0.next() },
+    { ...onChannel, sequence: 2n ** 62n, rows: 2, barriers: 2n, ...pages0.next() },
     pages,
     PAGES.slice(1, 3),
   ),
@@ -127,22 +128,26 @@ export const GOLDEN: Readonly<Record<string, GoldenFrame>> = {
     ...golden(
       "data: no rows",
       frames.dataFrame,
-      { ...onChannel, sequence: 2n, rows: 0, ...named },
+      { ...onChannel, sequence: 2n, rows: 0, barriers: 1n, ...named },
       words,
       WORDS.slice(0, 0),
     ),
     schemaFrom: "data",
   },
-  barrier: golden("barrier", frames.barrierFrame, { ...onChannel, checkpoint: 7n, sequence: 41n }),
+  barrier: golden("barrier", frames.barrierFrame, { ...onChannel, checkpoint: 7n, sequence: 41n, index: 3n }),
   watermark: golden("watermark: before 1970", frames.watermarkFrame, { ...onChannel, sequence: 41n, timestampMs: -1n }),
-  end: golden("end: after 42 data frames", frames.endFrame, { ...onChannel, sequence: 42n }),
+  end: golden("end: after 42 data frames", frames.endFrame, { ...onChannel, sequence: 42n, barriers: 4n }),
   credit: golden("credit", frames.creditFrame, {
     ...onChannel,
     acknowledged: 10n,
     bytesGranted: 2n ** 40n,
     framesGranted: 74n,
+    arrived: 12n,
+    barriers: 4n,
+    ended: false,
   }),
   nack: golden("nack: frames 5 and 6 are missing", frames.nackFrame, { ...onChannel, from: 5n, to: 7n }),
+  poll: golden("poll: after 42 data frames", frames.pollFrame, { ...onChannel, sequence: 42n }),
   request: golden("request: two rows", frames.requestFrame, { ...request, ...spelt }, words, WORDS),
   "load-report": golden("load report of a ready instance", frames.loadReportFrame, load),
   answer: {
@@ -168,5 +173,43 @@ export const GOLDEN: Readonly<Record<string, GoldenFrame>> = {
     message: "out of memory",
     rows: 0,
     ...named,
+  }),
+  "exchange-entry": golden(
+    "entry of a durable exchange: the second and last of a checkpoint, two rows",
+    exchange.exchangeEntryFrame,
+    {
+      writer: "pages-0",
+      checkpoint: 7n,
+      index: 1,
+      last: true,
+      previous: 5n,
+      more: false,
+      end: false,
+      rows: 2,
+      ...spelt,
+    },
+    words,
+    WORDS,
+  ),
+  "exchange-pending": golden(
+    "what a writer of a durable exchange has pending: one entry for the second of two partitions",
+    exchange.exchangePendingFrame,
+    {
+      writer: "pages-0",
+      checkpoint: 7n,
+      ended: false,
+      partitions: [
+        { previous: 5n, published: 2n ** 40n },
+        { previous: 7n, published: 0n },
+      ],
+      entries: [{ partition: 1, size: 524_288 }],
+    },
+  ),
+  "exchange-position": golden("position of a reader of a durable exchange", exchange.exchangePositionFrame, {
+    next: 2n ** 40n + 1n,
+    writers: [
+      { writer: "pages-0", checkpoint: 7n, index: 1, last: true, ended: false },
+      { writer: "pages-1", checkpoint: 0n, index: -1, last: true, ended: false },
+    ],
   }),
 };

@@ -5,7 +5,7 @@ import { fingerprint } from "../../../src/wire/fingerprint.js";
 import { packageRoot } from "./hex-file.js";
 
 const folder = join(packageRoot, "schemas");
-const files = [folder, join(folder, "control")].flatMap((at) =>
+const files = ["", "control", "stored"].map((part) => join(folder, part)).flatMap((at) =>
   readdirSync(at)
     .filter((name) => name.endsWith(".avsc"))
     .map((name) => ({ kind: name.slice(0, -".avsc".length), text: readFileSync(join(at, name), "utf8") })),
@@ -81,7 +81,7 @@ describe("wire/fingerprint", () => {
 });
 
 describe("wire: TypeScript types and schemas say the same", () => {
-  const source = ["frames.ts", "control.ts"]
+  const source = ["frames.ts", "control.ts", "stored.ts", "exchange-frames.ts"]
     .map((name) => readFileSync(join(packageRoot, "src", "wire", name), "utf8"))
     .join("\n");
   const kinds = [...source.matchAll(/frame<(\w+)>\("([\w-]+)"\)/g)].map((match) => ({

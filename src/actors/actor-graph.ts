@@ -1,0 +1,148 @@
+/** The operators of one actor, each made with what follows it: chained operators, and channels to other actors. */
+import type { RecordBatch, Schema } from "apache-arrow";
+import type { OperatorId } from "../base/ids.js";
+import type { PlannedChannel } from "../plan/plan.js";
+import type { OperatorNode } from "../topology/nodes.js";
+import { arrowSchema } from "../types/columns.js";
+import type { ActorOptions } from "./actor-options.js";
+import { MapOperator, PassOperator, SelectOperator } from "./batch-operators.js";
+import type { ChannelReceiver, ChannelSender } from "./channel.js";
+import { exchange } from "./exchange.js";
+import { fanOut, type Gate, type Parking } from "./gate.js";
+import { InferOperator } from "./infer-operator.js";
+import type { Emit, Operator, OperatorRuntime } from "./operator.js";
+import { RowsOperator } from "./rows-operator.js";
+import { SinkOperator } from "./sink-operator.js";
+import { SourceReader } from "./source-reader.js";
+
+export interface ActorInput {
+  readonly receiver: ChannelReceiver;
+  readonly operator: OperatorId;
+}
+
+export class ActorGraph {
+  /** Inputs before those that read them. */
+  readonly operators = new Map<OperatorId, Operator>();
+  readonly readers: SourceReader[] = [];
+  readonly sinks: SinkOperator[] = [];
+  readonly inputs: ActorInput[] = [];
+  readonly outputs: ChannelSender[] = [];
+  /** Ways into channels, by the place's name. */
+  readonly channelPlaces = new Map<string, Emit>();
+  #nodes: readonly OperatorNode[];
+
+  constructor(
+    private readonly options: ActorOptions,
+    private readonly gate: Gate,
+    private readonly parking: Parking,
+    private readonly runtimeFor: (operator: OperatorId) => OperatorRuntime,
+  ) {
+    const { actor, plan } = options;
+    this.#nodes = options.topology.operators.filter((node) => actor.operators.includes(node.id));
+    for (const channel of plan.channels) {
+      if (channel.to.actor !== actor.id) continue;
+      this.inputs.push({ receiver: options.receiverFor(channel.id), operator: channel.to.operator });
+    }
+    const made = new Map<OperatorId, Operator>();
+    // From the last operator to the first: each is made with the emit of those that follow it.
+    for (const node of [...this.#nodes].reverse()) made.set(node.id, this.#make(node, made));
+    for (const node of this.#nodes) this.operators.set(node.id, made.get(node.id)!);
+  }
+
+  /** The way into an operator. */
+  entrance(operator: string): Emit {
+    return (batch) => this.operators.get(operator as OperatorId)!.process(batch);
+  }
+
+  /** Columns of the batches on their way into a place. */
+  schemaOf(place: string): Schema {
+    const { topology, plan } = this.options;
+    const node = place.startsWith(">")
+      ? this.#nodeOf(plan.channels.find((channel) => channel.id === place.slice(1))!.from.operator)
+      : this.#nodeOf(topology.operators.find((candidate) => candidate.id === place)!.inputs[0]!);
+    return arrowSchema(node.columns);
+  }
+
+  #nodeOf(id: OperatorId): OperatorNode {
+    return this.options.topology.operators.find((candidate) => candidate.id === id)!;
+  }
+
+  #make(node: OperatorNode, made: ReadonlyMap<OperatorId, Operator>): Operator {
+    const { options } = this;
+    const runtime = this.runtimeFor(node.id);
+    const emit = this.#emitOf(node, made);
+    switch (node.kind) {
+      case "source": {
+        const subject = options.subjects.splits(node.id);
+        const reader = new SourceReader(node, options.bus, subject, options.actor.id, runtime, emit);
+        this.readers.push(reader);
+        return reader;
+      }
+      case "map":
+        return new MapOperator(node, runtime, emit);
+      case "mapRows":
+      case "flatMap":
+      case "filter":
+        return new RowsOperator(node, this.#nodeOf(node.inputs[0]!).columns, runtime, runtime, emit);
+      case "select":
+        return new SelectOperator(node, emit);
+      case "infer": {
+        const input = this.#nodeOf(node.inputs[0]!).columns;
+        return new InferOperator(node, input, options.clientFor(node.service.id), runtime, emit);
+      }
+      case "keyBy":
+      case "union":
+        return new PassOperator(emit);
+      case "sink": {
+        const context = {
+          columns: node.columns,
+          operator: node.id,
+          subtask: options.actor.subtask,
+          attempt: options.attempt,
+          output: options.outputFor(node.sink.url),
+          log: runtime.log,
+        };
+        const sink = new SinkOperator(() => node.sink.open(context), runtime);
+        this.sinks.push(sink);
+        return sink;
+      }
+    }
+  }
+
+  /** Everything that reads this operator: those chained to it, and channels to other actors. */
+  #emitOf(node: OperatorNode, made: ReadonlyMap<OperatorId, Operator>): Emit {
+    const { plan, topology, actor } = this.options;
+    const targets: Emit[] = [];
+    for (const reader of topology.operators.filter((candidate) => candidate.inputs.includes(node.id))) {
+      const channels = plan.channels.filter(
+        (channel) =>
+          channel.from.actor === actor.id && channel.from.operator === node.id && channel.to.operator === reader.id,
+      );
+      if (channels.length === 0) {
+        const next = made.get(reader.id)!;
+        targets.push((batch) => next.process(batch));
+        continue;
+      }
+      const ways = channels.map((channel) => this.#wayInto(channel));
+      targets.push(exchange(channels[0]!.exchange, ways, node.kind === "keyBy" ? node.keys : [], this.gate));
+    }
+    return fanOut(this.gate, targets);
+  }
+
+  #wayInto(channel: PlannedChannel): Emit {
+    const place = `>${channel.id}`;
+    const sender = this.options.senderFor(channel.id);
+    this.outputs.push(sender);
+    const way = (batch: RecordBatch) => {
+      if (sender.offer(batch)) return;
+      return this.parking.wait(
+        place,
+        batch,
+        () => sender.offer(batch),
+        () => sender.room(),
+      );
+    };
+    this.channelPlaces.set(place, way);
+    return way;
+  }
+}

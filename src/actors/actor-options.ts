@@ -1,0 +1,44 @@
+/** What an actor is made from. */
+import type { ActorId } from "../base/ids.js";
+import type { Ports } from "../base/ports.js";
+import type { Bus } from "../bus/bus.js";
+import type { JobSubjects } from "../bus/subjects.js";
+import type { Plan, PlannedActor } from "../plan/plan.js";
+import type { ServiceClient } from "../services/client.js";
+import type { ContentAccess, OutputFolder, Sink } from "../topology/endpoints.js";
+import type { Topology } from "../topology/nodes.js";
+import type { ChannelReceiver, ChannelSender } from "./channel.js";
+
+/** What an actor goes on from. */
+export interface Restored {
+  readonly checkpoint: bigint;
+  readonly finished: boolean;
+  /** A frame of kind `actor-snapshot`. */
+  readonly snapshot: Uint8Array;
+}
+
+/** What an actor would go on from. */
+export interface Cut extends Restored {
+  readonly actor: ActorId;
+}
+
+export interface ActorOptions {
+  readonly plan: Plan;
+  readonly topology: Topology;
+  readonly actor: PlannedActor;
+  readonly attempt: number;
+  readonly restored: Restored | undefined;
+  readonly bus: Bus;
+  readonly subjects: JobSubjects;
+  readonly ports: Ports;
+  readonly content: ContentAccess;
+  outputFor(url: string): OutputFolder;
+  readonly deadLetterSink: Sink;
+  clientFor(service: string): ServiceClient;
+  senderFor(channel: string): ChannelSender;
+  receiverFor(channel: string): ChannelReceiver;
+  /** Makes a cut durable and tells the coordinator of it. */
+  acknowledge(cut: Cut): Promise<void>;
+  /** Told after every change of `state` and `published`. */
+  onChange(): void;
+}

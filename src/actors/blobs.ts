@@ -1,0 +1,48 @@
+/** Batches inside a snapshot: laid one behind the other in the frame's payload, and named by their number. */
+import type { RecordBatch, Schema } from "apache-arrow";
+import { MillraceError } from "../base/errors.js";
+import { decodeBatch, encodeBatch } from "../wire/arrow.js";
+
+export class BlobWriter {
+  readonly pieces: Uint8Array[] = [];
+  readonly lengths: bigint[] = [];
+
+  /** @returns its number */
+  add(batch: RecordBatch): number {
+    const pieces = encodeBatch(batch);
+    for (const piece of pieces) this.pieces.push(piece);
+    this.lengths.push(BigInt(pieces.reduce((sum, piece) => sum + piece.length, 0)));
+    return this.lengths.length - 1;
+  }
+}
+
+export class BlobReader {
+  #starts: number[] = [];
+
+  constructor(
+    lengths: readonly bigint[],
+    private readonly payload: Uint8Array,
+  ) {
+    let start = 0;
+    for (const length of lengths) {
+      this.#starts.push(start);
+      start += Number(length);
+    }
+    this.#starts.push(start);
+    if (start !== payload.length) {
+      throw new MillraceError(
+        "MILL_STORE_CORRUPT",
+        `a snapshot names ${start} bytes of batches, and holds ${payload.length}.`,
+      );
+    }
+  }
+
+  /** The batch is a view of the snapshot. */
+  get(blob: number, schema: Schema): RecordBatch {
+    const [start, end] = [this.#starts[blob], this.#starts[blob + 1]];
+    if (start === undefined || end === undefined) {
+      throw new MillraceError("MILL_STORE_CORRUPT", `a snapshot names blob ${blob}, which it does not have.`);
+    }
+    return decodeBatch(schema, this.payload.subarray(start, end));
+  }
+}

@@ -1,0 +1,177 @@
+/**
+ * Decides what a region needs next: its log, its deployment, its checkpoints, its recovery.
+ *
+ * Pure: facts in, actions out. It sends nothing, stores nothing and reads no clock; `coordinator/` carries the actions
+ * out and brings back facts. Deciding twice on the same facts asks for the same things, so whatever is lost is made good by
+ * the next look.
+ *
+ * Invariants:
+ *   C1  A region has at most one open checkpoint; its number is the next place in the region's log, and is used for nothing else.
+ *   C2  A checkpoint is committed only when every actor of the region's attempt has acknowledged it.
+ *   C3  A checkpoint that is given up has its place in the log taken by a fence.
+ *   C4  An attempt is deployed only after its fence is in the log, and restores the newest commit before it.
+ *   C5  Sources start only when every host has acknowledged its part (no frame before its receiver listens).
+ *   C6  A region is FINISHED only when its last commit says that every actor is, and every output of it is published.
+ *   C7  What an earlier attempt says changes nothing.
+ *
+ * Method: aligned barriers, Carbone et al. 2015 (arXiv:1506.08603), one round per region; the log's create-once records are
+ * those of Delta Lake's and Iceberg's commits. Why: docs/decisions/0007-region-checkpoints.md.
+ */
+
+export type RegionPhase = "OPENING" | "FENCING" | "PLACING" | "DEPLOYING" | "RUNNING" | "FINISHED";
+
+export interface Failure {
+  readonly code: string;
+  readonly message: string;
+  /** Trying again may help. */
+  readonly passing: boolean;
+}
+
+export interface MemberFacts {
+  readonly actor: string;
+  /** Of this attempt; empty: not placed. */
+  readonly host: string;
+  /** What it last said of this attempt; undefined: nothing. */
+  readonly state: "DEPLOYED" | "RUNNING" | "FINISHED" | "FAILED" | undefined;
+  /** Its outputs are published up to this checkpoint. */
+  readonly published: bigint;
+  readonly acknowledged: boolean;
+  readonly failure: Failure | undefined;
+}
+
+export interface RegionHostFacts {
+  readonly host: string;
+  readonly state: "asked" | "up" | "gone";
+  /** It has acknowledged the deployment of this attempt, and its start. */
+  readonly deployed: boolean;
+  readonly started: boolean;
+  /** Why it has gone. */
+  readonly failure: Failure | undefined;
+}
+
+export interface RegionFacts {
+  readonly phase: RegionPhase;
+  /** Number of the newest record of the log. */
+  readonly newest: bigint;
+  /** Number of the newest commit; 0: there is none. Whether it says that every actor is finished. */
+  readonly committed: bigint;
+  readonly finished: boolean;
+  readonly members: readonly MemberFacts[];
+  readonly hosts: readonly RegionHostFacts[];
+  /** A record is being written: its outcome decides what is next. */
+  readonly writing: boolean;
+  readonly open: { readonly checkpoint: bigint; readonly ageMs: number } | undefined;
+  readonly sinceCheckpointMs: number;
+  /** In a row, without a commit between them. */
+  readonly failures: number;
+}
+
+export interface RegionPolicy {
+  /** 0: only the last one. */
+  readonly checkpointIntervalMs: number;
+  readonly checkpointTimeoutMs: number;
+  readonly failuresMax: number;
+}
+
+export type RegionAction =
+  | { readonly kind: "enter"; readonly phase: RegionPhase }
+  | { readonly kind: "read-log" }
+  | { readonly kind: "fence"; readonly number: bigint }
+  | { readonly kind: "place" }
+  | { readonly kind: "deploy"; readonly host: string; readonly actors: readonly string[]; readonly checkpoint: bigint }
+  | { readonly kind: "start"; readonly host: string }
+  | { readonly kind: "open-checkpoint"; readonly checkpoint: bigint }
+  | { readonly kind: "trigger"; readonly host: string; readonly checkpoint: bigint }
+  | { readonly kind: "commit"; readonly checkpoint: bigint }
+  | { readonly kind: "give-up"; readonly checkpoint: bigint }
+  | { readonly kind: "complete"; readonly host: string; readonly checkpoint: bigint }
+  | { readonly kind: "stop"; readonly host: string }
+  /** The next attempt. */
+  | { readonly kind: "restart"; readonly failure: Failure }
+  /** Of the whole job. */
+  | { readonly kind: "fail"; readonly failure: Failure };
+
+export function decideRegion(region: RegionFacts, policy: RegionPolicy): RegionAction[] {
+  switch (region.phase) {
+    case "OPENING":
+      return [{ kind: "read-log" }];
+    case "FENCING":
+      return region.writing ? [] : [{ kind: "fence", number: region.newest + 1n }];
+    case "PLACING":
+      return adopted(region) ? [{ kind: "enter", phase: "RUNNING" }] : [{ kind: "place" }];
+    case "DEPLOYING":
+      return failed(region, policy) ?? deploy(region);
+    case "RUNNING":
+      if (isOver(region)) return wind(region);
+      return failed(region, policy) ?? [...start(region), ...complete(region), ...checkpoint(region, policy)];
+    case "FINISHED":
+      return [];
+  }
+}
+
+/** A new leader finds the attempt at work that the log names. */
+function adopted(region: RegionFacts): boolean {
+  return region.members.every(({ state, host }) => host !== "" && (state === "RUNNING" || state === "FINISHED"));
+}
+
+function failed(region: RegionFacts, policy: RegionPolicy): RegionAction[] | undefined {
+  if (region.writing) return undefined; // a commit that is being written counts, whatever fails meanwhile
+  const failure =
+    region.members.find((member) => member.failure !== undefined)?.failure ??
+    region.hosts.find((host) => host.state === "gone")?.failure;
+  if (failure === undefined) return undefined;
+  if (!failure.passing) return [{ kind: "fail", failure }];
+  if (region.failures >= policy.failuresMax) {
+    const message = `${failure.message} (${region.failures + 1} times in a row without a checkpoint between them)`;
+    return [{ kind: "fail", failure: { ...failure, message } }];
+  }
+  const left = region.hosts.filter((host) => host.state === "up");
+  return [...left.map(({ host }): RegionAction => ({ kind: "stop", host })), { kind: "restart", failure }];
+}
+
+function deploy(region: RegionFacts): RegionAction[] {
+  if (region.members.some((member) => member.host === "")) return []; // its host is on its way
+  if (region.hosts.every((host) => host.deployed)) return [...start(region), { kind: "enter", phase: "RUNNING" }];
+  return region.hosts
+    .filter((host) => host.state === "up" && !host.deployed)
+    .map(({ host }) => ({ kind: "deploy", host, actors: actorsOn(region, host), checkpoint: region.committed }));
+}
+
+function start(region: RegionFacts): RegionAction[] {
+  return region.hosts.filter((host) => !host.started).map(({ host }) => ({ kind: "start", host }));
+}
+
+/** C6. Whatever happens to a host after that. */
+function isOver({ finished, members, committed }: RegionFacts): boolean {
+  return finished && members.every((member) => member.published >= committed);
+}
+
+function wind(region: RegionFacts): RegionAction[] {
+  const left = region.hosts.filter((host) => host.state === "up");
+  return [...left.map(({ host }): RegionAction => ({ kind: "stop", host })), { kind: "enter", phase: "FINISHED" }];
+}
+
+/** Tells of the newest commit until every output has followed it. */
+function complete({ committed, members }: RegionFacts): RegionAction[] {
+  if (committed === 0n) return [];
+  const behind = new Set(members.filter((member) => member.published < committed).map((member) => member.host));
+  return [...behind].map((host) => ({ kind: "complete", host, checkpoint: committed }));
+}
+
+function checkpoint(region: RegionFacts, policy: RegionPolicy): RegionAction[] {
+  const { open, members } = region;
+  if (region.writing || region.finished) return [];
+  if (open === undefined) {
+    const over = members.every((member) => member.state === "FINISHED");
+    const due = policy.checkpointIntervalMs > 0 && region.sinceCheckpointMs >= policy.checkpointIntervalMs;
+    return over || due ? [{ kind: "open-checkpoint", checkpoint: region.newest + 1n }] : [];
+  }
+  const late = new Set(members.filter((member) => !member.acknowledged).map((member) => member.host));
+  if (late.size === 0) return [{ kind: "commit", checkpoint: open.checkpoint }];
+  if (open.ageMs > policy.checkpointTimeoutMs) return [{ kind: "give-up", checkpoint: open.checkpoint }];
+  return [...late].map((host) => ({ kind: "trigger", host, checkpoint: open.checkpoint }));
+}
+
+function actorsOn(region: RegionFacts, host: string): string[] {
+  return region.members.filter((member) => member.host === host).map((member) => member.actor);
+}

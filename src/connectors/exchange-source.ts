@@ -1,0 +1,116 @@
+/**
+ * The reading end of a durable exchange: a source whose splits are the partitions. A split ends when all writers have.
+ *
+ * Each partition has one reader: it alone decides what may be purged (`release`), from its committed position.
+ */
+
+import type { RecordBatch } from "apache-arrow";
+import { MillraceError } from "../base/errors.js";
+import { limits } from "../base/limits.js";
+import type { DurableLog } from "../bus/bus.js";
+import type { Source, SourceContext, Split, SplitProgress } from "../topology/endpoints.js";
+import type { ArrowColumns, Columns } from "../types/columns.js";
+import { exchangePositionFrame } from "../wire/exchange-frames.js";
+import { type Exchange, entriesLost } from "./exchange.js";
+import { isTransient } from "./exchange-append.js";
+import { ExchangeCursor } from "./exchange-cursor.js";
+
+export function exchangeSource<C extends Columns>(exchange: Exchange<C>): Source<C> {
+  return {
+    kind: "exchange",
+    columns: exchange.columns,
+    describe: `durable exchange of "${exchange.id}", ${exchange.partitions} partitions`,
+    async *splits() {
+      for (let partition = 0; partition < exchange.partitions; partition++) yield partitionSplit(exchange, partition);
+    },
+    read: (split, context, from) => read(exchange, partitionOf(split), context, from),
+    async release(split, position) {
+      const log = await exchange.log(partitionOf(split));
+      await log.purgeBelow(exchangePositionFrame.decode(position).header.next);
+    },
+  };
+}
+
+/** The split of a partition; its reader is fixed where rows are keyed. */
+export function partitionSplit(exchange: Exchange, partition: number): Split {
+  return { id: `${exchange.id}-${partition}`, payload: new TextEncoder().encode(`${partition}`), rows: 0 };
+}
+
+function partitionOf(split: Split): number {
+  return Number(new TextDecoder().decode(split.payload));
+}
+
+async function* read<C extends Columns>(
+  exchange: Exchange<C>,
+  partition: number,
+  context: SourceContext,
+  from: SplitProgress,
+): ReturnType<Source<C>["read"]> {
+  const log = await exchange.log(partition);
+  const cursor = new ExchangeCursor(exchange.writers, from.position);
+  await checkLog(exchange, partition, log, cursor.next);
+  if (cursor.ended) return;
+  const watch = watchGaps(exchange, partition, cursor);
+  for await (const { sequence, payload } of following(log, cursor, exchange, context.signal)) {
+    for (const batch of cursor.take(sequence, payload)) {
+      yield { batch: batch as RecordBatch<ArrowColumns<C>>, position: cursor.position };
+    }
+    watch();
+    if (cursor.ended) return;
+  }
+}
+
+/** The log from the cursor on; a read that the server ended is begun again. */
+async function* following(
+  log: DurableLog,
+  cursor: ExchangeCursor,
+  { ports }: Exchange,
+  signal: AbortSignal,
+): ReturnType<DurableLog["read"]> {
+  for (let failures = 0; ; ) {
+    try {
+      for await (const entry of log.read(cursor.next, signal)) {
+        failures = 0;
+        yield entry;
+      }
+      signal.throwIfAborted();
+      throw new MillraceError("MILL_BUS_UNREACHABLE", "a log ended while it was being read.");
+    } catch (error) {
+      if (signal.aborted || !isTransient(error) || ++failures >= limits.exchangeAttemptsMax) throw error;
+    }
+    await ports.clock.sleep(Math.min(limits.exchangeBackoffMs * 2 ** failures, limits.exchangeBackoffMsMax), signal);
+  }
+}
+
+/** DESIGN 6, rule 13: the log must reach from the recorded position to its end. */
+async function checkLog(exchange: Exchange, partition: number, log: DurableLog, next: bigint): Promise<void> {
+  const [first, last] = [await log.first(), await log.last()];
+  if (first > next) {
+    const what = `its reader goes on from entry ${next}, and its log begins at ${first}`;
+    throw entriesLost(exchange, partition, what);
+  }
+  if (last + 1n < next) {
+    const what = `its reader has read up to entry ${next - 1n}, and its log ends at ${last}`;
+    throw entriesLost(exchange, partition, what);
+  }
+}
+
+/** X4 */
+function watchGaps(exchange: Exchange, partition: number, cursor: ExchangeCursor): () => void {
+  let warned = false;
+  return () => {
+    const [gap] = cursor.gaps;
+    if (gap === undefined) {
+      warned = false;
+      return;
+    }
+    const { checkpoint, index } = gap.after;
+    const what = `after entry ${index} of checkpoint ${checkpoint} of writer "${gap.writer}" the next one has not come`;
+    if (gap.heldBytes > limits.exchangeHeldBytesMax) {
+      throw entriesLost(exchange, partition, `${what}, and ${gap.heldBytes} bytes came behind it`);
+    }
+    if (!warned)
+      exchange.ports.log.warn(`durable exchange: ${what}; waiting for it`, { exchange: exchange.id, partition });
+    warned = true;
+  };
+}

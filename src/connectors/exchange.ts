@@ -1,0 +1,44 @@
+/**
+ * A durable exchange: a transactional writer in one region, a source in the next, and one log for each partition between
+ * them (DESIGN 5; 6, rules 4 and 13). It is a sink and a source like others; no third mechanism, and no server knows of it.
+ *
+ * Invariants of the pair:
+ *   X1  Only what a committed manifest covers is in a log: readers see committed batches only.
+ *   X2  A writer publishes its entries of a partition one after another, checkpoint by checkpoint, each acknowledged before
+ *       the next. An entry may be there again, at any later time: after a lost answer, a recovery, from a zombie.
+ *   X3  A reader hands on each (writer, checkpoint, index) once, in that order for each writer. It knows them by number,
+ *       from its own checkpointed position: no time window is relied on.
+ *   X4  An entry whose predecessor is missing waits for it. One that never comes is an error, never a silent gap.
+ *   X5  A full log makes its writers wait and their input with them; nothing is dropped. It is emptied up to the positions
+ *       that committed checkpoints of its readers hold.
+ */
+import { MillraceError } from "../base/errors.js";
+import type { Ports } from "../base/ports.js";
+import type { DurableLog } from "../bus/bus.js";
+import type { Columns } from "../types/columns.js";
+
+export interface Exchange<C extends Columns = Columns> {
+  /** Operator whose output is exchanged; for messages. */
+  readonly id: string;
+  readonly columns: C;
+  readonly partitions: number;
+  /** Everybody who writes: a partition has ended when all of them have. */
+  readonly writers: readonly string[];
+  /** The log of a partition; created if it is not there. */
+  log(partition: number): Promise<DurableLog>;
+  readonly ports: Ports;
+}
+
+/** The name of a writer in the entries, the same over all attempts. */
+export function exchangeWriterId(operator: string, subtask: number): string {
+  return `${operator}-${subtask}`;
+}
+
+/** X4: entries that a committed checkpoint relies on are not there. */
+export function entriesLost(exchange: Exchange, partition: number, what: string): MillraceError {
+  return new MillraceError(
+    "MILL_EXCHANGE_LOST",
+    `durable exchange "${exchange.id}", partition ${partition}: ${what}. Rows are missing; start from a savepoint, or restore the log.`,
+    { exchange: exchange.id, partition },
+  );
+}

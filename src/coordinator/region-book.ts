@@ -1,0 +1,175 @@
+/** What the coordinator knows of one region: facts gathered from its log, from reports and snapshots, for `checkpoint/region.ts`. */
+import { ERROR_CODES, isErrorCode } from "../base/errors.js";
+import type { Clock } from "../base/ports.js";
+import type { Failure, MemberFacts, RegionFacts, RegionHostFacts, RegionPhase } from "../checkpoint/region.js";
+import type { ActorReport, Snapshot } from "../wire/control.js";
+import type { ActorCheckpoint, RegionRecord } from "../wire/stored.js";
+import type { HostFacts } from "./job.js";
+
+interface OpenCheckpoint {
+  readonly checkpoint: bigint;
+  readonly sinceMs: number;
+  readonly acknowledged: Map<string, ActorCheckpoint>;
+}
+
+export class RegionBook {
+  phase: RegionPhase = "OPENING";
+  attempt = 1;
+  /** Worker and host of each actor; empty: not placed. */
+  readonly placed = new Map<string, { readonly worker: string; host: string }>();
+  writing = false;
+  #newest = 0n;
+  #committed = 0n;
+  #finished = false;
+  #failures = 0;
+  #reports = new Map<string, ActorReport>();
+  #deployed = new Set<string>();
+  #started = new Set<string>();
+  #open: OpenCheckpoint | undefined;
+  #checkpointMs: number;
+
+  constructor(
+    readonly region: string,
+    readonly actors: readonly string[],
+    private readonly clock: Clock,
+  ) {
+    this.#checkpointMs = clock.monotonicMs();
+  }
+
+  facts(hostOf: (host: string) => HostFacts | undefined): RegionFacts {
+    const now = this.clock.monotonicMs();
+    return {
+      phase: this.phase,
+      newest: this.#newest,
+      committed: this.#committed,
+      finished: this.#finished,
+      members: this.actors.map((actor) => this.#member(actor)),
+      hosts: this.#hosts(hostOf),
+      writing: this.writing,
+      open: this.#open && { checkpoint: this.#open.checkpoint, ageMs: now - this.#open.sinceMs },
+      sinceCheckpointMs: now - this.#checkpointMs,
+      failures: this.#failures,
+    };
+  }
+
+  get committed(): bigint {
+    return this.#committed;
+  }
+
+  reports(): Iterable<ActorReport> {
+    return this.#reports.values();
+  }
+
+  /** Snapshots for the manifest; every actor has acknowledged. */
+  manifest(): readonly ActorCheckpoint[] {
+    return this.actors.map((actor) => this.#open!.acknowledged.get(actor)!);
+  }
+
+  /** The log as it was found, oldest first; none: it is empty. */
+  onLog(records: readonly RegionRecord[]): void {
+    for (const record of records) this.onRecord(record);
+    this.attempt = Math.max(records.at(-1)?.attempt ?? 0, 1);
+    this.phase = "FENCING";
+  }
+
+  /** A record that is in the log, whoever wrote it. */
+  onRecord(record: RegionRecord): void {
+    this.#newest = record.number;
+    if (record.kind === "COMMIT") {
+      this.#committed = record.number;
+      this.#finished = record.actors.every((actor) => actor.finished);
+      this.#failures = 0;
+    }
+    this.#open = undefined;
+    this.#checkpointMs = this.clock.monotonicMs();
+  }
+
+  openCheckpoint(checkpoint: bigint): void {
+    this.#open = { checkpoint, sinceMs: this.clock.monotonicMs(), acknowledged: new Map() };
+  }
+
+  restart(): void {
+    this.attempt += 1;
+    this.#failures += 1;
+    this.phase = "FENCING";
+    this.#open = undefined;
+    this.#reports.clear();
+    this.#deployed.clear();
+    this.#started.clear();
+    for (const place of this.placed.values()) place.host = "";
+  }
+
+  /** Worker of each actor; their hosts show when they are there. */
+  place(workers: ReadonlyMap<string, string>): void {
+    for (const [actor, worker] of workers) this.placed.set(actor, { worker, host: "" });
+    this.phase = "DEPLOYING";
+  }
+
+  /** The host on a worker, once there is one, is the actors' for this attempt. */
+  settle(hostOn: (worker: string) => string | undefined): void {
+    for (const place of this.placed.values()) if (place.host === "") place.host = hostOn(place.worker) ?? "";
+  }
+
+  /** Actors that were to go there and have no host yet go elsewhere. */
+  onWorkerGone(worker: string): void {
+    const waits = [...this.placed.values()].some((place) => place.worker === worker && place.host === "");
+    if (this.phase === "DEPLOYING" && waits) this.phase = "PLACING";
+  }
+
+  onDeployed(host: string, attempt: number): void {
+    if (attempt === this.attempt) this.#deployed.add(host);
+  }
+
+  onStarted(host: string, attempt: number): void {
+    if (attempt === this.attempt) this.#started.add(host);
+  }
+
+  /** @returns whether anything that decisions rest on has changed */
+  onReport(report: ActorReport, host: string, worker: string): boolean {
+    if (report.attempt !== this.attempt) return false; // C7
+    const before = this.#reports.get(report.actor);
+    this.#reports.set(report.actor, report);
+    if (this.placed.get(report.actor) === undefined) {
+      // Found at work by a new leader.
+      this.placed.set(report.actor, { worker, host });
+      this.#deployed.add(host);
+      this.#started.add(host);
+    }
+    return before?.state !== report.state || before.published !== report.published;
+  }
+
+  /** @returns whether that was awaited */
+  onSnapshot({ attempt, checkpoint, actor, finished, inline, key, sha256, sizeBytes }: Snapshot): boolean {
+    const open = this.#open;
+    if (attempt !== this.attempt || checkpoint !== open?.checkpoint || open.acknowledged.has(actor)) return false;
+    open.acknowledged.set(actor, { actor, finished, inline, key, sha256, sizeBytes });
+    return open.acknowledged.size === this.actors.length;
+  }
+
+  #member(actor: string): MemberFacts {
+    const report = this.#reports.get(actor);
+    return {
+      actor,
+      host: this.placed.get(actor)?.host ?? "",
+      state: report?.state,
+      published: report?.published ?? 0n,
+      acknowledged: this.#open?.acknowledged.has(actor) ?? false,
+      failure: report?.state === "FAILED" ? failureOf(report.code, report.message) : undefined,
+    };
+  }
+
+  #hosts(hostOf: (host: string) => HostFacts | undefined): RegionHostFacts[] {
+    const hosts = new Set([...this.placed.values()].map(({ host }) => host).filter((host) => host !== ""));
+    return [...hosts].map((host) => {
+      const view = hostOf(host);
+      const deployed = this.#deployed.has(host);
+      const started = this.#started.has(host);
+      return { host, state: view?.state ?? "gone", deployed, started, failure: view?.failure };
+    });
+  }
+}
+
+export function failureOf(code: string, message: string): Failure {
+  const known = isErrorCode(code) ? code : "MILL_OPERATOR_FAILED";
+  return { code: known, message, passing: ERROR_CODES[known].retry === "backoff" };
+}

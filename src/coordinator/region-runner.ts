@@ -1,0 +1,172 @@
+/**
+ * Carries out what `checkpoint/region.ts` decides for the regions of a job: commands to hosts, records in the regions' logs.
+ *
+ * Invariants:
+ *   M1  One record of a region's log is written at a time, and its outcome is what the log then holds, whoever wrote it.
+ *   M2  A leader that meets a record of a higher term in a log has been deposed.
+ */
+import { MillraceError } from "../base/errors.js";
+import { limits } from "../base/limits.js";
+import type { Ports } from "../base/ports.js";
+import { decideRegion, type RegionAction } from "../checkpoint/region.js";
+import { jobKeys } from "../storage/keys.js";
+import type { ObjectStore } from "../storage/object-store.js";
+import { completeFrame, deployFrame, startFrame, stopRegionFrame, triggerFrame } from "../wire/control.js";
+import { type RegionRecord, regionRecordFrame } from "../wire/stored.js";
+import type { JobBook } from "./job-book.js";
+import { placeGroups, type WorkerFacts } from "./placement.js";
+import type { RegionBook } from "./region-book.js";
+
+/** What an acknowledgement changes; a refusal fails the job if nothing else is said. */
+export interface Then {
+  readonly done?: () => void;
+  readonly refused?: (code: string, message: string) => void;
+}
+
+export interface RegionRunnerOptions {
+  readonly store: ObjectStore;
+  readonly ports: Ports;
+  readonly term: bigint;
+  send(book: JobBook, host: string, frame: Uint8Array, then?: Then): void;
+  /** Looks at all jobs again, soon. */
+  look(): void;
+  workers(): readonly WorkerFacts[];
+  deposed(by: bigint): void;
+}
+
+export class RegionRunner {
+  constructor(private readonly options: RegionRunnerOptions) {}
+
+  look(book: JobBook): void {
+    const policy = {
+      checkpointIntervalMs: book.checkpointIntervalMs,
+      checkpointTimeoutMs: limits.checkpointTimeoutMs,
+      failuresMax: limits.regionFailuresMax,
+    };
+    for (const region of book.regions.values()) {
+      region.settle((worker) => book.hostOn(worker)?.host);
+      const facts = region.facts((host) => book.host(host));
+      for (const action of decideRegion(facts, policy)) this.#carryOut(book, region, action);
+    }
+  }
+
+  #carryOut(book: JobBook, region: RegionBook, action: RegionAction): void {
+    const { term, ports, look } = this.options;
+    const { attempt } = region;
+    const base = { term, job: book.job, region: region.region, attempt };
+    switch (action.kind) {
+      case "enter":
+        region.phase = action.phase;
+        look();
+        return;
+      case "read-log":
+        this.#write(region, async () => region.onLog(await this.#readLog(book, region)));
+        return;
+      case "fence":
+      case "give-up":
+        this.#append(book, region, "FENCE", action.kind === "fence" ? action.number : action.checkpoint);
+        return;
+      case "commit":
+        this.#append(book, region, "COMMIT", action.checkpoint);
+        return;
+      case "place": {
+        const groups = book.groups(region);
+        const workers = placeGroups(groups, this.options.workers(), book.load());
+        if (workers === undefined) {
+          book.waitFor("no worker takes work: start one with `millrace worker`");
+          return;
+        }
+        region.place(new Map(groups.flatMap(({ actors }, i) => actors.map((actor) => [actor, workers[i]!]))));
+        look();
+        return;
+      }
+      case "deploy": {
+        const { actors, checkpoint } = action;
+        this.options.send(book, action.host, deployFrame.encode({ ...base, actors, checkpoint }), {
+          done: () => region.onDeployed(action.host, attempt),
+        });
+        return;
+      }
+      case "start":
+        this.options.send(book, action.host, startFrame.encode(base), {
+          done: () => region.onStarted(action.host, attempt),
+        });
+        return;
+      case "open-checkpoint":
+        region.openCheckpoint(action.checkpoint);
+        look();
+        return;
+      case "trigger":
+        this.options.send(book, action.host, triggerFrame.encode({ ...base, checkpoint: action.checkpoint }));
+        return;
+      case "complete":
+        this.options.send(book, action.host, completeFrame.encode({ ...base, checkpoint: action.checkpoint }));
+        return;
+      case "stop":
+        this.options.send(book, action.host, stopRegionFrame.encode(base));
+        return;
+      case "restart":
+        ports.log.warn("region starts again", { region: region.region, attempt, ...action.failure });
+        region.restart();
+        look();
+        return;
+      case "fail":
+        book.onRefused(action.failure.code, action.failure.message);
+        look();
+    }
+  }
+
+  async #readLog(book: JobBook, region: RegionBook): Promise<RegionRecord[]> {
+    const { store } = this.options;
+    const records: RegionRecord[] = [];
+    for await (const { key } of store.list(jobKeys(book.job).regionLog(region.region))) {
+      records.push(regionRecordFrame.decode(await store.get(key)).header);
+    }
+    return records;
+  }
+
+  /** The commit itself, or a fence. */
+  #append(book: JobBook, region: RegionBook, kind: RegionRecord["kind"], number: bigint): void {
+    const { store, term, ports } = this.options;
+    const record: RegionRecord = {
+      kind,
+      job: book.job,
+      region: region.region,
+      number,
+      term,
+      attempt: region.attempt,
+      createdMs: BigInt(Math.round(ports.clock.nowMs())),
+      actors: kind === "COMMIT" ? region.manifest() : [],
+    };
+    const frame = regionRecordFrame.encode(record);
+    this.#write(region, async () => {
+      const made = await store.create(jobKeys(book.job).regionRecord(region.region, number), frame);
+      const there = made.created ? record : regionRecordFrame.decode(made.existing).header;
+      if (there.term > term) return this.options.deposed(there.term); // M2
+      region.onRecord(there);
+      const fenced = there.kind === "FENCE" && there.term === term && there.attempt === region.attempt;
+      if (region.phase === "FENCING" && fenced) region.phase = "PLACING";
+    });
+  }
+
+  /** M1. What could not be written or read is tried again at the next look. */
+  #write(region: RegionBook, work: () => Promise<void>): void {
+    if (region.writing) return;
+    region.writing = true;
+    const run = async () => {
+      try {
+        await work();
+        region.writing = false;
+        this.options.look();
+      } catch (cause) {
+        const error = MillraceError.from(cause);
+        this.options.ports.log.warn("a region's log could not be reached", { region: region.region, error });
+        this.options.ports.clock.after(limits.storeBackoffMsMax, () => {
+          region.writing = false;
+          this.options.look();
+        });
+      }
+    };
+    void run();
+  }
+}

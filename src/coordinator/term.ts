@@ -1,0 +1,23 @@
+/**
+ * Terms: every coordinator that begins to lead takes the next one, by compare-and-set. Hosts and workers refuse commands of
+ * a lower term than they have seen, and region logs are fenced with it, so an earlier leader that still believes in itself
+ * changes nothing.
+ */
+import { MillraceError } from "../base/errors.js";
+import type { Namespace } from "../base/ids.js";
+import type { Bus } from "../bus/bus.js";
+
+/** @throws {MillraceError} `MILL_BUS_*` */
+export async function claimTerm(bus: Bus, namespace: Namespace): Promise<bigint> {
+  const bucket = await bus.bucket(`millrace-${namespace}`);
+  for (;;) {
+    const entry = await bucket.get("term");
+    const term = (entry === undefined ? 0n : BigInt(new TextDecoder().decode(entry.value))) + 1n;
+    try {
+      await bucket.update("term", new TextEncoder().encode(term.toString()), entry?.revision ?? 0n);
+      return term;
+    } catch (error) {
+      if (!MillraceError.is(error) || error.code !== "MILL_BUS_CONFLICT") throw error;
+    }
+  }
+}
