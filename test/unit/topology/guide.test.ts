@@ -1,0 +1,68 @@
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { packageRoot } from "../../servers/find.js";
+import { type Example, examples } from "./guide.js";
+
+/** What the page says of examples without an import. */
+function asModule({ code }: Example): string {
+  if (code.startsWith("import ")) return code;
+  return `import { files, jsonl, parquet, t, topology } from "millrace";
+export default topology("example", (job) => {
+const pages = job.read(files("pages/*.png"));
+${code}
+});
+`;
+}
+
+/** Compiles the modules below the package root, where "millrace" is this package. @returns what the compiler says */
+async function compile(modules: Readonly<Record<string, string>>): Promise<string> {
+  const cache = join(packageRoot(), ".cache");
+  await mkdir(cache, { recursive: true });
+  const folder = await mkdtemp(join(cache, "guide-"));
+  try {
+    const config = {
+      extends: "../../tsconfig.json",
+      // A fragment need not use all that it could.
+      compilerOptions: { noEmit: true, declaration: false, noUnusedLocals: false, rootDir: "../.." },
+      include: ["*.ts"],
+    };
+    await writeFile(join(folder, "tsconfig.json"), JSON.stringify(config));
+    for (const [name, text] of Object.entries(modules)) await writeFile(join(folder, name), text);
+    const compiler = join(packageRoot(), "node_modules", "typescript", "bin", "tsc");
+    return await new Promise((resolve) => {
+      execFile(process.execPath, [compiler, "-p", folder, "--pretty", "false"], (_error, stdout, stderr) =>
+        resolve(stdout + stderr),
+      );
+    });
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
+
+describe("docs/topology.md: its examples", () => {
+  const blocks = examples("ts");
+
+  it("are there, whole files and parts", () => {
+    const whole = blocks.filter(({ code }) => code.startsWith("import "));
+    assert.ok(whole.length >= 5 && blocks.length - whole.length >= 5, `${whole.length} of ${blocks.length} are whole`);
+  });
+
+  it("compile", async () => {
+    const modules = blocks.map((block) => [`line-${block.line}.ts`, asModule(block)]);
+    assert.equal(await compile(Object.fromEntries(modules)), "");
+  });
+
+  it("would not compile with a wrong column, and the compiler says what a service lacks", async () => {
+    const said = await compile({
+      "select.ts": asModule({ line: 0, code: 'pages.select("title");\n' }),
+      "infer.ts": `import { type Service, type Stream, t } from "millrace";
+const [has, needs] = [{ name: t.utf8, size: t.int64 }, { name: t.utf8, size: t.int32 }];
+export const asked = (stream: Stream<typeof has>, sizes: Service<typeof needs>) => stream.infer(sizes);
+`,
+    });
+    assert.match(said, /select\.ts\(4,14\): error TS2345: .*"title"/);
+    assert.match(said, /infer\.ts\(3,97\): error TS2345: .*this stream lacks a column, or has it with another type/s);
+  });
+});
