@@ -25,19 +25,17 @@ export class Arrivals<T> {
     return this.#next < this.#known;
   }
 
-  has(sequence: bigint): boolean {
-    return sequence < this.#next || this.#early.has(sequence);
-  }
-
   /** Every item below `sequence` was sent. */
   learn(sequence: bigint): void {
     if (sequence > this.#known) this.#known = sequence;
   }
 
-  add(sequence: bigint, item: T): void {
-    if (this.has(sequence)) return;
+  /** @returns whether it is new (A1) */
+  add(sequence: bigint, item: T): boolean {
+    if (sequence < this.#next || this.#early.has(sequence)) return false;
     this.#early.set(sequence, item);
     this.learn(sequence + 1n);
+    return true;
   }
 
   /** The next item, if it is there. */

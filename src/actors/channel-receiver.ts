@@ -123,8 +123,7 @@ export class BusChannelReceiver implements ChannelReceiver {
     const { sequence } = read.header;
     if (sequence < 0n || sequence >= this.#framesGranted()) {
       this.#drop("data frames", "it is beyond the granted credit");
-    } else if (!this.#data.has(sequence)) {
-      this.#data.add(sequence, { ...read, bytes: bytes.length });
+    } else if (this.#data.add(sequence, { ...read, bytes: bytes.length })) {
       this.#heldBytes += bytes.length;
       this.#advance();
     }

@@ -87,6 +87,10 @@ export const limits = {
   /** Rows and bytes of requests that one `infer` operator has in flight or waiting to be emitted. */
   inferWindowRows: 1_024,
   inferWindowBytes: 128 * MiB,
+  /** Time after which a request that its instance does not hold was lost, and not late: longer than a message is on its way. */
+  requestLostMs: 3_000,
+  /** A heartbeat that comes later than this was kept back by a call: what has arrived meanwhile has not been looked at. */
+  heartbeatLateMs: 200,
   /** Crashes a request may have been on board of before it is dead-lettered. */
   inferCrashesMax: 3,
   /** Time to wait for a READY instance before the job fails. */
@@ -104,6 +108,8 @@ export const limits = {
   hostReportIntervalMs: 200,
   /** Silence after which a worker, host or instance counts as lost. */
   heartbeatTimeoutMs: 10_000,
+  /** Time in which a new coordinator hears of what an earlier one has started. */
+  adoptionMs: 3_000,
   deployTimeoutMs: 30_000,
   drainTimeoutMs: 30_000,
 
@@ -122,4 +128,5 @@ invariant(limits.exchangeBackoffMs <= limits.exchangeBackoffMsMax, "pauses betwe
 invariant(limits.storeMultipartBytes >= 5 * MiB, "S3 refuses smaller parts, except for the last one");
 invariant(limits.storeBackoffMs <= limits.storeBackoffMsMax, "pauses between attempts grow");
 invariant(limits.storeConnectTimeoutMs < limits.storeCheckTimeoutMs, "a check can try to connect twice");
+invariant(limits.heartbeatIntervalMs * 2 < limits.adoptionMs, "every worker and host reports while jobs are taken up");
 invariant(limits.heartbeatIntervalMs * 3 <= limits.heartbeatTimeoutMs, "one lost heartbeat is not a lost worker");

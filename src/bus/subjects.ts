@@ -10,6 +10,7 @@
  *     mr.<namespace>.<job>.channel.<attempt>.<channel>.control   end (and barriers): needs no credit
  *     mr.<namespace>.<job>.channel.<attempt>.<channel>.credit    from the receiver back to the sender
  *     mr.<namespace>.<job>.service.<service>.load           load reports of every instance
+ *     mr.<namespace>.<job>.service.<service>.held           requests that each instance holds
  *     mr.<namespace>.<job>.service.<service>.instance.<instance>.request
  *     mr.<namespace>.<job>.answer.<client>                  answers to one client
  *
@@ -34,6 +35,7 @@ export interface JobSubjects {
   splits(operator: OperatorId): string;
   channel(channel: ChannelId, attempt: number): ChannelSubjects;
   load(service: ServiceId): string;
+  held(service: ServiceId): string;
   instanceRequest(service: ServiceId, instance: InstanceId): string;
   answer(client: string): string;
 }
@@ -57,6 +59,7 @@ export function jobSubjects(namespace: Namespace, job: JobId): JobSubjects {
       return { data: `${at}.data`, control: `${at}.control`, credit: `${at}.credit` };
     },
     load: (service) => `${root}.service.${service}.load`,
+    held: (service) => `${root}.service.${service}.held`,
     instanceRequest: (service, instance) => `${root}.service.${service}.instance.${instance}.request`,
     answer: (client) => `${root}.answer.${client}`,
   };

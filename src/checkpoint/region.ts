@@ -13,6 +13,7 @@
  *   C5  Sources start only when every host has acknowledged its part (no frame before its receiver listens).
  *   C6  A region is FINISHED only when its last commit says that every actor is, and every output of it is published.
  *   C7  What an earlier attempt says changes nothing.
+ *   C8  An attempt that an earlier leader began goes on if all of it is at work; else the next one begins.
  *
  * Method: aligned barriers, Carbone et al. 2015 (arXiv:1506.08603), one round per region; the log's create-once records are
  * those of Delta Lake's and Iceberg's commits. Why: docs/decisions/0007-region-checkpoints.md.
@@ -51,6 +52,10 @@ export interface RegionHostFacts {
 
 export interface RegionFacts {
   readonly phase: RegionPhase;
+  /** The attempt was begun by an earlier leader. */
+  readonly inherited: boolean;
+  /** Hosts of an earlier leader may still tell of themselves. */
+  readonly adopting: boolean;
   /** Number of the newest record of the log. */
   readonly newest: bigint;
   /** Number of the newest commit; 0: there is none. Whether it says that every actor is finished. */
@@ -98,7 +103,7 @@ export function decideRegion(region: RegionFacts, policy: RegionPolicy): RegionA
     case "FENCING":
       return region.writing ? [] : [{ kind: "fence", number: region.newest + 1n }];
     case "PLACING":
-      return adopted(region) ? [{ kind: "enter", phase: "RUNNING" }] : [{ kind: "place" }];
+      return place(region);
     case "DEPLOYING":
       return failed(region, policy) ?? deploy(region);
     case "RUNNING":
@@ -109,9 +114,14 @@ export function decideRegion(region: RegionFacts, policy: RegionPolicy): RegionA
   }
 }
 
-/** A new leader finds the attempt at work that the log names. */
-function adopted(region: RegionFacts): boolean {
-  return region.members.every(({ state, host }) => host !== "" && (state === "RUNNING" || state === "FINISHED"));
+/** C8. A new leader that finds the attempt at work that the log names goes on with it. */
+function place(region: RegionFacts): RegionAction[] {
+  if (!region.inherited) return [{ kind: "place" }];
+  const works = region.members.every(({ state, host }) => host !== "" && (state === "RUNNING" || state === "FINISHED"));
+  if (works) return [{ kind: "enter", phase: "RUNNING" }];
+  if (region.adopting) return [];
+  const message = "not all of its actors were at work when another coordinator took over.";
+  return [{ kind: "restart", failure: { code: "MILL_WORKER_LOST", message, passing: true } }];
 }
 
 function failed(region: RegionFacts, policy: RegionPolicy): RegionAction[] | undefined {

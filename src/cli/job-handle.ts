@@ -18,6 +18,9 @@ export interface JobHandleOptions {
 
 /** Time between two looks at a running job. */
 const LOOK_INTERVAL_MS = 200;
+/** Time that the coordinator may be away: the job goes on meanwhile, and the next coordinator takes it up. */
+const AWAY_MS_MAX = 60_000;
+const AWAY: ReadonlySet<string> = new Set(["MILL_BUS_NO_RESPONDER", "MILL_BUS_TIMEOUT"]);
 
 export class JobHandle {
   #subject: string;
@@ -43,7 +46,7 @@ export class JobHandle {
   /** @returns the last report of a job that FINISHED @throws the job's own error, or `MILL_JOB_FAILED` when cancelled */
   async ended(onReport: (report: JobReport) => void = () => {}): Promise<JobReport> {
     for (;;) {
-      const report = await this.report();
+      const report = await this.#reportOnceThere();
       onReport(report);
       if (report.state === "FINISHED") return report;
       if (report.state === "FAILED") throw asError(report);
@@ -53,6 +56,19 @@ export class JobHandle {
           `job ${this.job} was cancelled; nothing of its open work was published.`,
         );
       await this.options.ports.clock.sleep(LOOK_INTERVAL_MS);
+    }
+  }
+
+  async #reportOnceThere(): Promise<JobReport> {
+    const { clock } = this.options.ports;
+    const untilMs = clock.monotonicMs() + AWAY_MS_MAX;
+    for (;;) {
+      try {
+        return await this.report();
+      } catch (error) {
+        if (!MillraceError.is(error) || !AWAY.has(error.code) || clock.monotonicMs() > untilMs) throw error;
+        await clock.sleep(LOOK_INTERVAL_MS);
+      }
     }
   }
 

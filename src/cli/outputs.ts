@@ -88,12 +88,18 @@ async function replacing<T>(places: readonly Checked[], job: () => Promise<T>): 
     });
     result = await job();
   } catch (error) {
+    for (const { store } of places) await unstage(store).catch(() => {}); // readers do not see it; the job's error counts
     const lost: string[] = [];
     await each((store, key) => restore(store, key).catch((cause: Error) => void lost.push(cause.message)));
     throw lost.length === 0 ? error : alsoLost(error, lost);
   }
   await each((store, key) => store.delete(isPublished(key) ? asideOf(key) : key));
   return result;
+}
+
+/** Removes what a failed job had prepared and never published. */
+async function unstage(store: ObjectStore): Promise<void> {
+  for await (const { key } of store.list(STAGING)) await store.delete(key);
 }
 
 /** The job's error stays first: it is the reason for the other. */

@@ -1,4 +1,4 @@
-/** What a snapshot keeps of a checkpoint's entries until they are published: `schemas/exchange-pending.avsc`, then they. */
+/** What a snapshot keeps of a checkpoint's entries until they are published: `schemas/stored/exchange-pending.avsc`, then they. */
 import { MillraceError } from "../base/errors.js";
 import { type ExchangePending, exchangePendingFrame } from "../wire/exchange-frames.js";
 

@@ -10,8 +10,8 @@
  * Invariants (with W1 to W4 of `topology/endpoints.ts`):
  *   F1  A published file is whole, and was named by a committed manifest.
  *   F2  A checkpoint without rows stages and publishes nothing.
- *   F3  A staged file is deleted only by a higher attempt of the same operator and subtask, and only if the manifest
- *       that attempt starts with does not name it. A zombie may stage more after that; it is never published.
+ *   F3  A staged file is deleted only by a higher attempt of the same operator and subtask, after that has published all
+ *       that its manifest names. A zombie may stage more after that; it is never published.
  */
 import type { RecordBatch } from "apache-arrow";
 import { MillraceError } from "../base/errors.js";
@@ -60,12 +60,11 @@ export function fileWriter(format: FileFormat, context: SinkContext): SinkWriter
       if (bytes.byteLength > 0) await publish(output, decode(bytes));
     },
     async recover(pending) {
-      const named = pending.filter((bytes) => bytes.byteLength > 0).map(decode);
-      for (const prepared of named) await publish(output, prepared);
-      const kept = new Set(named.map(({ from }) => from));
+      for (const bytes of pending) if (bytes.byteLength > 0) await publish(output, decode(bytes));
+      // What is still staged after that is named by no manifest.
       for (const name of await output.list(STAGING)) {
         const by = attemptOf(name, context, format.extension);
-        if (by !== undefined && by < attempt && !kept.has(name)) await output.delete(name);
+        if (by !== undefined && by < attempt) await output.delete(name);
       }
     },
     async abort() {

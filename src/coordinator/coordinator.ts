@@ -8,6 +8,7 @@
  *   K2  One look at a job at a time; a command is not sent again before the next heartbeat.
  *   K3  Time in which this process itself stood still does not count as silence of others.
  *   K4  It leads with a term that no other has; one that meets a higher term stops for good.
+ *   K5  A job that is not over is taken up by the next coordinator: its spec, its regions' logs and what reports say are all it needs.
  */
 import { ERROR_CODES, isErrorCode, MillraceError } from "../base/errors.js";
 import {
@@ -24,13 +25,12 @@ import type { Ports, Timer } from "../base/ports.js";
 import type { Bus, BusMessage, Subscription } from "../bus/bus.js";
 import { type ClusterSubjects, clusterSubjects, jobSubjects } from "../bus/subjects.js";
 import { goneReport } from "../services/gone-report.js";
-import { jobKeys } from "../storage/keys.js";
+import { jobKeys, openJobs } from "../storage/keys.js";
 import type { ObjectStore } from "../storage/object-store.js";
 import {
   acknowledgementFrame,
   deployEnumeratorFrame,
   type HostReport,
-  type JobReport,
   jobReportFrame,
   jobSpecFrame,
   type Snapshot,
@@ -41,7 +41,7 @@ import {
   type WorkerReport,
 } from "../wire/control.js";
 import { decodeFrame, loadReportFrame } from "../wire/frames.js";
-import { decideJob, isRunning, type JobAction } from "./job.js";
+import { decideJob, hasEnded, isRunning, type JobAction } from "./job.js";
 import { JobBook } from "./job-book.js";
 import { RegionRunner, type Then } from "./region-runner.js";
 import { claimTerm } from "./term.js";
@@ -89,10 +89,12 @@ export class Coordinator {
       workers: () => [...this.#workers.values()].map(({ report }) => report),
       deposed: (by) => this.#depose(by),
     });
-    this.#subscriptions = [
-      await bus.subscribe(this.#subjects.coordinatorReport, (message) => this.#onReport(message)),
-      await bus.subscribe(this.#subjects.coordinatorCommand, (message) => void this.#obey(message)),
-    ];
+    const reports = await bus.subscribe(this.#subjects.coordinatorReport, (message) => this.#onReport(message));
+    this.#subscriptions.push(reports);
+    await this.#takeUp();
+    // Who asks of a job before it was taken up must not be told that there is none.
+    const commands = await bus.subscribe(this.#subjects.coordinatorCommand, (message) => void this.#obey(message));
+    this.#subscriptions.push(commands);
     this.#beat();
   }
 
@@ -121,7 +123,7 @@ export class Coordinator {
       if (kind === "submit-job") {
         await this.#submit(id<JobId>("job", job));
         reply = acknowledgementFrame.encode({ code: "", message: "" });
-      } else if (kind === "describe-job") reply = jobReportFrame.encode(this.#book(job).describe());
+      } else if (kind === "describe-job") reply = await this.#describe(job);
       else if (kind === "cancel-job") {
         this.#book(job).cancel();
         this.#look();
@@ -145,6 +147,27 @@ export class Coordinator {
 
   async #submit(job: JobId): Promise<void> {
     if (this.#jobs.has(job)) return;
+    const { store, ports } = this.options;
+    const book = await this.#read(job);
+    await store.put(jobKeys(job).open, new Uint8Array());
+    if (!this.#open(book)) return;
+    ports.log.info("job submitted", { job, actors: book.regions.size });
+    this.#look();
+  }
+
+  /** Jobs that an earlier leader has left. */
+  async #takeUp(): Promise<void> {
+    const { store, ports } = this.options;
+    for await (const { key } of store.list(openJobs)) {
+      const job = id<JobId>("job", key.slice(openJobs.length));
+      const book = await this.#read(job);
+      book.takeUp();
+      this.#open(book);
+      ports.log.info("job taken up", { job, term: this.#term });
+    }
+  }
+
+  async #read(job: JobId): Promise<JobBook> {
     const { bus, store, namespace, ports } = this.options;
     const spec = jobSpecFrame.decode(await store.get(jobKeys(job).spec)).header;
     const book = new JobBook(spec, ports.clock);
@@ -155,10 +178,37 @@ export class Coordinator {
         }),
       );
     }
-    if (this.#jobs.has(job)) return book.close(); // asked twice at once
-    this.#jobs.set(job, book);
-    ports.log.info("job submitted", { job, topology: spec.topology, actors: spec.actors.length });
-    this.#look();
+    return book;
+  }
+
+  #open(book: JobBook): boolean {
+    if (this.#jobs.has(book.job)) {
+      book.close(); // asked twice at once
+      return false;
+    }
+    this.#jobs.set(book.job, book);
+    return true;
+  }
+
+  /** How a job ended outlives this process. */
+  async #keepReport(book: JobBook): Promise<void> {
+    const { store, ports } = this.options;
+    const keys = jobKeys(book.job);
+    try {
+      await store.put(keys.report, jobReportFrame.encode(book.describe()));
+      await store.delete(keys.open);
+    } catch (error) {
+      ports.log.warn("the end of a job could not be recorded", { job: book.job, error });
+      ports.clock.after(limits.storeBackoffMsMax, () => void this.#keepReport(book));
+    }
+  }
+
+  async #describe(job: string): Promise<Uint8Array> {
+    const known = this.#jobs.get(job);
+    if (known !== undefined) return jobReportFrame.encode(known.describe());
+    const { store } = this.options;
+    const key = jobKeys(id<JobId>("job", job)).report;
+    return (await store.head(key)) === undefined ? jobReportFrame.encode(this.#book(job).describe()) : store.get(key);
   }
 
   #book(job: string): JobBook {
@@ -169,10 +219,6 @@ export class Coordinator {
       });
     }
     return book;
-  }
-
-  describe(job: string): JobReport {
-    return this.#book(job).describe();
   }
 
   // Facts
@@ -272,7 +318,9 @@ export class Coordinator {
     if (this.#closed) return;
     const workers = [...this.#workers.values()].map(({ report }) => report);
     for (const book of this.#jobs.values()) {
-      for (const action of decideJob(book.facts(workers))) this.#carryOut(book, action);
+      if (!book.adopting) {
+        for (const action of decideJob(book.facts(workers, this.#term))) this.#carryOut(book, action);
+      }
       if (isRunning(book.state)) this.#regions?.look(book);
     }
   }
@@ -285,6 +333,7 @@ export class Coordinator {
     switch (action.kind) {
       case "enter":
         book.enter(action.state, action.error);
+        if (hasEnded(action.state)) void this.#keepReport(book);
         this.options.ports.log.info("job state", { job, state: action.state, ...action.error });
         this.#look();
         return;

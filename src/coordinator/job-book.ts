@@ -29,6 +29,8 @@ export class JobBook {
   readonly job: JobId;
   readonly regions: ReadonlyMap<string, RegionBook>;
   #state: JobState = "SUBMITTED";
+  /** Until then, by the monotonic clock, hosts and instances of an earlier leader may tell of themselves. */
+  #adoptingMs = Number.NEGATIVE_INFINITY;
   #error: { code: string; message: string } | undefined;
   #waitingFor = "";
   #startedMs = 0;
@@ -49,6 +51,16 @@ export class JobBook {
     for (const source of spec.sources) this.#enumerators.set(source, { source, host: "", attempt: 0, deployed: false });
   }
 
+  /** Takes up a job that an earlier leader began: what is at work goes on. */
+  takeUp(): void {
+    this.#state = "DEPLOYING";
+    this.#startedMs = Number(this.spec.submittedMs);
+    this.#adoptingMs = this.clock.monotonicMs() + limits.adoptionMs;
+  }
+
+  get adopting(): boolean {
+    return this.clock.monotonicMs() < this.#adoptingMs;
+  }
   get state(): JobState {
     return this.#state;
   }
@@ -56,13 +68,14 @@ export class JobBook {
     return Number(this.spec.checkpointIntervalMs);
   }
 
-  facts(workers: readonly WorkerFacts[]): JobFacts {
+  facts(workers: readonly WorkerFacts[], term: bigint): JobFacts {
     const regions = [...this.regions.values()];
     const placedOn = regions
       .filter(({ phase }) => phase !== "FINISHED")
       .flatMap((region) => [...region.placed.values()].map(({ worker }) => worker));
     return {
       job: this.job,
+      term,
       state: this.#state,
       services: this.spec.services,
       error: this.#error,
@@ -108,7 +121,7 @@ export class JobBook {
     this.#state = state;
     this.#error ??= error;
     this.#waitingFor = "";
-    if (state === "RUNNING") this.#startedMs = this.clock.nowMs();
+    if (state === "RUNNING" && this.#startedMs === 0) this.#startedMs = this.clock.nowMs();
     if (state === "FINISHED" || state === "FAILED" || state === "CANCELLED") {
       this.#finishedMs = this.clock.nowMs();
       this.close();
@@ -177,6 +190,7 @@ export class JobBook {
   }
 
   onWorker(report: WorkerReport): void {
+    if (this.adopting) this.#adopt(report);
     for (const { host, state, code, message } of report.hosts) {
       const known = this.#hosts.get(host);
       if (known !== undefined && known.worker === report.worker && state === "EXITED") {
@@ -196,6 +210,15 @@ export class JobBook {
         known.code ||= told.code;
         known.message ||= told.message;
       }
+    }
+  }
+
+  #adopt({ worker, hosts, instances }: WorkerReport): void {
+    for (const { host, job, state } of hosts) {
+      if (job === this.job && state !== "EXITED") this.expectHost(host, worker);
+    }
+    for (const { instance, service, job, state } of instances) {
+      if (job === this.job && state === "PROVISIONING") this.expectInstance({ instance, service, worker });
     }
   }
 

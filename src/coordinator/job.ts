@@ -47,6 +47,8 @@ export interface InstanceFacts {
 
 export interface JobFacts {
   readonly job: string;
+  /** Of the coordinator: names of hosts and instances contain it, so that they are never used twice. */
+  readonly term: bigint;
   readonly state: JobState;
   readonly services: readonly { readonly service: string; readonly instances: number }[];
   readonly error: { readonly code: string; readonly message: string } | undefined;
@@ -78,13 +80,17 @@ export type JobAction =
 const ENDED: ReadonlySet<JobState> = new Set(["FINISHED", "FAILED", "CANCELLED"]);
 const GONE: ReadonlySet<InstanceState> = new Set(["STOPPED", "FAILED"]);
 
+export function hasEnded(state: JobState): boolean {
+  return ENDED.has(state);
+}
+
 /** Whether its regions are to be looked at. */
 export function isRunning(state: JobState): boolean {
   return state === "DEPLOYING" || state === "RUNNING";
 }
 
 export function decideJob(facts: JobFacts): JobAction[] {
-  if (ENDED.has(facts.state)) return [];
+  if (hasEnded(facts.state)) return [];
   if (facts.state === "SUBMITTED") return begin(facts);
   if (facts.state === "FAILING") return windUp(facts, facts.error?.code === "" ? "CANCELLED" : "FAILED");
   if (facts.state === "COMMITTING") return windUp(facts, "FINISHED");
@@ -112,7 +118,7 @@ function hosts(facts: JobFacts): JobAction[] {
     const own = facts.hosts.filter((host) => host.worker === worker);
     const living = own.find((host) => host.state !== "gone");
     if (living?.state === "up" || !facts.workers.some((known) => known.worker === worker)) return [];
-    return [{ kind: "start-host", host: living?.host ?? `${facts.job}-${worker}-${own.length + 1}`, worker }];
+    return [{ kind: "start-host", host: living?.host ?? `${facts.job}-${worker}-${facts.term}-${own.length}`, worker }];
   });
 }
 
@@ -186,7 +192,7 @@ function replaceInstances(facts: JobFacts): JobAction[] {
       const worker = placeInstance(facts.workers, load);
       if (worker === undefined) return [];
       load.set(worker, (load.get(worker) ?? 0) + 1);
-      return [{ kind: "start-instance", instance: `${service}-${own.length + i}`, service, worker }];
+      return [{ kind: "start-instance", instance: `${service}-${facts.term}-${own.length + i}`, service, worker }];
     });
   });
 }

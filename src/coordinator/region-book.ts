@@ -18,6 +18,7 @@ export class RegionBook {
   /** Worker and host of each actor; empty: not placed. */
   readonly placed = new Map<string, { readonly worker: string; host: string }>();
   writing = false;
+  #inherited = false;
   #newest = 0n;
   #committed = 0n;
   #finished = false;
@@ -36,10 +37,12 @@ export class RegionBook {
     this.#checkpointMs = clock.monotonicMs();
   }
 
-  facts(hostOf: (host: string) => HostFacts | undefined): RegionFacts {
+  facts(hostOf: (host: string) => HostFacts | undefined, adopting: boolean): RegionFacts {
     const now = this.clock.monotonicMs();
     return {
       phase: this.phase,
+      inherited: this.#inherited,
+      adopting,
       newest: this.#newest,
       committed: this.#committed,
       finished: this.#finished,
@@ -69,6 +72,7 @@ export class RegionBook {
   onLog(records: readonly RegionRecord[]): void {
     for (const record of records) this.onRecord(record);
     this.attempt = Math.max(records.at(-1)?.attempt ?? 0, 1);
+    this.#inherited = records.length > 0;
     this.phase = "FENCING";
   }
 
@@ -90,6 +94,7 @@ export class RegionBook {
 
   restart(): void {
     this.attempt += 1;
+    this.#inherited = false;
     this.#failures += 1;
     this.phase = "FENCING";
     this.#open = undefined;

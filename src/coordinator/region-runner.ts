@@ -45,7 +45,7 @@ export class RegionRunner {
     };
     for (const region of book.regions.values()) {
       region.settle((worker) => book.hostOn(worker)?.host);
-      const facts = region.facts((host) => book.host(host));
+      const facts = region.facts((host) => book.host(host), book.adopting);
       for (const action of decideRegion(facts, policy)) this.#carryOut(book, region, action);
     }
   }

@@ -9,6 +9,8 @@
  *   S5  A request that was on board of `limits.inferCrashesMax` lost instances is refused, not sent again. After its
  *       first crash it travels alone, so that its neighbours do not share its fate.
  *   S6  An instance that is gone stays gone, whatever of it still arrives.
+ *   S7  A request that was sent `limits.requestLostMs` ago and that its instance says it does not hold was lost, or its
+ *       answer was: it is this client's again.
  */
 import type { RecordBatch, Schema } from "apache-arrow";
 import { type ErrorCode, isErrorCode, MillraceError } from "../base/errors.js";
@@ -20,6 +22,7 @@ import { type JobSubjects, jobSubjects } from "../bus/subjects.js";
 import type { Service } from "../topology/service.js";
 import { arrowSchema } from "../types/columns.js";
 import { decodeBatch, encodeBatch, encodeSchema, schemaId } from "../wire/arrow.js";
+import { type Held, heldFrame } from "../wire/control.js";
 import { answerFrame, type LoadReport, loadReportFrame, requestFrame } from "../wire/frames.js";
 import { chooseInstance, type InstanceView } from "./balance.js";
 
@@ -38,6 +41,7 @@ interface Pending {
   readonly resolve: (answer: Answer) => void;
   readonly reject: (error: MillraceError) => void;
   crashes: number;
+  sentMs: number;
 }
 
 interface KnownInstance {
@@ -99,6 +103,9 @@ export class ServiceClient {
         if (known !== undefined) known.full = false;
         this.#onReport(report);
       }),
+      bus.subscribe(this.#subjects.held(this.service.id), (message) => {
+        this.#onHeld(heldFrame.decode(message.payload).header);
+      }),
     ]);
   }
 
@@ -112,7 +119,7 @@ export class ServiceClient {
     return new Promise((resolve, reject) => {
       if (this.#error !== undefined) return reject(this.#error);
       const id = `${this.options.client}-${++this.#calls}`;
-      this.#queue.push({ id, owner, records, rows: records.numRows, bucket, resolve, reject, crashes: 0 });
+      this.#queue.push({ id, owner, records, rows: records.numRows, bucket, resolve, reject, crashes: 0, sentMs: 0 });
       this.#dispatch();
     });
   }
@@ -164,6 +171,7 @@ export class ServiceClient {
   }
 
   #send(request: Pending, instance: KnownInstance): void {
+    request.sentMs = this.options.ports.clock.monotonicMs();
     instance.pending.set(request.id, request);
     this.#count(instance, request.rows);
     instance.view = { ...instance.view, lastSent: ++this.#sends };
@@ -261,6 +269,24 @@ export class ServiceClient {
       known.heardMs = heardMs;
     }
     this.#dispatch();
+  }
+
+  /** S7 */
+  #onHeld({ instance: id, requests }: Held): void {
+    const instance = this.#instances.get(id as InstanceId);
+    if (instance === undefined) return;
+    const held = new Set(requests);
+    const before = this.options.ports.clock.monotonicMs() - limits.requestLostMs;
+    const lost = [...instance.pending.values()].filter(
+      ({ sentMs, id: request }) => sentMs < before && !held.has(request),
+    );
+    for (const request of lost) this.#take(instance, request.id);
+    this.#queue.unshift(...lost);
+    if (lost.length > 0) {
+      instance.schemaSent = false; // it may have been in what was lost
+      this.options.ports.log.warn("requests were lost and are sent again", { instance: id, requests: lost.length });
+      this.#dispatch();
+    }
   }
 
   /** The instance is gone: what it had on board goes to another, oldest first (S4, S5). */

@@ -7,6 +7,8 @@
  *   N3  Calls of the handler do not overlap; what makes the next call is decided by `batching.ts`.
  *   N4  The queue is bounded in rows and bytes; above it requests are refused and the client keeps them.
  *   N5  A draining instance takes nothing new, gives back what is queued, finishes what runs, then stops.
+ *   N6  A heartbeat names the requests it holds, unless a call kept it from looking at what has arrived. One that comes
+ *       again while it is held is dropped.
  */
 import type { RecordBatch, Schema } from "apache-arrow";
 import { MillraceError } from "../base/errors.js";
@@ -19,6 +21,7 @@ import type { LoadedHandler, Service } from "../topology/service.js";
 import { arrowSchema, type Columns } from "../types/columns.js";
 import { concatBatches } from "../types/concat.js";
 import { decodeBatch, encodeBatch, encodeSchema, schemaId } from "../wire/arrow.js";
+import { heldFrame } from "../wire/control.js";
 import {
   type AnswerHeader,
   answerFrame,
@@ -71,7 +74,7 @@ export class Instance {
   #rowMs = 0;
   #queue: QueuedRequest[] = [];
   #queuedBytes = 0;
-  #runningRows = 0;
+  #running: readonly Sender[] = [];
   #working: Promise<void> | undefined;
   #draining: Promise<void> | undefined;
   /** Ends the wait for more rows before its time. */
@@ -170,6 +173,7 @@ export class Instance {
   #take(bytes: Uint8Array): void {
     const { header, payload } = requestFrame.decode(bytes);
     const sender = { id: header.id, client: header.client, rows: header.rows };
+    if ([...this.#queue, ...this.#running].some(({ id }) => id === sender.id)) return;
     let records: RecordBatch;
     try {
       records = this.#recordsOf(header.rows, payload);
@@ -188,7 +192,7 @@ export class Instance {
       this.#refuse(request, "RETURNED", `the instance is ${this.#state}`);
       return;
     }
-    const rows = this.#queuedRows() + request.rows;
+    const rows = rowsOf(this.#queue) + request.rows;
     const full = rows > limits.instanceQueueRowsMax || this.#queuedBytes + request.bytes > limits.instanceQueueBytesMax;
     if (full && this.#queue.length > 0) {
       this.#refuse(request, "REJECTED", "the instance's queue is full");
@@ -249,8 +253,8 @@ export class Instance {
 
   async #call(requests: readonly QueuedRequest[]): Promise<void> {
     const { clock } = this.options.ports;
-    const rows = requests.reduce((sum, request) => sum + request.rows, 0);
-    this.#runningRows = rows;
+    const rows = rowsOf(requests);
+    this.#running = requests;
     const startMs = clock.monotonicMs();
     let outcome: RowOutcome | MillraceError;
     try {
@@ -260,7 +264,7 @@ export class Instance {
     }
     const perRow = (clock.monotonicMs() - startMs) / rows;
     this.#rowMs = this.#rowMs === 0 ? perRow : this.#rowMs + SMOOTHING * (perRow - this.#rowMs);
-    this.#runningRows = 0;
+    this.#running = [];
     let at = 0;
     for (const request of requests) {
       if (MillraceError.is(outcome)) this.#fail(request, outcome);
@@ -360,10 +364,20 @@ export class Instance {
   }
 
   #beat(): void {
-    this.#heartbeat = this.options.ports.clock.after(limits.heartbeatIntervalMs, () => {
+    const { clock } = this.options.ports;
+    const dueMs = clock.monotonicMs() + limits.heartbeatIntervalMs;
+    this.#heartbeat = clock.after(limits.heartbeatIntervalMs, () => {
       this.#publishLoad();
+      if (clock.monotonicMs() - dueMs <= limits.heartbeatLateMs) this.#publishHeld();
       this.#beat();
     });
+  }
+
+  /** N6 */
+  #publishHeld(): void {
+    const { service, instance } = this.options;
+    const requests = [...this.#queue, ...this.#running].map(({ id }) => id);
+    void this.#publish(this.#subjects.held(service.id), heldFrame.encode({ service: service.id, instance, requests }));
   }
 
   #publishLoad(): void {
@@ -379,15 +393,15 @@ export class Instance {
       sequence: ++this.#reports,
       subject: this.#subjects.instanceRequest(service.id, instance),
       state: this.#state,
-      queuedRows: this.#queuedRows(),
-      runningRows: this.#runningRows,
+      queuedRows: rowsOf(this.#queue),
+      runningRows: rowsOf(this.#running),
       rowMs: this.#rowMs,
       reason: this.#reason,
       code: this.#code,
     };
   }
+}
 
-  #queuedRows(): number {
-    return this.#queue.reduce((sum, request) => sum + request.rows, 0);
-  }
+function rowsOf(requests: readonly Sender[]): number {
+  return requests.reduce((sum, request) => sum + request.rows, 0);
 }

@@ -4,18 +4,49 @@
  *     bundles/<sha256>.mjs              a topology's code
  *     assets/<sha256>                   a model or another file that a handler needs
  *     jobs/<job>/spec.avro              what was submitted (`schemas/control/job-spec.avsc`)
+ *     jobs/<job>/report.avro            how it ended (`schemas/control/job-report.avsc`)
+ *     open-jobs/<job>                   empty, while the job has not ended: what a new coordinator takes up
  *     jobs/<job>/inputs/<source>/<name> local files that were uploaded for a source to read
+ *     jobs/<job>/regions/<region>/log/<n>                   a region's log, n in 12 digits
+ *     jobs/<job>/regions/<region>/snapshots/<n>-<attempt>-<actor>   a snapshot too large for the log
+ *     jobs/<job>/sources/<operator>/log/<n>                 the log of a source's enumerator
  */
 import type { JobId } from "../base/ids.js";
 
 export const bundleKey = (sha256: string): string => `bundles/${sha256}.mjs`;
 export const assetKey = (sha256: string): string => `assets/${sha256}`;
 
+/** Every job that has not ended is below this. */
+export const openJobs = "open-jobs/";
+
 export interface JobKeys {
   readonly spec: string;
+  readonly report: string;
+  readonly open: string;
   inputs(source: string): string;
+  /** Every record of a region's log is below this. */
+  regionLog(region: string): string;
+  regionRecord(region: string, number: bigint): string;
+  snapshot(region: string, checkpoint: bigint, attempt: number, actor: string): string;
+  splitRecord(source: string, number: bigint): string;
 }
 
 export function jobKeys(job: JobId): JobKeys {
-  return { spec: `jobs/${job}/spec.avro`, inputs: (source) => `jobs/${job}/inputs/${source}` };
+  const root = `jobs/${job}`;
+  return {
+    spec: `${root}/spec.avro`,
+    report: `${root}/report.avro`,
+    open: `${openJobs}${job}`,
+    inputs: (source) => `${root}/inputs/${source}`,
+    regionLog: (region) => `${root}/regions/${region}/log/`,
+    regionRecord: (region, number) => `${root}/regions/${region}/log/${digits(number)}`,
+    snapshot: (region, checkpoint, attempt, actor) =>
+      `${root}/regions/${region}/snapshots/${digits(checkpoint)}-${attempt}-${actor}`,
+    splitRecord: (source, number) => `${root}/sources/${source}/log/${digits(number)}`,
+  };
+}
+
+/** Of one width, so that keys sort as their numbers do. */
+function digits(number: bigint): string {
+  return number.toString().padStart(12, "0");
 }

@@ -116,7 +116,10 @@ export interface SinkWriter {
   room?(): Promise<void> | undefined;
   /** The input has ended: nothing is written any more. What tells readers so belongs to the next `prepare`. */
   end?(): void;
-  /** @returns what the snapshot of checkpoint `checkpoint` keeps until it is committed; empty: there is nothing to commit */
+  /**
+   * @param checkpoint grows from call to call, and is not given again by a later attempt for other rows that are committed
+   * @returns what the snapshot of the checkpoint keeps until it is committed; empty: there is nothing to commit
+   */
   prepare(checkpoint: bigint): Promise<Uint8Array>;
   /** Publishes; the checkpoint's manifest exists. Empty bytes are allowed, and nothing. */
   commit(prepared: Uint8Array): Promise<void>;

@@ -232,6 +232,12 @@ export interface SplitAssignment {
   readonly message: string;
 }
 
+export interface Held {
+  readonly service: string;
+  readonly instance: string;
+  readonly requests: readonly string[];
+}
+
 export interface Acknowledgement {
   readonly code: string;
   readonly message: string;
@@ -257,4 +263,5 @@ export const workerReportFrame = frame<WorkerReport>("worker-report");
 export const hostReportFrame = frame<HostReport>("host-report");
 export const splitRequestFrame = frame<SplitRequest>("split-request");
 export const splitAssignmentFrame = frame<SplitAssignment>("split-assignment");
+export const heldFrame = frame<Held>("held");
 export const acknowledgementFrame = frame<Acknowledgement>("acknowledgement");

@@ -1,6 +1,6 @@
 /**
  * What a durable exchange writes: entries of its logs, and what its writers and readers keep in checkpoints.
- * Meaning and range of every field: `schemas/exchange-*.avsc`.
+ * Meaning and range of every field: `schemas/exchange-entry.avsc`, `schemas/stored/exchange-*.avsc`.
  */
 import { frame } from "./frame.js";
 import type { SchemaFields } from "./frames.js";

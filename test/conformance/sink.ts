@@ -14,8 +14,6 @@ import { t } from "../../src/types/columns.js";
 import { within } from "./bus-support.js";
 import { Died, type Fault, type FaultKind, Guard } from "./sink-guard.js";
 
-export { Guard };
-
 export const sinkColumns = { n: t.int32, text: t.utf8 };
 
 /** One place that a sink writes to, as fresh as a new job finds it. */

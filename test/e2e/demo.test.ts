@@ -37,8 +37,9 @@ describe("e2e: the demo", function () {
     const output = join(packageRoot, "millrace-output/document-ocr");
     const folders = await readdir(output);
     assert.deepEqual(folders.sort(), ["jsonl", "parquet", "report"]);
-    const [file] = await readdir(join(output, "jsonl"));
-    const rows = (await readFile(join(output, "jsonl", file!), "utf8")).trim().split("\n");
+    const files = await readdir(join(output, "jsonl"));
+    const texts = await Promise.all(files.map((file) => readFile(join(output, "jsonl", file), "utf8")));
+    const rows = texts.flatMap((text) => text.trim().split("\n"));
     assert.equal(rows.length, 31);
     const report = await readFile(join(output, "report/index.html"), "utf8");
     for (const row of rows) assert.ok(report.includes((JSON.parse(row) as { name: string }).name));

@@ -1,5 +1,6 @@
 /**
- * What comes out when hosts are killed in the middle: every row once, whatever was under way. Real processes, NATS, S3.
+ * What comes out when hosts, instances and the coordinator are killed in the middle: every row once, whatever was under way.
+ * Real processes, NATS, S3.
  */
 import assert from "node:assert/strict";
 import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
@@ -10,12 +11,12 @@ import { realPorts } from "../../src/base/real/ports.js";
 import type { ObjectStore } from "../../src/storage/object-store.js";
 import { openStore } from "../../src/storage/open-store.js";
 import { type MinioServer, type NatsServer, startMinio, startNats } from "../servers/index.js";
-import { MillraceProcess } from "./millrace-process.js";
+import { type Ended, MillraceProcess } from "./millrace-process.js";
 
 const FILES = 12;
 const WORDS = 40;
 
-describe("e2e: hosts that are killed", function () {
+describe("e2e: processes that are killed", function () {
   this.timeout(120_000);
   let nats: NatsServer;
   let minio: MinioServer;
@@ -67,36 +68,66 @@ describe("e2e: hosts that are killed", function () {
     return rows.map((line) => (JSON.parse(line) as { word: string }).word).sort();
   }
 
+  async function submit(output: string, keyed: string): Promise<{ marks: string; ended: Promise<Ended> }> {
+    const marks = join(folder, `marks-${output}`);
+    await mkdir(marks);
+    const args = ["submit", "test/fixtures/slow-words.ts", "-p", `input=${folder}/text-*.txt`];
+    const params = ["-p", `output=${output}`, "-p", `marks=${marks}`, "-p", `keyed=${keyed}`];
+    return { marks, ended: new MillraceProcess([...args, ...params], { env }).ended };
+  }
+
+  /** Kills up to `most` processes that leave marks, one after another while the job runs. @returns how many */
+  async function killHosts(marks: string, most: number, ended: Promise<Ended>): Promise<number> {
+    const killed = new Set<number>();
+    let over = false;
+    void ended.then(() => {
+      over = true;
+    });
+    while (!over && killed.size < most) {
+      await pause(700);
+      const pids = (await readdir(marks)).map((name) => Number(name.split(".")[1]));
+      const victim = pids.find((pid) => !killed.has(pid));
+      if (victim === undefined) continue;
+      killed.add(victim);
+      process.kill(victim, "SIGKILL");
+    }
+    return killed.size;
+  }
+
   for (const [what, keyed] of [
     ["of two independent regions", ""],
     ["of one region that exchanges rows", "yes"],
   ] as const) {
-    it(`${what}: every row comes out once`, async () => {
-      const output = `words${keyed}`;
-      const marks = join(folder, `marks${keyed}`);
-      await mkdir(marks);
-      const args = ["submit", "test/fixtures/slow-words.ts", "-p", `input=${folder}/text-*.txt`];
-      const submitted = new MillraceProcess(
-        [...args, "-p", `output=${output}`, "-p", `marks=${marks}`, "-p", `keyed=${keyed}`],
-        { env },
-      );
-      const killed = new Set<number>();
-      let over = false;
-      const ended = submitted.ended.finally(() => {
-        over = true;
-      });
-      while (!over && killed.size < 3) {
-        await pause(700);
-        const pids = (await readdir(marks)).map((name) => Number(name.split(".")[1]));
-        const victim = pids.find((pid) => !killed.has(pid));
-        if (victim === undefined) continue;
-        killed.add(victim);
-        process.kill(victim, "SIGKILL");
-      }
-      const { status, stdout, stderr } = await ended;
-      assert.equal(status, 0, `exit status ${status}\n${stdout}\n${stderr}`);
-      assert.ok(killed.size >= 2, `${killed.size} hosts were killed`);
+    it(`hosts ${what}: every row comes out once (rules 1, 2, 5, 6)`, async () => {
+      const output = `hosts${keyed}`;
+      const { marks, ended } = await submit(output, keyed);
+      assert.ok((await killHosts(marks, 3, ended)) >= 2, "two hosts were killed");
+      ok(await ended);
       assert.deepEqual(await rowsBelow(output), [...words].sort());
     });
+  }
+
+  it("the coordinator: the next one takes the job up, and what is at work goes on (rules 1, 9)", async () => {
+    const { marks, ended } = await submit("coordinator", "");
+    await begun(marks);
+    cluster[0]!.kill("SIGKILL");
+    await cluster[0]!.ended;
+    cluster[0] = new MillraceProcess(["coordinator"], { env });
+    ok(await ended);
+    assert.deepEqual(await rowsBelow("coordinator"), [...words].sort());
+    const hosts = new Set((await readdir(marks)).map((name) => name.split(".")[1]));
+    assert.equal(hosts.size, 2, "no host was started again");
+  });
+
+  async function begun(marks: string): Promise<void> {
+    const lateMs = Date.now() + 20_000;
+    while ((await readdir(marks)).length < 2) {
+      assert.ok(Date.now() < lateMs, "both hosts have begun within 20 s");
+      await pause(50);
+    }
+  }
+
+  function ok({ status, stdout, stderr }: Ended): void {
+    assert.equal(status, 0, `exit status ${status}\n${stdout}\n${stderr}`);
   }
 });

@@ -1,0 +1,185 @@
+import assert from "node:assert/strict";
+import { decideJob } from "../../../src/coordinator/job.js";
+import type { JobState } from "../../../src/wire/control.js";
+import { entered, enumerator, facts, host, instance, ofKind, worker } from "./job-facts.js";
+
+const kinds = (actions: readonly { readonly kind: string }[]) => [...new Set(actions.map(({ kind }) => kind))].sort();
+
+describe("coordinator/job: beginning", () => {
+  it("waits and says what for while no worker takes work", () => {
+    for (const workers of [[], [worker("w1", { draining: true })]]) {
+      const actions = decideJob(facts({ state: "SUBMITTED", workers }));
+      assert.deepEqual(kinds(actions), ["wait"]);
+      assert.match(ofKind(actions, "wait")[0]!.message, /start one with `millrace worker`/);
+    }
+    assert.equal(entered(decideJob(facts({ state: "SUBMITTED" })))?.state, "DEPLOYING");
+  });
+
+  it("asks for nothing while all is there and runs", () => {
+    assert.deepEqual(decideJob(facts()), []);
+  });
+
+  it("runs when every region does, and not before", () => {
+    for (const late of ["OPENING", "FENCING", "PLACING", "DEPLOYING"] as const) {
+      assert.equal(entered(decideJob(facts({ state: "DEPLOYING", regions: ["RUNNING", late] }))), undefined, late);
+    }
+    const actions = decideJob(facts({ state: "DEPLOYING", regions: ["RUNNING", "FINISHED"] }));
+    assert.equal(entered(actions)?.state, "RUNNING");
+  });
+
+  it("winds up only when every region is FINISHED (J2)", () => {
+    assert.equal(entered(decideJob(facts({ regions: ["FINISHED", "RUNNING"] }))), undefined);
+    assert.deepEqual(decideJob(facts({ regions: ["FINISHED", "FINISHED"] })), [{ kind: "enter", state: "COMMITTING" }]);
+  });
+});
+
+describe("coordinator/job: hosts and enumerators", () => {
+  const [one, two] = facts().hosts as [ReturnType<typeof host>, ReturnType<typeof host>];
+  const lost = { code: "MILL_WORKER_LOST", message: "it fell silent", passing: true } as const;
+
+  it("asks for a host on every worker that actors are placed on, again by the same name until it shows (J1, J6)", () => {
+    const [first] = ofKind(decideJob(facts({ hosts: [one] })), "start-host");
+    assert.equal(first?.worker, "w2");
+    const asked = host(first!.host, "w2", { state: "asked" });
+    assert.deepEqual(decideJob(facts({ hosts: [one, asked] })), [first]);
+    assert.deepEqual(decideJob(facts({ hosts: [one], placedOn: ["w1"] })), []);
+  });
+
+  it("replaces one that has gone by another of a new name, on a worker that is there (J1)", () => {
+    const first = ofKind(decideJob(facts({ hosts: [one] })), "start-host")[0]!.host;
+    const hosts = [one, host(first, "w2", { state: "gone", failure: lost })];
+    const [next] = ofKind(decideJob(facts({ hosts })), "start-host");
+    assert.equal(next?.worker, "w2");
+    assert.notEqual(next?.host, first);
+    assert.deepEqual(decideJob(facts({ hosts, workers: [worker("w1")] })), []);
+  });
+
+  it("lets one living host hand out the splits of a source, and another in a new attempt when it has gone (J7)", () => {
+    const hosts = [{ ...one, state: "gone" as const, failure: lost }, two];
+    const actions = ofKind(decideJob(facts({ hosts })), "deploy-enumerator");
+    assert.deepEqual(actions, [{ kind: "deploy-enumerator", source: "read", host: two.host, attempt: 2 }]);
+  });
+
+  it("asks for an enumerator again until it is deployed, in the same attempt; of nobody while no host is up (J6, J7)", () => {
+    const enumerators = [enumerator({ deployed: false })];
+    const again = [{ kind: "deploy-enumerator", source: "read", host: one.host, attempt: 1 }];
+    assert.deepEqual(decideJob(facts({ enumerators })), again);
+    const hosts = facts().hosts.map((known) => ({ ...known, state: "asked" as const }));
+    assert.deepEqual(ofKind(decideJob(facts({ hosts, enumerators })), "deploy-enumerator"), []);
+  });
+});
+
+describe("coordinator/job: failing", () => {
+  it("what a host says that trying again does not mend is the job's error (J3)", () => {
+    const failure = { code: "MILL_BUNDLE_HASH", message: "not what was submitted", passing: false } as const;
+    const hosts = [host("job-1-w1-1", "w1", { state: "gone", failure })];
+    assert.equal(entered(decideJob(facts({ hosts })))?.error?.code, "MILL_BUNDLE_HASH");
+  });
+
+  it("the loss of a host is none: its regions start again", () => {
+    const failure = { code: "MILL_WORKER_LOST", message: "it fell silent", passing: true } as const;
+    const hosts = [facts().hosts[0]!, host("job-1-w2-1", "w2", { state: "gone", failure })];
+    assert.equal(entered(decideJob(facts({ hosts }))), undefined);
+  });
+
+  it("once it fails, what fails later changes nothing (J3)", () => {
+    const failure = { code: "MILL_INTERNAL", message: "later", passing: false } as const;
+    const hosts = [facts().hosts[0]!, host("job-1-w2-1", "w2", { state: "gone", failure })];
+    const actions = decideJob(facts({ state: "FAILING", error: { code: "MILL_IMAGE_INVALID", message: "" }, hosts }));
+    assert.deepEqual(kinds(actions), ["stop-host", "stop-instance"]);
+  });
+});
+
+describe("coordinator/job: winding up", () => {
+  const goneHosts = facts().hosts.map((one) => ({ ...one, state: "gone" as const }));
+  const goneInstances = [instance("model-1", { state: "STOPPED" }), instance("model-0", { state: "FAILED" })];
+  const ends: readonly [JobState, JobState, { code: string; message: string } | undefined][] = [
+    ["COMMITTING", "FINISHED", undefined],
+    ["FAILING", "FAILED", { code: "MILL_OPERATOR_FAILED", message: "no" }],
+    ["FAILING", "CANCELLED", { code: "", message: "cancelled" }],
+  ];
+  for (const [state, end, error] of ends) {
+    it(`${end} only when every host and instance has gone, asked to stop until then (J4, J6)`, () => {
+      for (const [hosts, instances] of [
+        [facts().hosts, goneInstances],
+        [goneHosts, facts().instances],
+      ] as const) {
+        const actions = decideJob(facts({ state, error, hosts, instances }));
+        assert.equal(entered(actions), undefined);
+        assert.equal(actions.length, 2);
+      }
+      const gone = decideJob(facts({ state, error, hosts: goneHosts, instances: goneInstances }));
+      assert.deepEqual(gone, [{ kind: "enter", state: end }]);
+    });
+  }
+
+  for (const state of ["FINISHED", "FAILED", "CANCELLED"] as const) {
+    it(`asks for nothing once it is ${state}`, () => {
+      assert.deepEqual(decideJob(facts({ state, hosts: [], instances: [] })), []);
+    });
+  }
+});
+
+describe("coordinator/job: instances", () => {
+  const failed = (name: string, about = {}) =>
+    instance(name, { state: "FAILED", served: false, code: "MILL_SERVICE_FAILED", message: `${name} broke`, ...about });
+
+  it("replaces one that is gone under a name of its own, on a worker that takes work (J5)", () => {
+    const instances = [instance("model-1", { state: "FAILED" }), instance("model-0")];
+    const workers = [worker("w1", { draining: true }), worker("w2")];
+    const asked = ofKind(decideJob(facts({ instances, workers })), "start-instance");
+    assert.deepEqual(
+      asked.map(({ service, worker }) => [service, worker]),
+      [["model", "w2"]],
+    );
+    assert.ok(!["model-0", "model-1"].includes(asked[0]!.instance), asked[0]!.instance);
+  });
+
+  it("keeps as many as were asked for: no more while the new one loads", () => {
+    const instances = [instance("model-2", { state: "LOADING" }), instance("model-1", { state: "FAILED" })];
+    const actions = ofKind(decideJob(facts({ instances: [...instances, instance("model-0")] })), "start-instance");
+    assert.deepEqual(actions, []);
+  });
+
+  it("asks for one that has not shown again, by the same name (J6)", () => {
+    const instances = [instance("model-1", { state: "REQUESTED", worker: "w2" }), instance("model-0")];
+    assert.deepEqual(decideJob(facts({ instances })), [
+      { kind: "start-instance", instance: "model-1", service: "model", worker: "w2" },
+    ]);
+  });
+
+  it("waits when no worker takes work", () => {
+    const workers = [worker("w1", { draining: true })];
+    assert.deepEqual(ofKind(decideJob(facts({ instances: [instance("model-0")], workers })), "start-instance"), []);
+  });
+
+  it("loadAttemptsMax in a row that were never READY fail the job with the last one's code and words (J5)", () => {
+    const three = [failed("model-2"), failed("model-1"), failed("model-0")];
+    assert.equal(entered(decideJob(facts({ instances: three.slice(1) }))), undefined);
+    const error = entered(decideJob(facts({ instances: three })))?.error;
+    assert.equal(error?.code, "MILL_SERVICE_FAILED");
+    assert.match(error!.message, /service "model": 3 instances in a row failed; the last one: model-2 broke/);
+  });
+
+  it("one that serves, or did since, begins the count anew (J5)", () => {
+    const crashed = failed("model-2", { served: true });
+    for (const instances of [
+      [failed("model-3"), failed("model-2"), instance("model-1"), failed("model-0")],
+      [failed("model-4"), failed("model-3"), crashed, failed("model-1"), failed("model-0")],
+    ]) {
+      assert.equal(entered(decideJob(facts({ instances }))), undefined);
+    }
+  });
+
+  it("those that were lost with their worker say nothing about the service (J5)", () => {
+    const lost = ["model-2", "model-1", "model-0"].map((name) => failed(name, { code: "MILL_WORKER_LOST" }));
+    assert.equal(entered(decideJob(facts({ instances: lost }))), undefined);
+  });
+
+  for (const code of ["MILL_MODEL_MISSING", "MILL_MODEL_CORRUPT", "MILL_MODEL_INPUTS", "MILL_PROVIDER_MISSING"]) {
+    it(`${code} fails the job at once: it is wrong in every instance`, () => {
+      const error = entered(decideJob(facts({ instances: [failed("model-0", { code })] })))?.error;
+      assert.deepEqual(error, { code, message: 'service "model": model-0 broke' });
+    });
+  }
+});
