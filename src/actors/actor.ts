@@ -4,7 +4,8 @@
  * Invariants:
  *   A1  Every subscription is made by `open`; nothing flows before `start`.
  *   A2  A cut holds every row that has come in and is not in an output's hands: operators' states, and parked batches. It is
- *       acknowledged when all of it is durable.
+ *       acknowledged when all of it is durable. There is none before what was restored is in its place, and none after a
+ *       flow has failed.
  *   A3  Nothing is visible outside before `complete` names its checkpoint.
  *   A4  The first error wins: it stops the actor, what no checkpoint holds is dropped, and it is reported once.
  *   A5  An actor is FINISHED when its inputs have ended, every operator has handed on what it had, and its outputs know.
@@ -13,7 +14,7 @@ import { MillraceError } from "../base/errors.js";
 import type { ActorId, OperatorId } from "../base/ids.js";
 import { actorSnapshotFrame, type OperatorState } from "../wire/stored.js";
 import { ActorGraph, type ActorInput } from "./actor-graph.js";
-import type { ActorOptions } from "./actor-options.js";
+import type { ActorOptions, Cut } from "./actor-options.js";
 import { Alignment } from "./alignment.js";
 import { BlobReader, BlobWriter } from "./blobs.js";
 import { DeadLetters } from "./dead-letters.js";
@@ -38,6 +39,12 @@ interface Taken {
   readonly counters: Counters;
 }
 
+/** The newest that is durable, but for what `acknowledge` does. */
+interface Acknowledged {
+  readonly cut: Cut;
+  underWay: boolean;
+}
+
 export class Actor {
   readonly counters: Counters = { rowsRead: 0, rowsWritten: 0, deadLetters: 0, rowsInFlight: 0 };
   /** Everything up to this checkpoint is published. */
@@ -49,7 +56,9 @@ export class Actor {
   #deadLetters: DeadLetters;
   #graph: ActorGraph;
   #alignment: Alignment;
-  #acknowledged: { readonly checkpoint: bigint; readonly again: () => Promise<void> } | undefined;
+  #acknowledged: Acknowledged | undefined;
+  /** What was restored is in its place. */
+  #restored = false;
 
   constructor(private readonly options: ActorOptions) {
     const { actor, topology } = options;
@@ -108,14 +117,14 @@ export class Actor {
 
   /** Takes part in a checkpoint; one that it has taken part in is acknowledged again. */
   trigger(checkpoint: bigint): void {
-    if (this.#state.kind !== "RUNNING" && this.#state.kind !== "FINISHED") return;
-    if (this.#acknowledged?.checkpoint === checkpoint) void this.#acknowledged.again().catch(() => {});
+    if (!this.#restored || this.#state.kind === "FAILED") return; // asked again, if it still matters
+    if (this.#acknowledged?.cut.checkpoint === checkpoint) void this.#acknowledge(this.#acknowledged);
     else this.#alignment.trigger(checkpoint);
   }
 
   /** Publishes everything up to this checkpoint; doing it again, also while it is under way, changes nothing. */
   async complete(checkpoint: bigint): Promise<void> {
-    if (this.#state.kind === "FAILED" || this.#state.kind === "DEPLOYED" || checkpoint <= this.published) return;
+    if (!this.#restored || this.#state.kind === "FAILED" || checkpoint <= this.published) return;
     try {
       for (const output of this.#outputs) await output.publish(checkpoint);
       if (checkpoint <= this.published) return;
@@ -186,11 +195,7 @@ export class Actor {
         continue;
       }
       await this.#parking.enter(operator, item.batch);
-      try {
-        await emit(item.batch);
-      } finally {
-        this.#gate.leave();
-      }
+      await this.#gate.inside(() => emit(item.batch));
     }
     this.#alignment.ended(input);
   }
@@ -201,14 +206,12 @@ export class Actor {
     await this.#gate.close();
     let taken: Taken;
     try {
+      if (this.#gate.broken || this.#state.kind === "FAILED") return; // A2
       taken = this.#take(checkpoint, late);
     } finally {
       this.#gate.open();
     }
-    void this.#save(taken).catch((error: unknown) => {
-      // The coordinator gives the checkpoint up and tries the next one.
-      this.options.ports.log.warn("a snapshot could not be saved", { actor: this.id, checkpoint, error });
-    });
+    void this.#save(taken);
   }
 
   /** Nothing moves meanwhile: references only, no waiting. */
@@ -217,6 +220,7 @@ export class Actor {
       const { receiver, operator } = this.#graph.inputs[input]!;
       return (await receiver.capture(checkpoint)).map((batch) => ({ place: operator, batch }));
     });
+    for (const one of captured) one.catch(() => {}); // met by whoever saves
     const states: (readonly [string, Encode])[] = [];
     const letters = this.#deadLetters.output.cut(checkpoint);
     if (letters !== undefined) states.push(["", letters]);
@@ -230,23 +234,49 @@ export class Actor {
   }
 
   async #save({ checkpoint, finished, states, parked, captured, counters }: Taken): Promise<void> {
-    const late = (await Promise.all(captured)).flat();
-    const blobs = new BlobWriter();
-    const operators: OperatorState[] = [];
-    for (const [operator, encode] of states) operators.push({ operator, state: await encode(blobs) });
-    const batches = [...parked, ...late].map(({ place, batch }) => ({ place, blob: blobs.add(batch) }));
-    const header = {
-      operators,
-      parked: batches,
-      rowsRead: BigInt(counters.rowsRead),
-      rowsWritten: BigInt(counters.rowsWritten),
-      deadLetters: BigInt(counters.deadLetters),
-      blobs: blobs.lengths,
-    };
-    const snapshot = actorSnapshotFrame.encode(header, blobs.pieces);
-    const again = () => this.options.acknowledge({ actor: this.id, checkpoint, finished, snapshot });
-    await again();
-    this.#acknowledged = { checkpoint, again };
+    let late: readonly Parked[];
+    try {
+      late = (await Promise.all(captured)).flat();
+    } catch (error) {
+      // The coordinator gives the checkpoint up and tries the next one.
+      this.options.ports.log.warn("a snapshot could not be taken", { actor: this.id, checkpoint, error });
+      return;
+    }
+    try {
+      const blobs = new BlobWriter();
+      const operators: OperatorState[] = [];
+      for (const [operator, encode] of states) operators.push({ operator, state: await encode(blobs) });
+      const batches = [...parked, ...late].map(({ place, batch }) => ({ place, blob: blobs.add(batch) }));
+      const header = {
+        operators,
+        parked: batches,
+        rowsRead: BigInt(counters.rowsRead),
+        rowsWritten: BigInt(counters.rowsWritten),
+        deadLetters: BigInt(counters.deadLetters),
+        blobs: blobs.lengths,
+      };
+      const snapshot = actorSnapshotFrame.encode(header, blobs.pieces);
+      if (this.#acknowledged !== undefined && this.#acknowledged.cut.checkpoint > checkpoint) return;
+      this.#acknowledged = { cut: { actor: this.id, checkpoint, finished, snapshot }, underWay: false };
+      await this.#acknowledge(this.#acknowledged);
+    } catch (cause) {
+      // What an output could not prepare would be missing in every later snapshot, too.
+      await this.#fail(cause);
+    }
+  }
+
+  /** What fails here is tried again when the coordinator asks again. */
+  async #acknowledge(acknowledged: Acknowledged): Promise<void> {
+    if (acknowledged.underWay) return;
+    acknowledged.underWay = true;
+    const { cut } = acknowledged;
+    try {
+      await this.options.acknowledge(cut);
+    } catch (error) {
+      const { checkpoint } = cut;
+      this.options.ports.log.warn("a snapshot could not be saved", { actor: this.id, checkpoint, error });
+    }
+    acknowledged.underWay = false;
   }
 
   /** Takes up where the snapshot left off; what it has pending is published. */
@@ -256,11 +286,12 @@ export class Actor {
     const decoded = restored && actorSnapshotFrame.decode(restored.snapshot);
     const blobs = new BlobReader(decoded?.header.blobs ?? [], decoded?.payload ?? new Uint8Array());
     const states = new Map(decoded?.header.operators.map(({ operator, state }) => [operator, state]));
-    if (attempt > 1) await this.#deadLetters.output.recover(states.get(""));
+    const recovers = attempt > 1 || restored !== undefined;
+    if (recovers) await this.#deadLetters.output.recover(states.get(""));
     for (const [id, operator] of this.#graph.operators) {
       const state = states.get(id);
       if (operator instanceof SinkOperator) {
-        if (attempt > 1) await operator.output.recover(state);
+        if (recovers) await operator.output.recover(state);
       } else if (state !== undefined) await operator.restore?.(state, blobs);
     }
     this.published = restored?.checkpoint ?? 0n;
@@ -274,6 +305,7 @@ export class Actor {
       })),
     );
     if (restored?.finished === true) for (let i = 0; i < this.#graph.inputs.length; i++) this.#alignment.ended(i);
+    this.#restored = true;
   }
 
   /** From the outputs to the inputs, so that nothing is overtaken and everybody whom something waits for works. */

@@ -23,9 +23,11 @@ export interface AlignmentOptions {
 }
 
 export class Alignment {
-  /** The one that is being aligned, and the newest that was cut. */
+  /** The one that is being aligned. */
   #checkpoint = 0n;
+  /** The newest that was cut, or is being cut now. */
   #newest = 0n;
+  #cut: Promise<void> | undefined;
   #triggered = false;
   #overdue = false;
   #timer: Timer | undefined;
@@ -48,6 +50,8 @@ export class Alignment {
 
   /** The barrier is next on that channel. Resolves when the channel may be read on (L4). */
   async reached(input: number, checkpoint: bigint): Promise<void> {
+    // It may come late, and still before the cut: flows may keep the actor from cutting for a while.
+    if (checkpoint === this.#newest) await this.#cut;
     if (!this.#begin(checkpoint)) return;
     await new Promise<void>((resolve) => {
       this.#reached.set(input, resolve);
@@ -78,7 +82,7 @@ export class Alignment {
   }
 
   #check(): void {
-    if (this.#checkpoint === 0n) return;
+    if (this.#checkpoint === 0n || this.#cut !== undefined) return;
     if (this.options.sourcesRead() && !this.#triggered) return;
     const late = Array.from({ length: this.options.inputs }, (_, i) => i).filter(
       (input) => !this.#reached.has(input) && !this.#ended.has(input),
@@ -89,9 +93,14 @@ export class Alignment {
     const waiting = [...this.#reached.values()];
     this.#reached.clear();
     this.#reset();
-    this.options.cut(checkpoint, late).then(() => {
-      for (const goOn of waiting) goOn();
-    }, this.options.fail);
+    this.#cut = this.options.cut(checkpoint, late).then(
+      () => {
+        this.#cut = undefined;
+        for (const goOn of waiting) goOn();
+        this.#check();
+      },
+      (error: unknown) => this.options.fail(error),
+    );
   }
 
   #giveUp(): void {

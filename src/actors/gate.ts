@@ -5,6 +5,7 @@
  * Invariants:
  *   G1  Between the resolution of `close` and `open` no flow is inside.
  *   G2  Whoever waits at a closed gate is let in, in order, when it opens.
+ *   G3  A flow that fails drops what it had in its hands, so it breaks the gate before it leaves: no cut is taken any more.
  */
 import type { RecordBatch } from "apache-arrow";
 import { invariant } from "../base/errors.js";
@@ -12,8 +13,18 @@ import { invariant } from "../base/errors.js";
 export class Gate {
   #inside = 0;
   #closed = false;
+  #broken = false;
   #waiting: (() => void)[] = [];
   #quiet: (() => void) | undefined;
+
+  /** G3. Asked by whoever cuts, when `close` has resolved. */
+  get broken(): boolean {
+    return this.#broken;
+  }
+
+  break(): void {
+    this.#broken = true;
+  }
 
   /** Returns at once where the gate is open. */
   enter(): void | Promise<void> {
@@ -60,8 +71,16 @@ export class Gate {
   async flow<T>(work: () => T | Promise<T>): Promise<T> {
     const wait = this.enter();
     if (wait !== undefined) await wait;
+    return this.inside(work);
+  }
+
+  /** Does `work` of a flow that is inside, and leaves. */
+  async inside<T>(work: () => T | Promise<T>): Promise<T> {
     try {
       return await work();
+    } catch (error) {
+      this.break();
+      throw error;
     } finally {
       this.leave();
     }
@@ -106,6 +125,9 @@ export class Parking {
         await this.gate.enter();
         inside = true;
       } while (!take());
+    } catch (error) {
+      this.gate.break();
+      throw error;
     } finally {
       if (!inside) this.gate.fork();
       this.#waiting.delete(parked);
@@ -163,7 +185,7 @@ export function forked(gate: Gate, pieces: readonly (() => void | Promise<void>)
       result = Promise.reject(error);
     }
     if (result === undefined) gate.leave();
-    else waiting.push(result.finally(() => gate.leave()));
+    else waiting.push(gate.inside(() => result));
   }
   if (waiting.length === 0) return;
   return joined(gate, waiting);

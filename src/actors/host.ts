@@ -36,9 +36,15 @@ import { SplitEnumerator } from "./split-enumerator.js";
 /** Commands that name a region and an attempt of it. */
 const OF_REGION: ReadonlySet<string> = new Set(["start", "trigger", "complete", "stop-region"]);
 
+interface KnownEnumerator {
+  readonly attempt: number;
+  readonly enumerator: SplitEnumerator;
+  readonly deployed: Promise<void>;
+}
+
 export class Host {
   #regions = new Map<string, RegionActors>();
-  #enumerators = new Map<string, { readonly attempt: number; readonly enumerator: SplitEnumerator }>();
+  #enumerators = new Map<string, KnownEnumerator>();
   #clients = new Map<string, ServiceClient>();
   #term = 0n;
   #closed = false;
@@ -112,7 +118,8 @@ export class Host {
   async #deploy(command: Deploy): Promise<void> {
     const known = this.#regions.get(command.region);
     if (known !== undefined && command.attempt < known.attempt) throw overtaken(command.region, known.attempt);
-    if (known?.attempt === command.attempt) return known.deployed; // asked again: an acknowledgement was lost or late
+    // Asked again: an acknowledgement was lost or late, or the deployment failed, and nothing of it was started.
+    if (known?.attempt === command.attempt && !known.broken) return known.deployed;
     const next = new RegionActors(
       this.options,
       command,
@@ -145,7 +152,7 @@ export class Host {
 
   async #deployEnumerator({ source: operator, attempt }: DeployEnumerator): Promise<void> {
     const known = this.#enumerators.get(operator);
-    if (known !== undefined && known.attempt >= attempt) return;
+    if (known !== undefined && known.attempt >= attempt) return known.deployed;
     known?.enumerator.close();
     const node = this.options.topology.operators.find((candidate) => candidate.id === operator);
     if (node?.kind !== "source") {
@@ -161,8 +168,15 @@ export class Host {
       logKey: (number) => jobKeys(job).splitRecord(operator, number),
       context: { content, log: ports.log, signal: this.#stop.signal },
     });
-    this.#enumerators.set(operator, { attempt, enumerator });
-    await enumerator.open();
+    const deployed = enumerator.open();
+    this.#enumerators.set(operator, { attempt, enumerator, deployed });
+    try {
+      await deployed;
+    } catch (error) {
+      enumerator.close();
+      if (this.#enumerators.get(operator)?.enumerator === enumerator) this.#enumerators.delete(operator);
+      throw error; // it will be asked for again
+    }
   }
 
   /** One client per service and host: its actors share what it knows of the instances. */

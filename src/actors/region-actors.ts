@@ -28,6 +28,7 @@ export class RegionActors {
   #local = new Map<ChannelId, LocalChannel>();
   #started = false;
   #stopped = false;
+  #broken = false;
 
   constructor(
     private readonly options: HostOptions,
@@ -36,11 +37,18 @@ export class RegionActors {
     private readonly onChange: () => void,
   ) {
     this.deployed = this.#open();
-    this.deployed.catch(() => {}); // met by whoever asked for it
+    this.deployed.catch(() => {
+      this.#broken = true; // met by whoever asked for it
+    });
   }
 
   get attempt(): number {
     return this.command.attempt;
+  }
+
+  /** It could not be deployed; trying again may help. */
+  get broken(): boolean {
+    return this.#broken;
   }
 
   start(): void {

@@ -128,7 +128,7 @@ function failed(region: RegionFacts, policy: RegionPolicy): RegionAction[] | und
   if (region.writing) return undefined; // a commit that is being written counts, whatever fails meanwhile
   const failure =
     region.members.find((member) => member.failure !== undefined)?.failure ??
-    region.hosts.find((host) => host.state === "gone")?.failure;
+    region.hosts.filter(({ state }) => state === "gone").map((gone) => gone.failure ?? unknown(gone.host))[0];
   if (failure === undefined) return undefined;
   if (!failure.passing) return [{ kind: "fail", failure }];
   if (region.failures >= policy.failuresMax) {
@@ -137,6 +137,10 @@ function failed(region: RegionFacts, policy: RegionPolicy): RegionAction[] | und
   }
   const left = region.hosts.filter((host) => host.state === "up");
   return [...left.map(({ host }): RegionAction => ({ kind: "stop", host })), { kind: "restart", failure }];
+}
+
+function unknown(host: string): Failure {
+  return { code: "MILL_WORKER_LOST", message: `nothing is known of host ${host}.`, passing: true };
 }
 
 function deploy(region: RegionFacts): RegionAction[] {

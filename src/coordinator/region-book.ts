@@ -71,9 +71,18 @@ export class RegionBook {
   /** The log as it was found, oldest first; none: it is empty. */
   onLog(records: readonly RegionRecord[]): void {
     for (const record of records) this.onRecord(record);
-    this.attempt = Math.max(records.at(-1)?.attempt ?? 0, 1);
-    this.#inherited = records.length > 0;
+    const newest = records.at(-1);
+    if (newest !== undefined) this.inherit(newest.attempt);
     this.phase = "FENCING";
+  }
+
+  /** An earlier leader's attempt. A listing may have left out its newest records, so it may be heard of when it fences. */
+  inherit(attempt: number): void {
+    if (attempt < this.attempt) return;
+    this.#inherited = true;
+    if (attempt === this.attempt) return;
+    this.#enterAttempt(attempt);
+    this.placed.clear(); // told by actors of the attempt that was taken for the newest (C7)
   }
 
   /** A record that is in the log, whoever wrote it. */
@@ -93,15 +102,19 @@ export class RegionBook {
   }
 
   restart(): void {
-    this.attempt += 1;
+    this.#enterAttempt(this.attempt + 1);
     this.#inherited = false;
     this.#failures += 1;
     this.phase = "FENCING";
     this.#open = undefined;
+    for (const place of this.placed.values()) place.host = "";
+  }
+
+  #enterAttempt(attempt: number): void {
+    this.attempt = attempt;
     this.#reports.clear();
     this.#deployed.clear();
     this.#started.clear();
-    for (const place of this.placed.values()) place.host = "";
   }
 
   /** Worker of each actor; their hosts show when they are there. */

@@ -15,7 +15,7 @@ import { completeFrame, deployFrame, startFrame, stopRegionFrame, triggerFrame }
 import { type RegionRecord, regionRecordFrame } from "../wire/stored.js";
 import type { JobBook } from "./job-book.js";
 import { placeGroups, type WorkerFacts } from "./placement.js";
-import type { RegionBook } from "./region-book.js";
+import { failureOf, type RegionBook } from "./region-book.js";
 
 /** What an acknowledgement changes; a refusal fails the job if nothing else is said. */
 export interface Then {
@@ -60,7 +60,7 @@ export class RegionRunner {
         look();
         return;
       case "read-log":
-        this.#write(region, async () => region.onLog(await this.#readLog(book, region)));
+        this.#write(book, region, async () => region.onLog(await this.#readLog(book, region)));
         return;
       case "fence":
       case "give-up":
@@ -139,18 +139,19 @@ export class RegionRunner {
       actors: kind === "COMMIT" ? region.manifest() : [],
     };
     const frame = regionRecordFrame.encode(record);
-    this.#write(region, async () => {
+    this.#write(book, region, async () => {
       const made = await store.create(jobKeys(book.job).regionRecord(region.region, number), frame);
       const there = made.created ? record : regionRecordFrame.decode(made.existing).header;
       if (there.term > term) return this.options.deposed(there.term); // M2
+      if (there.term < term) region.inherit(there.attempt);
       region.onRecord(there);
       const fenced = there.kind === "FENCE" && there.term === term && there.attempt === region.attempt;
       if (region.phase === "FENCING" && fenced) region.phase = "PLACING";
     });
   }
 
-  /** M1. What could not be written or read is tried again at the next look. */
-  #write(region: RegionBook, work: () => Promise<void>): void {
+  /** M1. What could not be written or read is tried again at a later look, unless that cannot help. */
+  #write(book: JobBook, region: RegionBook, work: () => Promise<void>): void {
     if (region.writing) return;
     region.writing = true;
     const run = async () => {
@@ -161,6 +162,8 @@ export class RegionRunner {
       } catch (cause) {
         const error = MillraceError.from(cause);
         this.options.ports.log.warn("a region's log could not be reached", { region: region.region, error });
+        const { code, message, passing } = failureOf(error.code, error.message);
+        if (!passing) book.onRefused(code, `the log of region "${region.region}": ${message}`);
         this.options.ports.clock.after(limits.storeBackoffMsMax, () => {
           region.writing = false;
           this.options.look();
