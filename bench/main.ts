@@ -4,7 +4,10 @@
  * Absolute numbers say little on a shared machine; the ratio is what is kept. With `--json` the last line is one JSON object.
  */
 import { run as busHop } from "./bus-hop.js";
+import { run as checkpointCost } from "./checkpoint-cost.js";
+import { run as checkpointVsCall } from "./checkpoint-vs-call.js";
 import { run as pipelineOverhead } from "./pipeline-overhead.js";
+import { run as regionIsolation } from "./region-isolation.js";
 
 interface Benchmark {
   readonly what: string;
@@ -15,6 +18,15 @@ const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   "pipeline-overhead": {
     what: "the demo's pages through the embedded runtime, against a loop over sharp and onnxruntime-node",
     run: pipelineOverhead,
+  },
+  "checkpoint-vs-call": {
+    what: "duration of checkpoints on MinIO while calls of 0.1 to 30 s are in flight",
+    run: checkpointVsCall,
+  },
+  "checkpoint-cost": { what: "rows/s with a checkpoint each second, over rows/s with none", run: checkpointCost },
+  "region-isolation": {
+    what: "rows/s of three chains while the host of the fourth is killed, over those before",
+    run: regionIsolation,
   },
   "bus-hop": { what: "decode, map and encode over NATS, against raw publish and subscribe", run: busHop },
 };

@@ -21,7 +21,7 @@ export type {
   Split,
   SplitProgress,
 } from "./topology/endpoints.js";
-export type { BadRecordPolicy, OperatorContext } from "./topology/nodes.js";
+export type { BadRecordPolicy, KeyState, OperatorContext } from "./topology/nodes.js";
 export {
   type Batching,
   type CallContext,
@@ -33,8 +33,11 @@ export {
   service,
 } from "./topology/service.js";
 export {
+  type DurableOptions,
+  type KeyedStream,
   type OperatorOptions,
   type Params,
+  type ReduceOptions,
   type RowsOptions,
   type Stream,
   type TopologyBuilder,

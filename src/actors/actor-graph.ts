@@ -2,18 +2,21 @@
 import type { RecordBatch, Schema } from "apache-arrow";
 import type { OperatorId } from "../base/ids.js";
 import type { PlannedChannel } from "../plan/plan.js";
-import type { OperatorNode } from "../topology/nodes.js";
+import type { DurableNode, OperatorNode, SourceNode } from "../topology/nodes.js";
 import { arrowSchema } from "../types/columns.js";
 import type { ActorOptions } from "./actor-options.js";
 import { MapOperator, PassOperator, SelectOperator } from "./batch-operators.js";
 import type { ChannelReceiver, ChannelSender } from "./channel.js";
+import { durableReader, openDurableWriter } from "./durable-exchange.js";
 import { exchange } from "./exchange.js";
 import { fanOut, type Gate, type Parking } from "./gate.js";
 import { InferOperator } from "./infer-operator.js";
+import { KeyedOperator } from "./keyed-operator.js";
 import type { Emit, Operator, OperatorRuntime } from "./operator.js";
 import { RowsOperator } from "./rows-operator.js";
 import { SinkOperator } from "./sink-operator.js";
-import { SourceReader } from "./source-reader.js";
+import { type Assignments, SourceReader } from "./source-reader.js";
+import { requestSplit } from "./split-request.js";
 
 export interface ActorInput {
   readonly receiver: ChannelReceiver;
@@ -30,6 +33,8 @@ export class ActorGraph {
   /** Ways into channels, by the place's name. */
   readonly channelPlaces = new Map<string, Emit>();
   #nodes: readonly OperatorNode[];
+  /** By the operator that reads them in another actor. */
+  #durableWriters = new Map<OperatorId, SinkOperator>();
 
   constructor(
     private readonly options: ActorOptions,
@@ -47,6 +52,7 @@ export class ActorGraph {
     // From the last operator to the first: each is made with the emit of those that follow it.
     for (const node of [...this.#nodes].reverse()) made.set(node.id, this.#make(node, made));
     for (const node of this.#nodes) this.operators.set(node.id, made.get(node.id)!);
+    for (const [id, writer] of this.#durableWriters) this.operators.set(id, writer);
   }
 
   /** The way into an operator. */
@@ -72,11 +78,11 @@ export class ActorGraph {
     const runtime = this.runtimeFor(node.id);
     const emit = this.#emitOf(node, made);
     switch (node.kind) {
-      case "source": {
-        const subject = options.subjects.splits(node.id);
-        const reader = new SourceReader(node, options.bus, subject, options.actor.id, runtime, emit);
-        this.readers.push(reader);
-        return reader;
+      case "source":
+        return this.#reader(new SourceReader(node.source, this.#assignmentsOf(node, runtime), runtime, emit));
+      case "durable": {
+        const { source, assignments } = durableReader(options, node);
+        return this.#reader(new SourceReader(source, assignments, uncounted(runtime), emit));
       }
       case "map":
         return new MapOperator(node, runtime, emit);
@@ -89,6 +95,11 @@ export class ActorGraph {
       case "infer": {
         const input = this.#nodeOf(node.inputs[0]!).columns;
         return new InferOperator(node, input, options.clientFor(node.service.id), runtime, emit);
+      }
+      case "reduce":
+      case "process": {
+        const input = this.#nodeOf(node.inputs[0]!).columns;
+        return new KeyedOperator(node, input, options.actor.parallelism, runtime, runtime, emit);
       }
       case "keyBy":
       case "union":
@@ -109,11 +120,33 @@ export class ActorGraph {
     }
   }
 
+  #reader(reader: SourceReader): SourceReader {
+    this.readers.push(reader);
+    return reader;
+  }
+
+  #assignmentsOf({ id }: SourceNode, { ports, signal }: OperatorRuntime): Assignments {
+    const { bus, actor, subjects } = this.options;
+    const subject = subjects.splits(id);
+    return (number) => requestSplit(bus, ports.clock, subject, { operator: id, reader: actor.id, number }, signal);
+  }
+
+  #durableWriter(node: DurableNode): Emit {
+    const writer = new SinkOperator(() => openDurableWriter(this.options, node), uncounted(this.runtimeFor(node.id)));
+    this.sinks.push(writer);
+    this.#durableWriters.set(node.id, writer);
+    return (batch) => writer.process(batch);
+  }
+
   /** Everything that reads this operator: those chained to it, and channels to other actors. */
   #emitOf(node: OperatorNode, made: ReadonlyMap<OperatorId, Operator>): Emit {
     const { plan, topology, actor } = this.options;
     const targets: Emit[] = [];
     for (const reader of topology.operators.filter((candidate) => candidate.inputs.includes(node.id))) {
+      if (reader.kind === "durable") {
+        targets.push(this.#durableWriter(reader));
+        continue;
+      }
       const channels = plan.channels.filter(
         (channel) =>
           channel.from.actor === actor.id && channel.from.operator === node.id && channel.to.operator === reader.id,
@@ -145,4 +178,9 @@ export class ActorGraph {
     this.channelPlaces.set(place, way);
     return way;
   }
+}
+
+/** Rows between two regions are neither read from outside nor written to it. */
+function uncounted(runtime: OperatorRuntime): OperatorRuntime {
+  return { ...runtime, counters: { rowsRead: 0, rowsWritten: 0, deadLetters: 0, rowsInFlight: 0 } };
 }

@@ -126,7 +126,9 @@ export class Actor {
   async complete(checkpoint: bigint): Promise<void> {
     if (!this.#restored || this.#state.kind === "FAILED" || checkpoint <= this.published) return;
     try {
-      for (const output of this.#outputs) await output.publish(checkpoint);
+      for (const reader of this.#graph.readers) void reader.release(checkpoint);
+      // At once: what waits for room in a full log keeps nothing else from being published.
+      await Promise.all(this.#outputs.map((output) => output.publish(checkpoint)));
       if (checkpoint <= this.published) return;
       this.published = checkpoint;
       this.options.onChange();
@@ -189,13 +191,19 @@ export class Actor {
 
   async #pull({ receiver, operator }: ActorInput, input: number): Promise<void> {
     const emit = this.#graph.entrance(operator);
-    for (let item = await receiver.next(); item !== undefined; item = await receiver.next()) {
+    let held: Parked | undefined;
+    const next = () =>
+      receiver.next((batch) => {
+        held = this.#parking.hold(operator, batch);
+      });
+    for (let item = await next(); item !== undefined; item = await next()) {
       if (item.kind === "barrier") {
         await this.#alignment.reached(input, item.checkpoint);
         continue;
       }
-      await this.#parking.enter(operator, item.batch);
-      await this.#gate.inside(() => emit(item.batch));
+      const { batch } = item;
+      await this.#parking.enter(held!);
+      await this.#gate.inside(() => emit(batch));
     }
     this.#alignment.ended(input);
   }
@@ -305,6 +313,7 @@ export class Actor {
       })),
     );
     if (restored?.finished === true) for (let i = 0; i < this.#graph.inputs.length; i++) this.#alignment.ended(i);
+    if (restored !== undefined) for (const reader of this.#graph.readers) void reader.release(restored.checkpoint);
     this.#restored = true;
   }
 

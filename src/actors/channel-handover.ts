@@ -119,10 +119,11 @@ export class Handover {
     this.#wake?.();
   }
 
-  async next(): Promise<ChannelItem | undefined> {
+  /** @param hold given a batch at the moment from which no capture has it */
+  async next(hold?: (batch: RecordBatch) => void): Promise<ChannelItem | undefined> {
     for (;;) {
       if (this.#failed !== undefined) throw this.#failed.error;
-      const item = this.#takeBarrier() ?? this.#takeBatch();
+      const item = this.#takeBarrier() ?? this.#takeBatch(hold);
       if (item !== undefined) return item;
       if (this.#atEnd()) return undefined;
       await new Promise<void>((resolve) => {
@@ -158,11 +159,12 @@ export class Handover {
     return undefined;
   }
 
-  #takeBatch(): ChannelItem | undefined {
+  #takeBatch(hold?: (batch: RecordBatch) => void): ChannelItem | undefined {
     const first = this.#ready[0];
     if (first === undefined || first.barriers > this.#barriersPassed) return undefined;
     this.#ready.shift();
     this.#handed += 1n;
+    hold?.(first.batch);
     this.taken(first.bytes);
     return { kind: "batch", batch: first.batch };
   }

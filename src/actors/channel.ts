@@ -44,9 +44,10 @@ export interface ChannelReceiver {
   start(heard: (checkpoint: bigint) => void): void;
   /**
    * The next item, or undefined when the sender has ended. One taker at a time.
+   * @param hold given a batch at the moment from which no capture has it; what is returned comes a little later
    * @throws {MillraceError} `MILL_PLAN_MISMATCH`: the sender's columns are others; what closed or broke the channel
    */
-  next(): Promise<ChannelItem | undefined>;
+  next(hold?: (batch: RecordBatch) => void): Promise<ChannelItem | undefined>;
   /**
    * The batches before barrier `checkpoint` that `next` has not handed on at the moment of the call, in order; resolves when
    * the barrier and all of them have come. `next` hands the batches on as usual, and leaves that barrier out. An end before

@@ -134,13 +134,17 @@ export class Parking {
     }
   }
 
-  /** For a flow outside with a batch in its hands: waits for the gate. The flow is inside afterwards. */
-  async enter(place: string, batch: RecordBatch): Promise<void> {
-    const wait = this.gate.enter();
-    if (wait === undefined) return;
+  /** For a flow outside that is handed a batch: parked until it has come in. */
+  hold(place: string, batch: RecordBatch): Parked {
     const parked = { place, batch };
     this.#waiting.add(parked);
-    await wait;
+    return parked;
+  }
+
+  /** For a flow outside that holds a batch: waits for the gate. The flow is inside afterwards. */
+  async enter(parked: Parked): Promise<void> {
+    const wait = this.gate.enter();
+    if (wait !== undefined) await wait;
     this.#waiting.delete(parked);
   }
 

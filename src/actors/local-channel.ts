@@ -106,8 +106,8 @@ class LocalReceiver implements ChannelReceiver {
     this.handover.listen(heard);
   }
 
-  next(): Promise<ChannelItem | undefined> {
-    return this.handover.next();
+  next(hold?: (batch: RecordBatch) => void): Promise<ChannelItem | undefined> {
+    return this.handover.next(hold);
   }
 
   capture(checkpoint: bigint): Promise<readonly RecordBatch[]> {

@@ -36,6 +36,16 @@ export class TransactionalOutput {
     return this.open().then((writer) => writer.write(batch));
   }
 
+  /** Undefined, or what to wait for before the next `write`; see `SinkWriter`. */
+  room(): Promise<void> | undefined {
+    return this.#writer?.room?.();
+  }
+
+  /** Nothing is written any more; the next cut says so. */
+  end(): void {
+    this.#writer?.end?.();
+  }
+
   /** Whoever writes holds the gate until it is done, so a writer that is not open has been given nothing. */
   cut(checkpoint: bigint): Encode | undefined {
     if (this.#writer !== undefined) {

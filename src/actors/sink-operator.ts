@@ -1,4 +1,11 @@
-/** The end of a stream: hands batches to a transactional writer and counts them. */
+/**
+ * The end of a stream: hands batches to a transactional writer and counts them.
+ *
+ * Invariants:
+ *   N1  A writer takes one batch after another, in the order in which they came, whichever input they came from.
+ *   N2  A batch that waits for its turn, or for room, is parked: no checkpoint waits for it.
+ *   N3  The writer hears of the end of its input before the cut that says that the actor is finished.
+ */
 import type { RecordBatch } from "apache-arrow";
 import type { SinkWriter } from "../topology/endpoints.js";
 import type { Operator, OperatorRuntime } from "./operator.js";
@@ -6,11 +13,14 @@ import { TransactionalOutput } from "./output.js";
 
 export class SinkOperator implements Operator {
   readonly output: TransactionalOutput;
-  #turn: Promise<void> = Promise.resolve();
+  /** Batches that have come and are not written, oldest first, by an object of their own; the first may be with the writer. */
+  #line: object[] = [];
+  #writing = false;
+  #waiting: (() => void)[] = [];
 
   constructor(
     openWriter: () => Promise<SinkWriter>,
-    private readonly runtime: OperatorRuntime,
+    private readonly runtime: Pick<OperatorRuntime, "park" | "counters">,
   ) {
     this.output = new TransactionalOutput(openWriter);
   }
@@ -19,18 +29,37 @@ export class SinkOperator implements Operator {
     await this.output.open();
   }
 
-  /** Several inputs may come at once; a writer takes one batch after another. */
-  process(batch: RecordBatch): Promise<void> {
-    const turn = this.#turn.then(() => this.output.write(batch));
-    this.#turn = turn.catch(() => {});
-    return turn.then(() => {
+  async process(batch: RecordBatch): Promise<void> {
+    const place = {};
+    this.#line.push(place);
+    const take = () => {
+      if (this.#writing || this.#line[0] !== place || this.output.room() !== undefined) return false;
+      this.#writing = true;
+      return true;
+    };
+    try {
+      if (!take()) await this.runtime.park(batch, take, () => this.#changed(place));
+      await this.output.write(batch);
       this.runtime.counters.rowsWritten += batch.numRows;
-    });
+    } finally {
+      if (this.#line[0] === place) this.#writing = false;
+      this.#line.splice(this.#line.indexOf(place), 1);
+      for (const wake of this.#waiting.splice(0)) wake();
+    }
   }
 
-  end(): void {}
+  /** N3 */
+  end(): void {
+    this.output.end();
+  }
 
   cut(checkpoint: bigint): ReturnType<TransactionalOutput["cut"]> {
     return this.output.cut(checkpoint);
+  }
+
+  /** What the batch waits for: its turn, then room. */
+  #changed(place: object): Promise<void> {
+    const room = this.#line[0] === place && !this.#writing ? this.output.room() : undefined;
+    return room ?? new Promise<void>((resolve) => this.#waiting.push(resolve));
   }
 }

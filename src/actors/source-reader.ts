@@ -1,25 +1,32 @@
 /**
- * The start of a stream: asks for splits, reads them, and hands batches on as fast as they are taken.
+ * The start of a stream: takes splits, reads them, and hands batches on as fast as they are taken.
  *
  * Its state is its place: the number of its newest assignment, and how far that split has been handed on. A batch counts
  * from the moment it is through the gate.
+ *
+ * What a committed checkpoint has passed is let go of: the source is told the position that the checkpoint holds.
  */
 import type { RecordBatch } from "apache-arrow";
-import type { Bus } from "../bus/bus.js";
-import type { PositionedBatch } from "../topology/endpoints.js";
-import type { SourceNode } from "../topology/nodes.js";
+import type { PositionedBatch, Source, Split } from "../topology/endpoints.js";
 import { type SourceState, sourceStateFrame } from "../wire/stored.js";
 import type { Emit, Encode, Operator, OperatorRuntime } from "./operator.js";
-import { requestSplit } from "./split-request.js";
+
+/** The reader's assignment of that number, from 1 on; the same for the same number. undefined: there is none, and none after it. */
+export type Assignments = (number: bigint) => Split | undefined | Promise<Split | undefined>;
+
+interface CutAt {
+  readonly checkpoint: bigint;
+  readonly state: SourceState;
+}
 
 export class SourceReader implements Operator {
   #state: SourceState = { taken: 0n, ended: false, split: null, batches: 0n, position: null };
+  /** Where checkpoints were cut that are not known to be committed; oldest first. */
+  #cuts: CutAt[] = [];
 
   constructor(
-    private readonly node: SourceNode,
-    private readonly bus: Bus,
-    private readonly subject: string,
-    private readonly reader: string,
+    private readonly source: Source,
+    private readonly assignments: Assignments,
     private readonly runtime: OperatorRuntime,
     private readonly emit: Emit,
   ) {}
@@ -34,12 +41,10 @@ export class SourceReader implements Operator {
 
   /** Resolves when the source has no split left. */
   async run(): Promise<void> {
-    const { signal, ports } = this.runtime;
     while (!this.#state.ended) {
       if (this.#state.split === null) {
         const number = this.#state.taken + 1n;
-        const request = { operator: this.node.id, reader: this.reader, number };
-        const split = await requestSplit(this.bus, ports.clock, this.subject, request, signal);
+        const split = await this.assignments(number);
         const none = { split: null, batches: 0n, position: null };
         this.#state =
           split === undefined
@@ -50,13 +55,33 @@ export class SourceReader implements Operator {
     }
   }
 
-  cut(): Encode {
+  cut(checkpoint: bigint): Encode {
     const state = this.#state;
+    if (this.source.release !== undefined) this.#cuts.push({ checkpoint, state });
     return () => sourceStateFrame.encode(state);
   }
 
   restore(state: Uint8Array): void {
     this.#state = sourceStateFrame.decode(state).header;
+    this.#cuts.push({ checkpoint: 0n, state: this.#state });
+  }
+
+  /** That checkpoint is committed. Whether the source hears of it does not matter to what is read. */
+  async release(checkpoint: bigint): Promise<void> {
+    const at = this.#cuts.findLast((cut) => cut.checkpoint <= checkpoint);
+    if (at === undefined) return;
+    this.#cuts = this.#cuts.filter((cut) => cut.checkpoint > checkpoint);
+    const { split, position } = at.state;
+    if (split === null || position === null) return;
+    try {
+      await this.source.release?.(split, position, this.runtime);
+    } catch (error) {
+      this.runtime.log.warn("a source was not told what is not needed any more", {
+        split: split.id,
+        checkpoint,
+        error,
+      });
+    }
   }
 
   async #read(): Promise<void> {
@@ -64,7 +89,7 @@ export class SourceReader implements Operator {
     if (split === null) return;
     let seen = 0n;
     const from = { batches: Number(batches), position: position ?? undefined };
-    for await (const item of this.node.source.read(split, this.runtime, from)) {
+    for await (const item of this.source.read(split, this.runtime, from)) {
       this.runtime.signal.throwIfAborted();
       seen += 1n;
       const positioned = "position" in item;

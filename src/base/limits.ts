@@ -40,6 +40,8 @@ export const limits = {
   /** Times that the same thing may be wrong with frames that come: until then they count as lost, then the channel fails. */
   channelBrokenFramesMax: 16,
 
+  /** Bytes that the log of one partition of a durable exchange keeps, where the topology says nothing else. */
+  exchangeLogBytesMax: 256 * MiB,
   /** Bytes of rows in one entry of a durable exchange's log; a server's `max_payload` (1 MiB unless set) must hold it. */
   exchangeEntryBytesMax: 512 * KiB,
   /** Bytes that one writer of a durable exchange has prepared or is filling before its input waits for a commit. */
@@ -84,6 +86,13 @@ export const limits = {
   /** Times in a row that a region may fail without a checkpoint between them before its job fails. */
   regionFailuresMax: 5,
 
+  /** Groups that the keys of an operator fall into; state moves in whole groups, so more instances than groups gain nothing. */
+  keyGroups: 128,
+  /** Rows of one batch of results that a keyed operator emits at the end of its input. */
+  keyedBatchRows: 1_024,
+  /** Keys whose state is encoded for a snapshot before other work has its turn. */
+  keyedEncodeKeys: 1_024,
+
   /** Rows and bytes of requests that one `infer` operator has in flight or waiting to be emitted. */
   inferWindowRows: 1_024,
   inferWindowBytes: 128 * MiB,
@@ -124,6 +133,7 @@ invariant(limits.channelGapMs <= limits.channelRepeatMs, "a gap is asked for bef
 invariant(limits.barrierAlignmentMs < limits.checkpointTimeoutMs, "a checkpoint outlives its alignment");
 invariant(limits.channelRepeatMs <= limits.channelRepeatMsMax, "pauses between repetitions grow");
 invariant(limits.exchangeEntryBytesMax * 2 <= 1 * MiB, "an entry fits NATS as it comes, with room for its header");
+invariant(limits.exchangeEntryBytesMax * 2 <= limits.exchangeLogBytesMax, "a log has room for an entry");
 invariant(limits.exchangeBackoffMs <= limits.exchangeBackoffMsMax, "pauses between attempts grow");
 invariant(limits.storeMultipartBytes >= 5 * MiB, "S3 refuses smaller parts, except for the last one");
 invariant(limits.storeBackoffMs <= limits.storeBackoffMsMax, "pauses between attempts grow");

@@ -55,6 +55,8 @@ export interface Bus {
   flush(): Promise<void>;
   /** A durable, ordered log; created if it is not there. */
   log(name: string, options?: LogOptions): Promise<DurableLog>;
+  /** Deletes a log with all its entries, if there is one. Nobody may use it meanwhile; opened again, it is a new one. */
+  deleteLog(name: string): Promise<void>;
   /** A key-value bucket with compare-and-set; created if it is not there. */
   bucket(name: string): Promise<Bucket>;
   /** Flushes, then ends every subscription and the connection. Safe to call twice. */

@@ -110,6 +110,10 @@ class LinkBus implements Bus {
     throw unsupported("log", name);
   }
 
+  async deleteLog(name: string): Promise<void> {
+    throw unsupported("log", name);
+  }
+
   async bucket(name: string): Promise<Bucket> {
     throw unsupported("bucket", name);
   }

@@ -89,6 +89,12 @@ export class MemoryBus implements Bus {
     return logOf(this.system.log(name, options), this.ended.signal);
   }
 
+  async deleteLog(name: string): Promise<void> {
+    this.checkOpen(`log ${name}`);
+    checkName("log", name);
+    this.system.deleteLog(name);
+  }
+
   async bucket(name: string): Promise<Bucket> {
     this.checkOpen(`bucket ${name}`);
     checkName("bucket", name);

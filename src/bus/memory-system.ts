@@ -54,6 +54,10 @@ export class MemorySystem {
     return log;
   }
 
+  deleteLog(name: string): void {
+    this.logs.delete(name);
+  }
+
   bucket(name: string): MemoryBucket {
     const bucket = this.buckets.get(name) ?? new MemoryBucket(name);
     this.buckets.set(name, bucket);

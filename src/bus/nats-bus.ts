@@ -29,7 +29,7 @@ import { closedError, deliver, type Handler, noResponderError } from "./delivery
 import { openNatsBucket } from "./nats-bucket.js";
 import { type NatsOptions, openNats } from "./nats-connect.js";
 import { permissionOf, storageError } from "./nats-errors.js";
-import { type JetStream, openNatsLog } from "./nats-log.js";
+import { deleteNatsLog, type JetStream, openNatsLog } from "./nats-log.js";
 import { ERROR_HEADER, NatsOut } from "./nats-out.js";
 import { PART_HEADER, queueGroupError, Reassembly } from "./nats-parts.js";
 import { type OpenRequest, OpenRequests } from "./requests.js";
@@ -152,6 +152,12 @@ class NatsBus implements Bus {
     this.checkOpen(`log ${name}`);
     checkName("log", name);
     return openNatsLog(await this.openJetStream(`log ${name}`), name, options);
+  }
+
+  async deleteLog(name: string): Promise<void> {
+    this.checkOpen(`log ${name}`);
+    checkName("log", name);
+    return deleteNatsLog(await this.openJetStream(`log ${name}`), name);
   }
 
   async bucket(name: string): Promise<Bucket> {

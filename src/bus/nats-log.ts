@@ -46,15 +46,28 @@ export async function openNatsLog(js: JetStream, name: string, options: LogOptio
   return new NatsLog(js, name, stream, `mr_log.${name}`);
 }
 
-async function createIfAbsent(js: JetStream, stream: string, subject: string, options: LogOptions): Promise<void> {
-  const there = await js.manager.streams.info(stream).then(
+export async function deleteNatsLog(js: JetStream, name: string): Promise<void> {
+  js.ended.throwIfAborted();
+  try {
+    await whileOpen(js, ifThere(js.manager.streams.delete(`MR_LOG_${name}`)));
+  } catch (error) {
+    throw storageError(error, `delete log ${name}`);
+  }
+}
+
+/** Whether there is the stream that the call is about. */
+function ifThere(call: Promise<unknown>): Promise<boolean> {
+  return call.then(
     () => true,
     (error: unknown) => {
       if (error instanceof Error && error.message === "stream not found") return false;
       throw error;
     },
   );
-  if (there) return;
+}
+
+async function createIfAbsent(js: JetStream, stream: string, subject: string, options: LogOptions): Promise<void> {
+  if (await ifThere(js.manager.streams.info(stream))) return;
   // Two that do this at once with the same options both succeed; with other options the second is refused.
   await js.manager.streams.add({
     name: stream,

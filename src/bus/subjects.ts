@@ -14,8 +14,13 @@
  *     mr.<namespace>.<job>.service.<service>.instance.<instance>.request
  *     mr.<namespace>.<job>.answer.<client>                  answers to one client
  *
+ * A log has no dots in its name, so it is not below the root:
+ *
+ *     <job>-<operator>-<partition>-<hash>                   a partition of a durable exchange, by the operator that reads it
+ *
  * A job's id is never `cluster`, so jobs and cluster do not meet.
  */
+import { createHash } from "node:crypto";
 import type { ChannelId, HostId, InstanceId, JobId, Namespace, OperatorId, ServiceId, WorkerId } from "../base/ids.js";
 
 export interface ChannelSubjects {
@@ -38,7 +43,13 @@ export interface JobSubjects {
   held(service: ServiceId): string;
   instanceRequest(service: ServiceId, instance: InstanceId): string;
   answer(client: string): string;
+  /** Name of a log. */
+  exchangeLog(operator: OperatorId, partition: number): string;
 }
+
+/** A log's name has at most 128 characters. */
+const LOG_PART_CHARS_MAX = 48;
+const LOG_HASH_CHARS = 12;
 
 export function clusterSubjects(namespace: Namespace): ClusterSubjects {
   const root = `mr.${namespace}.cluster`;
@@ -62,5 +73,11 @@ export function jobSubjects(namespace: Namespace, job: JobId): JobSubjects {
     held: (service) => `${root}.service.${service}.held`,
     instanceRequest: (service, instance) => `${root}.service.${service}.instance.${instance}.request`,
     answer: (client) => `${root}.answer.${client}`,
+    exchangeLog(operator, partition) {
+      // Names may hold dashes and be long: the hash tells all of them apart, the rest is for people.
+      const whole = [namespace, job, operator, partition];
+      const hash = createHash("sha256").update(JSON.stringify(whole)).digest("hex").slice(0, LOG_HASH_CHARS);
+      return `${job.slice(0, LOG_PART_CHARS_MAX)}-${operator.slice(0, LOG_PART_CHARS_MAX)}-${partition}-${hash}`;
+    },
   };
 }

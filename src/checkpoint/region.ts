@@ -114,6 +114,13 @@ export function decideRegion(region: RegionFacts, policy: RegionPolicy): RegionA
   }
 }
 
+/** Whole milliseconds until the next checkpoint is due, as timers count; infinite: its time does not decide. */
+export function checkpointInMs(region: RegionFacts, { checkpointIntervalMs }: RegionPolicy): number {
+  const waits = region.phase === "RUNNING" && region.open === undefined && !region.writing && !region.finished;
+  if (!waits || checkpointIntervalMs === 0) return Number.POSITIVE_INFINITY;
+  return Math.max(Math.ceil(checkpointIntervalMs - region.sinceCheckpointMs), 0);
+}
+
 /** C8. A new leader that finds the attempt at work that the log names goes on with it. */
 function place(region: RegionFacts): RegionAction[] {
   if (!region.inherited) return [{ kind: "place" }];

@@ -1,12 +1,23 @@
-/** What our child programs have in common: settings by message, an end when told to or when the parent is gone. */
+/**
+ * What our child programs have in common: settings by message, an end when told to or when the parent is gone.
+ *
+ * A child that is told to stop and does not is killed by its parent. One without a parent has to do that itself, or it
+ * would hold its memory and its accelerator for ever.
+ */
 import { MillraceError } from "../base/errors.js";
+import { limits } from "../base/limits.js";
 import type { ChildFailure } from "./child-process.js";
 
 /**
  * Runs `start` with the parent's settings; it returns how to stop. Ends the process with status 0 after that, or
  * with 1 after having told the parent what failed.
+ *
+ * @param drainTimeoutMs how long stopping may take once the parent is gone
  */
-export function runChild<Config>(start: (config: Config) => Promise<() => Promise<void>>): void {
+export function runChild<Config>(
+  start: (config: Config) => Promise<() => Promise<void>>,
+  drainTimeoutMs: number = limits.drainTimeoutMs,
+): void {
   let stop: (() => Promise<void>) | undefined;
   let ending = false;
   const end = (status: number) => {
@@ -25,7 +36,11 @@ export function runChild<Config>(start: (config: Config) => Promise<() => Promis
     void Promise.resolve(stop?.()).then(() => end(0), fail);
   };
   process.once("SIGTERM", finish);
-  process.once("disconnect", finish);
+  process.once("disconnect", () => {
+    // As the parent would have done; `process.exit` waits for nothing either, but a native call under way would abort it.
+    setTimeout(() => process.kill(process.pid, "SIGKILL"), drainTimeoutMs);
+    finish();
+  });
   process.once("uncaughtException", fail);
   process.once("unhandledRejection", fail);
   process.once("message", (config) => {

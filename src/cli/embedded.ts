@@ -7,6 +7,7 @@ import { clusterSubjects } from "../bus/subjects.js";
 import { Coordinator } from "../coordinator/coordinator.js";
 import { jobKeys } from "../storage/keys.js";
 import { MemoryStore } from "../storage/memory-store.js";
+import type { ObjectStore } from "../storage/object-store.js";
 import { jobSpecFrame, submitJobFrame } from "../wire/control.js";
 import { Worker } from "../worker/worker.js";
 import { JobHandle } from "./job-handle.js";
@@ -18,6 +19,8 @@ export interface EmbeddedOptions {
   readonly outputRoot: string;
   readonly s3: S3Settings;
   readonly ports: Ports;
+  /** Where region logs and snapshots go. Default: this process's memory. */
+  readonly store?: ObjectStore;
 }
 
 /** Starts the job; its outputs have been checked. Close the handle when it has ended, or to stop it. */
@@ -25,7 +28,7 @@ export async function runEmbedded(submission: Submission, options: EmbeddedOptio
   const { ports, s3, outputRoot } = options;
   const namespace = id<Namespace>("namespace", "embedded");
   const bus = new MemoryBus(ports);
-  const store = new MemoryStore();
+  const store = options.store ?? new MemoryStore();
   const job = newJobId(submission.topology.name, ports);
   const spec = jobSpec(submission, job, {}, ports.clock.nowMs());
   await store.put(jobKeys(job).spec, jobSpecFrame.encode(spec));

@@ -68,5 +68,6 @@ export function jobSpec(
     unit: topology.unit,
     submittedMs: BigInt(nowMs),
     checkpointIntervalMs: BigInt(topology.checkpointIntervalMs),
+    exchanges: plan.exchanges.map(({ id: operator, partitions }) => ({ operator, partitions })),
   };
 }

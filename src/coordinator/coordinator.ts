@@ -17,6 +17,7 @@ import {
   id,
   type JobId,
   type Namespace,
+  type OperatorId,
   type ServiceId,
   type WorkerId,
 } from "../base/ids.js";
@@ -24,7 +25,7 @@ import { limits } from "../base/limits.js";
 import type { Ports, Timer } from "../base/ports.js";
 import type { Bus, BusMessage, Subscription } from "../bus/bus.js";
 import { type ClusterSubjects, clusterSubjects, jobSubjects } from "../bus/subjects.js";
-import { goneReport } from "../services/gone-report.js";
+import { type GoneInstance, goneReport } from "../services/gone-report.js";
 import { jobKeys, openJobs } from "../storage/keys.js";
 import type { ObjectStore } from "../storage/object-store.js";
 import {
@@ -44,13 +45,15 @@ import { decodeFrame, loadReportFrame } from "../wire/frames.js";
 import { decideJob, hasEnded, isRunning, type JobAction } from "./job.js";
 import { JobBook } from "./job-book.js";
 import { RegionRunner, type Then } from "./region-runner.js";
-import { claimTerm } from "./term.js";
+import { claimTerm, readTerm } from "./term.js";
 
 export interface CoordinatorOptions {
   readonly bus: Bus;
   readonly store: ObjectStore;
   readonly ports: Ports;
   readonly namespace: Namespace;
+  /** Told once, when another leads: this one does nothing any more. */
+  onDeposed?(): void;
 }
 
 interface KnownWorker {
@@ -64,6 +67,8 @@ export class Coordinator {
   #subscriptions: Subscription[] = [];
   #tick: Timer | undefined;
   #soon: Timer | undefined;
+  /** For the next checkpoint. */
+  #due: Timer | undefined;
   #underWay = new Set<string>();
   #subjects: ClusterSubjects;
   #closed = false;
@@ -102,15 +107,24 @@ export class Coordinator {
     this.#closed = true;
     this.#tick?.cancel();
     this.#soon?.cancel();
+    this.#due?.cancel();
     for (const subscription of this.#subscriptions) subscription.unsubscribe();
     for (const book of this.#jobs.values()) book.close();
   }
 
+  /** K4. Asked before anything is written that no region's log guards. */
+  async #leads(): Promise<boolean> {
+    const newest = await readTerm(this.options.bus, this.options.namespace);
+    if (newest > this.#term) this.#depose(newest);
+    return newest <= this.#term;
+  }
+
   /** K4 */
-  #depose(by: bigint): void {
+  #depose(by: bigint | string): void {
     if (this.#closed) return;
     this.options.ports.log.error("another coordinator leads now", { term: this.#term, by });
     void this.close();
+    this.options.onDeposed?.();
   }
 
   // Commands of clients
@@ -125,15 +139,15 @@ export class Coordinator {
         reply = acknowledgementFrame.encode({ code: "", message: "" });
       } else if (kind === "describe-job") reply = await this.#describe(job);
       else if (kind === "cancel-job") {
-        this.#book(job).cancel();
-        this.#look();
+        await this.#cancel(job);
         reply = acknowledgementFrame.encode({ code: "", message: "" });
       } else throw new MillraceError("MILL_COMMAND_REFUSED", `the coordinator does not know the command "${kind}".`);
     } catch (cause) {
       const error = MillraceError.from(cause);
       reply = acknowledgementFrame.encode({ code: error.code, message: error.message });
     }
-    if (message.replyTo !== undefined) await this.#publish(message.replyTo, reply);
+    // One that has stopped leading meanwhile has not recorded what it would acknowledge.
+    if (message.replyTo !== undefined && !this.#closed) await this.#publish(message.replyTo, reply);
   }
 
   /** What is lost here is asked for or said again. */
@@ -146,24 +160,64 @@ export class Coordinator {
   }
 
   async #submit(job: JobId): Promise<void> {
-    if (this.#jobs.has(job)) return;
-    const { store, ports } = this.options;
+    if (this.#jobs.has(job) || (await this.#hasEnded(job))) return;
     const book = await this.#read(job);
-    await store.put(jobKeys(job).open, new Uint8Array());
+    await this.#note(book);
     if (!this.#open(book)) return;
-    ports.log.info("job submitted", { job, actors: book.regions.size });
+    this.options.ports.log.info("job submitted", { job, actors: book.regions.size });
     this.#look();
   }
 
-  /** Jobs that an earlier leader has left. */
+  /** Also where this leader dies right after it has said so. */
+  async #cancel(job: string): Promise<void> {
+    const book = this.#book(job);
+    book.cancel();
+    this.#look();
+    await this.#note(book);
+  }
+
+  /** Jobs that an earlier leader has left. One that cannot be read must not keep it from the others. */
   async #takeUp(): Promise<void> {
     const { store, ports } = this.options;
     for await (const { key } of store.list(openJobs)) {
-      const job = id<JobId>("job", key.slice(openJobs.length));
-      const book = await this.#read(job);
-      book.takeUp();
-      this.#open(book);
-      ports.log.info("job taken up", { job, term: this.#term });
+      const job = key.slice(openJobs.length);
+      try {
+        await this.#takeUpJob(id<JobId>("job", job));
+      } catch (cause) {
+        const error = MillraceError.from(cause);
+        if (isPassing(error.code)) throw error;
+        ports.log.error("a job cannot be taken up", { job, error });
+      }
+    }
+  }
+
+  async #takeUpJob(job: JobId): Promise<void> {
+    const { store, ports } = this.options;
+    const { open } = jobKeys(job);
+    if (await this.#hasEnded(job)) return store.delete(open);
+    const left = await store.get(open);
+    const book = await this.#read(job);
+    book.takeUp(left.length === 0 ? undefined : jobReportFrame.decode(left).header);
+    this.#open(book);
+    ports.log.info("job taken up", { job, term: this.#term });
+  }
+
+  /** By then its report is in the store, whoever led. */
+  async #hasEnded(job: JobId): Promise<boolean> {
+    return (await this.options.store.head(jobKeys(job).report)) !== undefined;
+  }
+
+  /** What the next leader has to know and no report would tell it: why the job ends, which instances there were (K5). */
+  async #note(book: JobBook): Promise<void> {
+    if (hasEnded(book.state) || !(await this.#leads())) return;
+    await this.options.store.put(jobKeys(book.job).open, jobReportFrame.encode(book.describe()));
+  }
+
+  async #noteSoon(book: JobBook): Promise<void> {
+    try {
+      await this.#note(book);
+    } catch (error) {
+      this.options.ports.log.warn("the state of a job could not be noted", { job: book.job, error });
     }
   }
 
@@ -192,14 +246,28 @@ export class Coordinator {
 
   /** How a job ended outlives this process. */
   async #keepReport(book: JobBook): Promise<void> {
+    if (this.#closed) return; // the next leader's
     const { store, ports } = this.options;
     const keys = jobKeys(book.job);
     try {
+      if (!(await this.#leads())) return;
       await store.put(keys.report, jobReportFrame.encode(book.describe()));
+      await this.#deleteLogs(book);
       await store.delete(keys.open);
     } catch (error) {
+      if (this.#closed) return;
       ports.log.warn("the end of a job could not be recorded", { job: book.job, error });
       ports.clock.after(limits.storeBackoffMsMax, () => void this.#keepReport(book));
+    }
+  }
+
+  /** Its hosts have gone (J4), so nobody uses them any more. */
+  async #deleteLogs(book: JobBook): Promise<void> {
+    const { bus, namespace } = this.options;
+    const { exchangeLog } = jobSubjects(namespace, book.job);
+    for (const { operator, partitions } of book.exchanges) {
+      const name = (partition: number) => exchangeLog(operator as OperatorId, partition);
+      await Promise.all(Array.from({ length: partitions }, (_, partition) => bus.deleteLog(name(partition))));
     }
   }
 
@@ -272,12 +340,14 @@ export class Coordinator {
   #loseWorker(worker: string, reason: string): void {
     this.#workers.delete(worker);
     for (const book of this.#jobs.values()) {
-      for (const gone of book.onWorkerGone(worker, reason)) {
-        const { subject, frame } = goneReport(this.options.namespace, book.job, gone);
-        this.#gone.push({ subject, frame, sinceMs: this.options.ports.clock.monotonicMs() });
-        void this.#publish(subject, frame);
-      }
+      for (const gone of book.onWorkerGone(worker, reason)) this.#tellOf(book, gone);
     }
+  }
+
+  #tellOf(book: JobBook, gone: GoneInstance): void {
+    const { subject, frame } = goneReport(this.options.namespace, book.job, gone);
+    this.#gone.push({ subject, frame, sinceMs: this.options.ports.clock.monotonicMs() });
+    void this.#publish(subject, frame);
   }
 
   /** A client that misses this waits for an answer for ever, and one message may be lost. */
@@ -317,12 +387,16 @@ export class Coordinator {
   #decide(): void {
     if (this.#closed) return;
     const workers = [...this.#workers.values()].map(({ report }) => report);
+    let dueMs = Number.POSITIVE_INFINITY;
     for (const book of this.#jobs.values()) {
       if (!book.adopting) {
+        for (const gone of book.adopted()) this.#tellOf(book, gone);
         for (const action of decideJob(book.facts(workers, this.#term))) this.#carryOut(book, action);
       }
-      if (isRunning(book.state)) this.#regions?.look(book);
+      if (isRunning(book.state)) dueMs = Math.min(dueMs, this.#regions?.look(book) ?? dueMs);
     }
+    this.#due?.cancel();
+    this.#due = Number.isFinite(dueMs) ? this.options.ports.clock.after(dueMs, () => this.#look()) : undefined;
   }
 
   #carryOut(book: JobBook, action: JobAction): void {
@@ -333,7 +407,7 @@ export class Coordinator {
     switch (action.kind) {
       case "enter":
         book.enter(action.state, action.error);
-        if (hasEnded(action.state)) void this.#keepReport(book);
+        void (hasEnded(action.state) ? this.#keepReport(book) : this.#noteSoon(book));
         this.options.ports.log.info("job state", { job, state: action.state, ...action.error });
         this.#look();
         return;
@@ -342,7 +416,12 @@ export class Coordinator {
         return;
       case "start-host":
         book.expectHost(action.host, action.worker);
-        this.#send(book, worker(action.worker), startHostFrame.encode({ ...base, host: action.host }));
+        this.#send(book, worker(action.worker), startHostFrame.encode({ ...base, host: action.host }), {
+          refused: (code, message) => {
+            if (this.#takesNothing(action.worker, code)) book.onHostRefused(action.host, message);
+            else if (!isPassing(code)) book.onRefused(code, message);
+          },
+        });
         return;
       case "stop-host":
         this.#send(book, worker(action.host.worker), stopHostFrame.encode({ ...base, host: action.host.host }));
@@ -359,9 +438,14 @@ export class Coordinator {
       case "start-instance": {
         const { service, instance } = action;
         book.expectInstance({ service, instance: instance as InstanceId, worker: action.worker });
+        void this.#noteSoon(book);
         const frame = startInstanceFrame.encode({ ...base, service, instance });
         this.#send(book, worker(action.worker), frame, {
-          refused: (code, message) => book.onInstanceRefused(instance, code, message),
+          refused: (code, message) => {
+            // That its worker takes nothing says nothing about the service (J5).
+            const lost = this.#takesNothing(action.worker, code);
+            book.onInstanceRefused(instance, lost ? "MILL_WORKER_LOST" : code, message);
+          },
         });
         return;
       }
@@ -370,6 +454,14 @@ export class Coordinator {
         this.#send(book, worker(action.instance.worker), stopInstanceFrame.encode({ ...base, service, instance }));
       }
     }
+  }
+
+  /** A worker that refuses to start anything is draining, or follows another leader: until its next report, nothing is asked of it. */
+  #takesNothing(worker: string, code: string): boolean {
+    if (code !== "MILL_COMMAND_REFUSED") return false;
+    const known = this.#workers.get(worker);
+    if (known !== undefined) this.#workers.set(worker, { ...known, report: { ...known.report, draining: true } });
+    return true;
   }
 
   /** Asks, and looks again when answered (K2). */
@@ -382,6 +474,7 @@ export class Coordinator {
       try {
         const answer = await bus.request(subject, frame, { timeoutMs: limits.deployTimeoutMs });
         const { code, message } = acknowledgementFrame.decode(answer.payload).header;
+        if (code === "MILL_TERM_OVER") return this.#depose(message); // K4
         if (code === "") then.done?.();
         else if (then.refused !== undefined) then.refused(code, message);
         else if (!isPassing(code)) book.onRefused(code, message);

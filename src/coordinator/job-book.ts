@@ -1,10 +1,18 @@
 /** What the coordinator knows of one job: facts gathered from reports, kept for `job.ts` to decide on. */
-import { id, type JobId } from "../base/ids.js";
+import { type InstanceId, id, type JobId } from "../base/ids.js";
 import { limits } from "../base/limits.js";
 import type { Clock } from "../base/ports.js";
 import type { Subscription } from "../bus/bus.js";
 import type { GoneInstance } from "../services/gone-report.js";
-import type { ActorReport, HostReport, JobReport, JobSpec, JobState, WorkerReport } from "../wire/control.js";
+import type {
+  ActorReport,
+  HostReport,
+  InstanceReport,
+  JobReport,
+  JobSpec,
+  JobState,
+  WorkerReport,
+} from "../wire/control.js";
 import type { LoadReport } from "../wire/frames.js";
 import type { EnumeratorFacts, HostFacts, InstanceFacts, JobFacts } from "./job.js";
 import type { ActorGroup, WorkerFacts } from "./placement.js";
@@ -38,6 +46,8 @@ export class JobBook {
   #hosts = new Map<string, KnownHost>();
   #instances = new Map<string, KnownInstance>();
   #enumerators = new Map<string, Writable<EnumeratorFacts>>();
+  /** Instances of an earlier leader, while it is not known which of them live. */
+  #left: readonly InstanceReport[] = [];
   #subscriptions: Subscription[] = [];
 
   constructor(
@@ -51,11 +61,28 @@ export class JobBook {
     for (const source of spec.sources) this.#enumerators.set(source, { source, host: "", attempt: 0, deployed: false });
   }
 
-  /** Takes up a job that an earlier leader began: what is at work goes on. */
-  takeUp(): void {
+  /**
+   * Takes up a job that an earlier leader began: what is at work goes on.
+   * @param left what that leader noted of it last
+   */
+  takeUp(left?: JobReport): void {
     this.#state = "DEPLOYING";
-    this.#startedMs = Number(this.spec.submittedMs);
+    this.#startedMs = Number(left?.startedMs || this.spec.submittedMs);
     this.#adoptingMs = this.clock.monotonicMs() + limits.adoptionMs;
+    this.#left = left?.instances ?? [];
+    if (left?.state === "FAILING") this.enter("FAILING", { code: left.code, message: left.message });
+  }
+
+  /** @returns the instances of the earlier leader that nobody has told of: they are gone, and their clients do not know */
+  adopted(): GoneInstance[] {
+    const gone = this.#left.filter(({ instance }) => !this.#instances.has(instance));
+    this.#left = [];
+    const [code, reason] = ["MILL_WORKER_LOST", "its worker was lost while no coordinator led"];
+    return gone.map(({ service, instance, worker }) => {
+      this.expectInstance({ service, instance: instance as InstanceId, worker });
+      Object.assign(this.#instances.get(instance)!, { state: "FAILED", code, message: reason });
+      return { service, instance, state: "FAILED", code, reason };
+    });
   }
 
   get adopting(): boolean {
@@ -63,6 +90,9 @@ export class JobBook {
   }
   get state(): JobState {
     return this.#state;
+  }
+  get exchanges(): JobSpec["exchanges"] {
+    return this.spec.exchanges;
   }
   get checkpointIntervalMs(): number {
     return Number(this.spec.checkpointIntervalMs);
@@ -191,6 +221,7 @@ export class JobBook {
 
   onWorker(report: WorkerReport): void {
     if (this.adopting) this.#adopt(report);
+    if (report.draining && this.hostOn(report.worker) === undefined) this.#placeAnew(report.worker);
     for (const { host, state, code, message } of report.hosts) {
       const known = this.#hosts.get(host);
       if (known !== undefined && known.worker === report.worker && state === "EXITED") {
@@ -227,7 +258,7 @@ export class JobBook {
     for (const host of this.#hosts.values()) {
       if (host.worker === worker) this.#lose(host, "", message);
     }
-    for (const region of this.regions.values()) region.onWorkerGone(worker);
+    this.#placeAnew(worker);
     const lost: GoneInstance[] = [];
     for (const known of this.#instances.values()) {
       if (known.worker !== worker || known.state === "STOPPED" || known.state === "FAILED") continue;
@@ -236,6 +267,19 @@ export class JobBook {
       lost.push({ service, instance, state: "FAILED", code, reason: message });
     }
     return lost;
+  }
+
+  /** No host of the job is on that worker, and none will be. */
+  #placeAnew(worker: string): void {
+    for (const region of this.regions.values()) region.onWorkerGone(worker);
+  }
+
+  /** Its worker does not take it: its regions are placed anew (J1). */
+  onHostRefused(host: string, message: string): void {
+    const known = this.#hosts.get(host);
+    if (known?.state !== "asked") return;
+    this.#lose(known, "", message);
+    this.#placeAnew(known.worker);
   }
 
   /** Its worker does not take it: another will be asked (J5). */
@@ -263,6 +307,8 @@ export class JobBook {
    */
   expire(silenceMsMax: number, deafMs: number): void {
     const now = this.clock.monotonicMs();
+    // What has come meanwhile is still to be read: a whole round of reports, as silence counts it.
+    if (deafMs > 0) this.#adoptingMs += deafMs + 2 * limits.heartbeatIntervalMs;
     for (const host of this.#hosts.values()) {
       host.heardMs += deafMs;
       if (host.state !== "up" || now - host.heardMs <= silenceMsMax) continue;
@@ -294,9 +340,10 @@ export class JobBook {
   /** Whether a host or instance that still runs was given up: it was out of reach when it was to stop. */
   gaveUp(what: "host" | "instance", name: string): boolean {
     if (this.#finishedMs > 0) return true;
-    if (what === "host") return this.#hosts.get(name)?.state === "gone";
-    const state = this.#instances.get(name)?.state;
-    return state === "FAILED" || state === "STOPPED";
+    const known = what === "host" ? this.#hosts.get(name) : this.#instances.get(name);
+    // What nobody here asked for, and did not show in time, is of an earlier leader.
+    if (known === undefined) return !this.adopting;
+    return known.state === "gone" || known.state === "FAILED" || known.state === "STOPPED";
   }
 
   /** A subscription that ends with the job. */
@@ -327,15 +374,19 @@ export class JobBook {
       rowsWritten: sum((actor) => actor.rowsWritten),
       rowsInFlight: sum((actor) => actor.rowsInFlight),
       deadLetters: sum((actor) => actor.deadLetters),
-      instances: [...this.#instances.values()].map((instance) => ({
-        service: instance.service,
-        instance: instance.instance,
-        worker: instance.worker,
-        state: instance.state,
-        queuedRows: instance.queuedRows,
-        rowMs: instance.rowMs,
-        message: instance.message,
-      })),
+      instances: [
+        ...this.#left.filter(({ instance }) => !this.#instances.has(instance)),
+        ...[...this.#instances.values()].map((instance) => ({
+          service: instance.service,
+          instance: instance.instance,
+          worker: instance.worker,
+          state: instance.state,
+          queuedRows: instance.queuedRows,
+          rowMs: instance.rowMs,
+          message: instance.message,
+        })),
+      ],
+      regions: [...this.regions.values()].map((region) => region.describe()),
     };
   }
 }

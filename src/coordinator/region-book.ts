@@ -2,7 +2,7 @@
 import { ERROR_CODES, isErrorCode } from "../base/errors.js";
 import type { Clock } from "../base/ports.js";
 import type { Failure, MemberFacts, RegionFacts, RegionHostFacts, RegionPhase } from "../checkpoint/region.js";
-import type { ActorReport, Snapshot } from "../wire/control.js";
+import type { ActorReport, RegionReport, Snapshot } from "../wire/control.js";
 import type { ActorCheckpoint, RegionRecord } from "../wire/stored.js";
 import type { HostFacts } from "./job.js";
 
@@ -27,6 +27,8 @@ export class RegionBook {
   #deployed = new Set<string>();
   #started = new Set<string>();
   #open: OpenCheckpoint | undefined;
+  /** Of the newest commit, from trigger to record. */
+  #tookMs = 0;
   #checkpointMs: number;
 
   constructor(
@@ -55,8 +57,9 @@ export class RegionBook {
     };
   }
 
-  get committed(): bigint {
-    return this.#committed;
+  describe(): RegionReport {
+    const { region, phase, attempt } = this;
+    return { region, phase, attempt, committed: this.#committed, checkpointMs: this.#tookMs };
   }
 
   reports(): Iterable<ActorReport> {
@@ -92,6 +95,7 @@ export class RegionBook {
       this.#committed = record.number;
       this.#finished = record.actors.every((actor) => actor.finished);
       this.#failures = 0;
+      this.#tookMs = this.#open?.checkpoint === record.number ? this.clock.monotonicMs() - this.#open.sinceMs : 0;
     }
     this.#open = undefined;
     this.#checkpointMs = this.clock.monotonicMs();

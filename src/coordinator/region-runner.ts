@@ -8,7 +8,7 @@
 import { MillraceError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
 import type { Ports } from "../base/ports.js";
-import { decideRegion, type RegionAction } from "../checkpoint/region.js";
+import { checkpointInMs, decideRegion, type RegionAction } from "../checkpoint/region.js";
 import { jobKeys } from "../storage/keys.js";
 import type { ObjectStore } from "../storage/object-store.js";
 import { completeFrame, deployFrame, startFrame, stopRegionFrame, triggerFrame } from "../wire/control.js";
@@ -37,17 +37,21 @@ export interface RegionRunnerOptions {
 export class RegionRunner {
   constructor(private readonly options: RegionRunnerOptions) {}
 
-  look(book: JobBook): void {
+  /** @returns milliseconds until a checkpoint of any of its regions is due, whatever else happens */
+  look(book: JobBook): number {
     const policy = {
       checkpointIntervalMs: book.checkpointIntervalMs,
       checkpointTimeoutMs: limits.checkpointTimeoutMs,
       failuresMax: limits.regionFailuresMax,
     };
+    let dueMs = Number.POSITIVE_INFINITY;
     for (const region of book.regions.values()) {
       region.settle((worker) => book.hostOn(worker)?.host);
       const facts = region.facts((host) => book.host(host), book.adopting);
       for (const action of decideRegion(facts, policy)) this.#carryOut(book, region, action);
+      dueMs = Math.min(dueMs, checkpointInMs(facts, policy));
     }
+    return dueMs;
   }
 
   #carryOut(book: JobBook, region: RegionBook, action: RegionAction): void {
@@ -60,7 +64,12 @@ export class RegionRunner {
         look();
         return;
       case "read-log":
-        this.#write(book, region, async () => region.onLog(await this.#readLog(book, region)));
+        this.#write(book, region, async () => {
+          const records = await this.#readLog(book, region);
+          const by = records.reduce((highest, record) => (record.term > highest ? record.term : highest), 0n);
+          if (by > term) return this.options.deposed(by); // M2
+          region.onLog(records);
+        });
         return;
       case "fence":
       case "give-up":

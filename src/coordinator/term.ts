@@ -5,16 +5,26 @@
  */
 import { MillraceError } from "../base/errors.js";
 import type { Namespace } from "../base/ids.js";
-import type { Bus } from "../bus/bus.js";
+import type { BucketEntry, Bus } from "../bus/bus.js";
+
+const KEY = "term";
+const bucketOf = (namespace: Namespace) => `millrace-${namespace}`;
+const termOf = (entry: BucketEntry | undefined) =>
+  entry === undefined ? 0n : BigInt(new TextDecoder().decode(entry.value));
+
+/** The newest that was claimed; 0: none. @throws {MillraceError} `MILL_BUS_*` */
+export async function readTerm(bus: Bus, namespace: Namespace): Promise<bigint> {
+  return termOf(await (await bus.bucket(bucketOf(namespace))).get(KEY));
+}
 
 /** @throws {MillraceError} `MILL_BUS_*` */
 export async function claimTerm(bus: Bus, namespace: Namespace): Promise<bigint> {
-  const bucket = await bus.bucket(`millrace-${namespace}`);
+  const bucket = await bus.bucket(bucketOf(namespace));
   for (;;) {
-    const entry = await bucket.get("term");
-    const term = (entry === undefined ? 0n : BigInt(new TextDecoder().decode(entry.value))) + 1n;
+    const entry = await bucket.get(KEY);
+    const term = termOf(entry) + 1n;
     try {
-      await bucket.update("term", new TextEncoder().encode(term.toString()), entry?.revision ?? 0n);
+      await bucket.update(KEY, new TextEncoder().encode(term.toString()), entry?.revision ?? 0n);
       return term;
     } catch (error) {
       if (!MillraceError.is(error) || error.code !== "MILL_BUS_CONFLICT") throw error;

@@ -11,6 +11,8 @@ export interface Edge {
   readonly exchange: Exchange;
   /** Both may run in one actor. */
   readonly direct: boolean;
+  /** A log lies between them, and no channel. */
+  readonly durable: boolean;
 }
 
 export function edgesOf(
@@ -25,7 +27,8 @@ export function edgesOf(
       const exchange = from.kind === "keyBy" ? "hash" : equal ? "forward" : "rebalance";
       // One parallel instance is its own only partition: no exchange is needed to reach it.
       const direct = exchange === "forward" || (equal && parallelism.get(to.id) === 1);
-      return { from, to, exchange, direct: direct && !to.isolated };
+      const durable = to.kind === "durable";
+      return { from, to, exchange, direct: direct && !to.isolated && !durable, durable };
     }),
   );
 }

@@ -18,6 +18,12 @@ export function describePlan(topology: Topology, plan: Plan): string {
   for (const channel of plan.channels) {
     lines.push(`  ${channel.from.actor} > ${channel.to.actor}   ${channel.exchange}, pipelined`);
   }
+  if (plan.exchanges.length > 0) lines.push("", `durable exchanges (${plan.exchanges.length})`);
+  for (const { from, id, exchange, writers, partitions } of plan.exchanges) {
+    lines.push(
+      `  ${from} > ${id}   ${exchange}, durable, ${counted(writers, "writer")}, ${counted(partitions, "partition")}`,
+    );
+  }
   lines.push("", `regions (${plan.regions.length})`);
   for (const region of plan.regions) lines.push(`  ${region.id.padEnd(20)} ${region.actors.join(", ")}`);
   lines.push("", `services (${plan.services.length})`);
@@ -47,11 +53,20 @@ function what(node: OperatorNode): string {
       return node.sink.describe;
     case "infer":
       return node.each === undefined ? `infer ${node.service.id}` : `infer ${node.service.id} for each of ${node.each}`;
+    case "durable":
+      return `durable exchange, ${Math.ceil(node.bytesMax / 1_048_576)} MiB a partition`;
     case "keyBy":
       return `keyBy ${node.keys.join(", ")}`;
+    case "reduce":
+    case "process":
+      return `${node.kind} by ${node.keys.join(", ")}`;
     default:
       return node.kind;
   }
+}
+
+function counted(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? "" : "s"}`;
 }
 
 function shortName(nodes: ReadonlyMap<OperatorId, OperatorNode>, id: OperatorId): string {

@@ -3,12 +3,13 @@
  * everywhere, and its hash proves it.
  *
  * Invariants:
- *   P1  Operators joined by a forward edge of equal parallelism share an actor, unless the later one is isolated, or
+ *   P1  Operators joined by a forward edge of equal parallelism share an actor, unless the later one is isolated or durable, or
  *       sharing would make actors wait for each other in a circle.
  *   P2  A region is a connected component of the actor graph over pipelined channels: P parallel chains, P regions.
  *   P3  Ids, order and hash depend on operators, their ids and subtask numbers alone, never on the order in which
  *       they were declared.
  *   P4  Within an actor every edge is passed by reference, and the graph of actors has no cycle.
+ *   P5  What a durable exchange connects is in different regions, which do not wait for each other in a circle.
  */
 import { createHash } from "node:crypto";
 import { MillraceError } from "../base/errors.js";
@@ -16,8 +17,11 @@ import type { ActorId, ChannelId, OperatorId, RegionId, ServiceId } from "../bas
 import type { OperatorNode, Topology } from "../topology/nodes.js";
 import { chainsOf, type Edge, type Exchange, edgesOf } from "./chains.js";
 import { DisjointSets } from "./disjoint-sets.js";
+import { checkExchanges, exchangesOf, type PlannedExchange } from "./durable.js";
+import { checkKeyed } from "./keyed.js";
 
 export type { Exchange } from "./chains.js";
+export type { PlannedExchange } from "./durable.js";
 
 export interface PlannedActor {
   readonly id: ActorId;
@@ -50,6 +54,8 @@ export interface Plan {
   readonly topology: string;
   readonly actors: readonly PlannedActor[];
   readonly channels: readonly PlannedChannel[];
+  /** The durable ones. */
+  readonly exchanges: readonly PlannedExchange[];
   readonly regions: readonly PlannedRegion[];
   readonly services: readonly PlannedService[];
   /** SHA-256 in hex over all of the above and the operators' columns: who loads the same bundle must come to the same plan. */
@@ -73,6 +79,7 @@ export function planTopology(topology: Topology, options: PlanOptions = {}): Pla
   const operators = inOrder(topology.operators);
   const nodes = new Map(operators.map((node) => [node.id, node]));
   const parallelism = parallelismOf(operators, nodes, fallback);
+  checkKeyed(nodes, parallelism);
   const possible = edgesOf(operators, nodes, parallelism);
   const chains = chainsOf(operators, possible);
   const edges = possible.filter((edge) => chains.get(edge.from.id) !== chains.get(edge.to.id));
@@ -87,19 +94,26 @@ export function planTopology(topology: Topology, options: PlanOptions = {}): Pla
       for (const operator of chain) actorOf.set(`${operator}/${subtask}`, id);
     }
   }
-  const channels = edges.flatMap((edge) =>
-    channelsOf(edge, parallelism, (operator, subtask) => actorOf.get(`${operator}/${subtask}`)!),
-  );
+  const exchanges = exchangesOf(edges, parallelism);
+  const channels = edges
+    .filter(({ durable }) => !durable)
+    .flatMap((edge) => channelsOf(edge, parallelism, (operator, subtask) => actorOf.get(`${operator}/${subtask}`)!));
 
   const joined = new DisjointSets<ActorId>(actors.keys());
   for (const channel of channels) joined.join(channel.from.actor, channel.to.actor);
   const regions = joined.sets().map((members) => ({ id: `region-${members[0]}` as RegionId, actors: members }));
   const regionOf = new Map(regions.flatMap((region) => region.actors.map((actor) => [actor, region.id])));
 
+  checkExchanges(topology, exchanges, (operator) => {
+    const instances = Array.from({ length: parallelism.get(operator)! }, (_, subtask) => `${operator}/${subtask}`);
+    return instances.map((instance) => regionOf.get(actorOf.get(instance)!)!);
+  });
+
   const body = {
     topology: topology.name,
     actors: [...actors.values()].map((actor) => ({ ...actor, region: regionOf.get(actor.id)! })),
     channels,
+    exchanges,
     regions,
     services: [...topology.services].sort(byId).map((service) => ({
       id: service.id,
@@ -117,6 +131,10 @@ export function planTopology(topology: Topology, options: PlanOptions = {}): Pla
 function signature(node: OperatorNode): unknown {
   const columns = Object.entries(node.columns).map(([name, type]) => `${name}: ${type.name}`);
   const keys = node.kind === "keyBy" ? node.keys : [];
+  if (node.kind === "reduce" || node.kind === "process") {
+    const state = Object.entries(node.state).map(([name, type]) => `${name}: ${type.name}`);
+    return [node.id, node.kind, node.inputs, columns, node.keys, state, node.kind === "reduce" ? node.emit : ""];
+  }
   const lists = node.kind === "infer" ? [node.each ?? "", node.into ?? ""] : [];
   return [node.id, node.kind, node.inputs, columns, keys, lists];
 }

@@ -5,7 +5,7 @@
  *     assets/<sha256>                   a model or another file that a handler needs
  *     jobs/<job>/spec.avro              what was submitted (`schemas/control/job-spec.avsc`)
  *     jobs/<job>/report.avro            how it ended (`schemas/control/job-report.avsc`)
- *     open-jobs/<job>                   empty, while the job has not ended: what a new coordinator takes up
+ *     open-jobs/<job>                   while the job has not ended: what a new coordinator takes up, and its newest report
  *     jobs/<job>/inputs/<source>/<name> local files that were uploaded for a source to read
  *     jobs/<job>/regions/<region>/log/<n>                   a region's log, n in 12 digits
  *     jobs/<job>/regions/<region>/snapshots/<n>-<attempt>-<actor>   a snapshot too large for the log

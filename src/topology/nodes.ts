@@ -19,6 +19,20 @@ export interface OperatorContext {
 
 export type MapFunction = (batch: RecordBatch, context: OperatorContext) => RecordBatch | Promise<RecordBatch>;
 export type RowFunction = (row: unknown, context: OperatorContext) => unknown;
+export type ReduceFunction = (accumulator: unknown, row: unknown, context: OperatorContext) => unknown;
+export type ProcessFunction = (row: unknown, state: KeyState<unknown>, context: OperatorContext) => unknown;
+
+/**
+ * What a `process` function keeps for the key of its row. Changes count once the function has returned, and only if none of its
+ * rows is refused.
+ */
+export interface KeyState<Row> {
+  /** A copy; undefined: there is nothing yet. */
+  get(): Row | undefined;
+  /** @throws {MillraceError} `MILL_RECORD_INVALID`: it does not fit the columns of the state */
+  set(row: Row): void;
+  clear(): void;
+}
 
 interface NodeBase {
   readonly id: OperatorId;
@@ -60,6 +74,29 @@ export interface KeyByNode extends NodeBase {
   readonly kind: "keyBy";
   readonly keys: readonly string[];
 }
+/** Between two regions: the operators before it write a log, those from it on read it. */
+export interface DurableNode extends NodeBase {
+  readonly kind: "durable";
+  /** Bytes that the log of one partition keeps. */
+  readonly bytesMax: number;
+}
+interface KeyedNode extends NodeBase {
+  /** Of the `keyBy` that it reads. */
+  readonly keys: readonly string[];
+  /** Columns of what is kept for each key. */
+  readonly state: Columns;
+}
+export interface ReduceNode extends KeyedNode {
+  readonly kind: "reduce";
+  readonly fn: ReduceFunction;
+  /** What a key's first row meets; undefined: nothing. */
+  readonly initial: unknown;
+  readonly emit: "end" | "changes";
+}
+export interface ProcessNode extends KeyedNode {
+  readonly kind: "process";
+  readonly fn: ProcessFunction;
+}
 export interface UnionNode extends NodeBase {
   readonly kind: "union";
 }
@@ -68,7 +105,18 @@ export interface SinkNode extends NodeBase {
   readonly sink: Sink;
 }
 
-export type OperatorNode = SourceNode | MapNode | RowsNode | SelectNode | InferNode | KeyByNode | UnionNode | SinkNode;
+export type OperatorNode =
+  | SourceNode
+  | MapNode
+  | RowsNode
+  | SelectNode
+  | InferNode
+  | KeyByNode
+  | DurableNode
+  | ReduceNode
+  | ProcessNode
+  | UnionNode
+  | SinkNode;
 export type OperatorKind = OperatorNode["kind"];
 
 /** What happens to a record that its operator refuses. */

@@ -11,8 +11,17 @@ import { id, type OperatorId } from "../base/ids.js";
 import { limits } from "../base/limits.js";
 import type { ArrowColumns, Columns, ColumnType, ListType, Row, StructType } from "../types/columns.js";
 import { t } from "../types/columns.js";
+import { ownRow } from "../types/own-row.js";
 import type { Sink, Source } from "./endpoints.js";
-import type { BadRecordPolicy, OperatorContext, OperatorKind, OperatorNode, RowFunction, Topology } from "./nodes.js";
+import type {
+  BadRecordPolicy,
+  KeyState,
+  OperatorContext,
+  OperatorKind,
+  OperatorNode,
+  RowFunction,
+  Topology,
+} from "./nodes.js";
 import type { Service } from "./service.js";
 
 type Awaitable<T> = T | Promise<T>;
@@ -33,6 +42,14 @@ type StructColumns<T> = T extends { readonly item: { readonly columns: infer I e
 type StructLists<C extends Columns> = {
   [K in keyof C & string]: C[K] extends { readonly item: { readonly columns: Columns } } ? K : never;
 }[keyof C & string];
+/** Names of the columns whose values can be a key. */
+type KeyNames<C extends Columns> = {
+  [K in keyof C & string]: C[K] extends { readonly item: ColumnType } | { readonly columns: Columns } ? never : K;
+}[keyof C & string];
+/** Accepts anything when no column of `O` is a key; else asks for a property that says which is. */
+type NoKeys<O extends Columns, K extends string> = keyof O & K extends never
+  ? unknown
+  : { readonly "a key column is added by itself and must not be in `to`": keyof O & K };
 
 export interface OperatorOptions {
   /** Stable id: a checkpoint's state finds its operator by it. Default: kind and place, `map-2`. */
@@ -41,6 +58,19 @@ export interface OperatorOptions {
 export interface RowsOptions extends OperatorOptions {
   /** Calls under way at once; results keep their order. Default 1. */
   readonly concurrency?: number;
+}
+
+export interface DurableOptions extends OperatorOptions {
+  /** Parts that the rows are shared out over, each with one reader. Default: the parallelism that the reader has anyway. */
+  readonly partitions?: number;
+  /** Bytes that wait in one partition before its writers have to. Default `limits.exchangeLogBytesMax`. */
+  readonly bytesMax?: number;
+}
+/** @typeParam O columns of the accumulator */
+export interface ReduceOptions<O extends Columns> extends OperatorOptions {
+  readonly to: O;
+  /** `"end"`, the default: one row for each key, when the input has ended. `"changes"`: one for every row that came. */
+  readonly emit?: "end" | "changes";
 }
 
 export interface TopologyOptions {
@@ -295,12 +325,42 @@ export class Stream<in out C extends Columns> {
     return this.next("infer", { id: operator }, { columns, service, each, into: options.into });
   }
 
-  /** Brings rows with equal values in these columns to the same parallel instance of what follows. */
-  keyBy(...keys: (keyof C & string)[]): Stream<C> {
+  /**
+   * Brings rows with equal values in these columns to the same parallel instance of what follows. What is read from it
+   * may keep state for each key: `reduce`, `process`.
+   */
+  keyBy<K extends KeyNames<C>>(...keys: K[]): KeyedStream<C, K> {
     const operator = this.builder.nameFor("keyBy", {});
     atLeastOne(operator, keys);
-    for (const key of keys) requireColumn(operator, this.node.columns, key);
-    return this.next("keyBy", { id: operator }, { columns: this.columns, keys });
+    for (const key of keys) {
+      const type = requireColumn(operator, this.node.columns, key);
+      if (type.item === undefined && type.columns === undefined) continue;
+      throw new MillraceError(
+        "MILL_TOPOLOGY_TYPE",
+        `operator "${operator}": column "${key}" is ${type.name}, which cannot be a key. Add a column of a plain type for it.`,
+        { operator, column: key },
+      );
+    }
+    return KeyedStream.of(this.next("keyBy", { id: operator }, { columns: this.columns, keys }), keys);
+  }
+
+  /**
+   * Puts a durable log between what is before and what follows, so that they fail, and start again, apart from each other.
+   * Rows are handed over when the checkpoint that they belong to is committed. After `keyBy`, rows with equal values stay together.
+   */
+  durable(options: DurableOptions = {}): Stream<C> {
+    const operator = this.builder.nameFor("durable", options);
+    const { partitions, bytesMax = limits.exchangeLogBytesMax } = options;
+    const parallelism = partitions === undefined ? undefined : positive(`partitions of "${operator}"`, partitions);
+    positive(`bytesMax of operator "${operator}"`, bytesMax);
+    if (bytesMax < 2 * limits.exchangeEntryBytesMax) {
+      throw new MillraceError(
+        "MILL_CONFIG",
+        `operator "${operator}": bytesMax is ${bytesMax}, and one entry of the log may take that much. Give at least ${2 * limits.exchangeEntryBytesMax}.`,
+        { operator, bytesMax },
+      );
+    }
+    return this.next("durable", { id: operator }, { columns: this.columns, parallelism, bytesMax });
   }
 
   /** Ends the stream here; a stream may have several sinks. */
@@ -344,12 +404,104 @@ export class Stream<in out C extends Columns> {
     return this.next(kind, { id: operator }, { columns: to, fn, concurrency });
   }
 
-  private next<O extends Columns>(
+  /** @internal */
+  protected next<O extends Columns>(
     kind: OperatorKind,
     options: OperatorOptions,
     extra: Record<string, unknown>,
   ): Stream<O> {
     return this.builder.add(kind, options, { inputs: [this.node.id], ...extra });
+  }
+}
+
+/** A stream whose rows meet by key. State is kept for each key, saved in checkpoints, and moves with its key. */
+export class KeyedStream<in out C extends Columns, K extends keyof C & string> extends Stream<C> {
+  private constructor(
+    stream: Stream<C>,
+    private readonly keys: readonly K[],
+  ) {
+    super(stream.builder, stream.node);
+  }
+
+  /** @internal */
+  static of<C extends Columns, K extends keyof C & string>(stream: Stream<C>, keys: readonly K[]): KeyedStream<C, K> {
+    return new KeyedStream(stream, keys);
+  }
+
+  /** Rows stay by key on the other side. */
+  override durable(options: DurableOptions = {}): KeyedStream<C, K> {
+    return KeyedStream.of(super.durable(options), this.keys);
+  }
+
+  /**
+   * Folds the rows of each key into one accumulator. Emits the key columns and the accumulator.
+   * A row for which `fn` throws is a bad record, and changes nothing.
+   */
+  reduce<O extends Columns>(
+    options: ReduceOptions<O & NoKeys<NoInfer<O>, K>> & { readonly initial: Row<NoInfer<O>> },
+    fn: (accumulator: Row<NoInfer<O>>, row: Row<C>, context: OperatorContext) => Awaitable<Row<NoInfer<O>>>,
+  ): Stream<Merged<Pick<C, K>, O>>;
+  /** Without `initial`, the accumulator of a key's first row is undefined. */
+  reduce<O extends Columns>(
+    options: ReduceOptions<O & NoKeys<NoInfer<O>, K>> & { readonly initial?: undefined },
+    fn: (accumulator: Row<NoInfer<O>> | undefined, row: Row<C>, context: OperatorContext) => Awaitable<Row<NoInfer<O>>>,
+  ): Stream<Merged<Pick<C, K>, O>>;
+  reduce<O extends Columns>(
+    options: ReduceOptions<O> & { readonly initial?: Row<O> | undefined },
+    fn: unknown,
+  ): Stream<Merged<Pick<C, K>, O>> {
+    const operator = this.builder.nameFor("reduce", options);
+    const { to, initial, emit = "end" } = options;
+    checkTypes(operator, to);
+    atLeastOne(operator, Object.keys(to));
+    checkFunction(operator, fn);
+    const key = this.keys.find((name) => Object.hasOwn(to, name));
+    if (key !== undefined) {
+      throw new MillraceError(
+        "MILL_TOPOLOGY_COLUMN",
+        `operator "${operator}": column "${key}" is a key, which is added by itself. Take it out of { to }.`,
+        { operator, column: key },
+      );
+    }
+    if (emit !== "end" && emit !== "changes") {
+      const message = `operator "${operator}": emit is "${String(emit)}"; give "end" or "changes".`;
+      throw new MillraceError("MILL_CONFIG", message, { operator });
+    }
+    const names = Object.fromEntries(this.keys.map((name) => [name, this.columns[name]]));
+    const extra = { columns: { ...names, ...to }, keys: this.keys, state: to, emit, fn };
+    return this.next("reduce", { id: operator }, { ...extra, initial: checkInitial(operator, to, initial) });
+  }
+
+  /**
+   * Any number of rows for each row, and one row of state for each key, with the columns `options.state`.
+   * A row for which `fn` throws, or makes a row that does not fit, is a bad record, and changes nothing.
+   */
+  process<O extends Columns, S extends Columns>(
+    options: OperatorOptions & { readonly to: O; readonly state: S },
+    fn: (
+      row: Row<C>,
+      state: KeyState<Row<NoInfer<S>>>,
+      context: OperatorContext,
+    ) => Awaitable<Iterable<Row<NoInfer<O>>>>,
+  ): Stream<O> {
+    const operator = this.builder.nameFor("process", options);
+    const { to, state } = options;
+    checkTypes(operator, state, "state");
+    atLeastOne(operator, Object.keys(state));
+    checkFunction(operator, fn);
+    return this.next("process", { id: operator }, { columns: to, keys: this.keys, state, fn });
+  }
+}
+
+/** What accumulators start as, if it fits their columns. */
+function checkInitial(operator: string, columns: Columns, initial: unknown): unknown {
+  if (initial === undefined) return undefined;
+  try {
+    return ownRow(columns, initial as never);
+  } catch (cause) {
+    const { message, facts } = MillraceError.from(cause);
+    const what = `operator "${operator}": its initial accumulator does not fit: ${message}`;
+    throw new MillraceError("MILL_TOPOLOGY_TYPE", what, { ...facts, operator }, { cause });
   }
 }
 
@@ -363,11 +515,12 @@ function checkFunction(operator: string, fn: unknown): void {
 }
 
 /** For topologies without types too. */
-function checkTypes(operator: string, columns: unknown): void {
+function checkTypes(operator: string, columns: unknown, option: "to" | "state" = "to"): void {
   if (typeof columns !== "object" || columns === null) {
+    const [lacks, are] = option === "to" ? ["no columns", "that it emits"] : ["no state", "that it keeps for each key"];
     throw new MillraceError(
       "MILL_TOPOLOGY_TYPE",
-      `operator "${operator}": it has no columns. Give { to: { name: t.utf8, ... } }, the columns that it emits.`,
+      `operator "${operator}": it has ${lacks}. Give { ${option}: { name: t.utf8, ... } }, the columns ${are}.`,
       { operator },
     );
   }

@@ -24,6 +24,11 @@ export interface ServiceSpec {
   readonly instances: number;
 }
 
+export interface ExchangeSpec {
+  readonly operator: string;
+  readonly partitions: number;
+}
+
 export interface JobSpec {
   readonly job: string;
   readonly topology: string;
@@ -39,6 +44,7 @@ export interface JobSpec {
   readonly unit: string;
   readonly submittedMs: bigint;
   readonly checkpointIntervalMs: bigint;
+  readonly exchanges: readonly ExchangeSpec[];
 }
 
 export interface SubmitJob {
@@ -73,6 +79,14 @@ export interface InstanceReport {
   readonly message: string;
 }
 
+export interface RegionReport {
+  readonly region: string;
+  readonly phase: string;
+  readonly attempt: number;
+  readonly committed: bigint;
+  readonly checkpointMs: number;
+}
+
 export interface JobReport {
   readonly job: string;
   readonly state: JobState;
@@ -86,6 +100,7 @@ export interface JobReport {
   readonly rowsInFlight: bigint;
   readonly deadLetters: bigint;
   readonly instances: readonly InstanceReport[];
+  readonly regions: readonly RegionReport[];
 }
 
 export interface StartHost {

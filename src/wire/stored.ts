@@ -85,6 +85,19 @@ export interface InferState {
   readonly entries: readonly InferEntry[];
 }
 
+export interface KeyGroupState {
+  readonly group: number;
+  readonly keys: number;
+  readonly states: number;
+}
+
+export interface KeyedState {
+  readonly keyGroups: number;
+  readonly first: number;
+  readonly end: number;
+  readonly groups: readonly KeyGroupState[];
+}
+
 export interface PendingOutput {
   readonly checkpoint: bigint;
   readonly prepared: Uint8Array;
@@ -111,5 +124,6 @@ export const regionRecordFrame = frame<RegionRecord>("region-record");
 export const actorSnapshotFrame = frame<ActorSnapshot>("actor-snapshot");
 export const sourceStateFrame = frame<SourceState>("source-state");
 export const inferStateFrame = frame<InferState>("infer-state");
+export const keyedStateFrame = frame<KeyedState>("keyed-state");
 export const sinkStateFrame = frame<SinkState>("sink-state");
 export const splitRecordFrame = frame<SplitRecord>("split-record");

@@ -156,10 +156,7 @@ export class Worker {
 
   #heed({ term }: { readonly term: bigint }): void {
     if (term < this.#term) {
-      throw new MillraceError(
-        "MILL_COMMAND_REFUSED",
-        `term ${term} is over; the coordinator of term ${this.#term} leads.`,
-      );
+      throw new MillraceError("MILL_TERM_OVER", `term ${term} is over; the coordinator of term ${this.#term} leads.`);
     }
     this.#term = term;
   }

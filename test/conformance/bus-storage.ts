@@ -103,6 +103,18 @@ export function busStorageConformance(buses: () => { readonly a: Bus; readonly b
       assert.equal(await log.append(new Uint8Array(30_000)), 5n);
     });
 
+    it("is gone once it is deleted, however often, and a new one of its name begins at 1", async () => {
+      const log = await a.log("orders");
+      for (const content of ["1", "2"]) await log.append(bytes(content));
+      await b.deleteLog("orders");
+      await b.deleteLog("orders");
+      await a.deleteLog("never-there");
+      const next = await b.log("orders");
+      assert.equal(await next.last(), 0n);
+      assert.equal(await next.append(bytes("x")), 1n);
+      assert.deepEqual(await take(await a.log("orders"), 1n, 1), ["1 x"]);
+    });
+
     it("keeps an empty entry and one of 500 KB", async () => {
       const log = await a.log("orders");
       await log.append(new Uint8Array());

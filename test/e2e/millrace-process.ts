@@ -70,6 +70,11 @@ export class MillraceProcess {
     }
   }
 
+  /** What it has said so far on standard output. */
+  get said(): string {
+    return this.#stdout;
+  }
+
   /** Ends it politely and waits. */
   async stop(): Promise<Ended> {
     if (running.has(this.#child)) this.#child.kill("SIGTERM");

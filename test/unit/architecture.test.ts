@@ -18,13 +18,14 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   storage: ["base", "types", "wire"],
   telemetry: ["base"],
   services: ["base", "types", "topology", "plan", "wire", "bus", "storage", "telemetry"],
+  connectors: ["base", "types", "topology", "wire", "bus", "storage"], // bus: the log of a durable exchange
   // Not the coordinator, not the worker: those speak with actors in messages.
   actors: [
     ...["base", "types", "topology", "plan", "checkpoint", "wire", "bus", "storage", "telemetry"],
     "services", // the `infer` operator holds a service's client
+    "connectors", // the two ends of a durable exchange
   ],
   functions: ["base", "types", "topology"],
-  connectors: ["base", "types", "topology", "wire", "bus", "storage"], // bus: the log of a durable exchange
   // Not actors. Services: only the types of instance states, which it decides about.
   coordinator: ["base", "types", "topology", "plan", "checkpoint", "wire", "bus", "storage", "telemetry", "services"],
   // Not actors: it starts processes; which code they run is what the cli hands it.

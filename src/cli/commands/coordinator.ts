@@ -16,12 +16,18 @@ export async function coordinatorCommand(flags: ClusterFlags, command: Command):
   const ports = realPorts(openLog(command.optsWithGlobals().logLevel as LogLevel));
   const settings = clusterSettings(flags, process.env);
   const cluster = await joinCluster("coordinator", settings, ports);
-  const coordinator = new Coordinator({ ...cluster, ports, namespace: settings.namespace });
+  let onDeposed: () => void = () => {};
+  const deposed = new Promise<"deposed">((resolve) => {
+    onDeposed = () => resolve("deposed");
+  });
+  const coordinator = new Coordinator({ ...cluster, ports, namespace: settings.namespace, onDeposed });
   await coordinator.open();
   process.stdout.write(
     `coordinator of namespace ${settings.namespace} is up on ${settings.nats.servers} and ${settings.store}\n`,
   );
-  await untilTold();
+  // Status 0: whoever would start it again after a failure would depose the other in turn.
+  if ((await Promise.race([untilTold(), deposed])) === "deposed")
+    process.stdout.write("another coordinator leads this namespace now; this one ends\n");
   await coordinator.close();
   await cluster.close();
 }

@@ -136,7 +136,7 @@ describe("actors/alignment: checkpoints that overtake each other", () => {
     reach(0, 2n);
     await turns();
     assert.deepEqual(cuts, ["2 late []"]);
-    assert.deepEqual(passed, ["0:1", "1:2", "0:2"].sort((a, b) => passed.indexOf(a) - passed.indexOf(b)));
+    assert.deepEqual(passed.slice(1).sort(), ["0:2", "1:2"]);
   });
 
   it("the limit of the one given up does not hurry its successor (L3)", async () => {

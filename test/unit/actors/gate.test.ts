@@ -170,7 +170,7 @@ describe("actors/gate: parking", () => {
     const gate = new Gate();
     const parking = new Parking(gate);
     await gate.close();
-    const entered = parking.enter("x", numbers(1));
+    const entered = parking.enter(parking.hold("x", numbers(1)));
     await turns();
     assert.deepEqual(places(parking), ["x 1"]);
     gate.open();
@@ -279,7 +279,7 @@ function randomOf(seed: number): (below: number) => number {
 
 describe("actors/gate: random schedules", () => {
   it("at every cut each batch is in exactly one place on each of its ways (A2, G1)", async () => {
-    for (let seed = 1; seed <= 150; seed++) await schedule(seed);
+    for (let seed = 1; seed <= 80; seed++) await schedule(seed);
   });
 
   /** Three drivers -> a step that may wait inside -> two ways: a store with little room, and a plain one. */
@@ -292,7 +292,7 @@ describe("actors/gate: random schedules", () => {
     const emitted = new Map<number, number>(Array.from({ length: drivers }, (_, i) => [i, 0]));
     const arrived: Record<"small" | "plain", number[]> = { small: [], plain: [] };
     let room = 1;
-    let waiting: (() => void)[] = [];
+    const waiting: (() => void)[] = [];
     const pause = async () => {
       for (let i = random(4); i > 0; i--) await (random(3) === 0 ? turns(1) : Promise.resolve());
     };
@@ -316,7 +316,11 @@ describe("actors/gate: random schedules", () => {
         await pause();
         const batch = numbers(driver * 1000 + i);
         const channel = driver === 0;
-        if (channel) await parking.enter("step", batch);
+        if (channel) {
+          const held = parking.hold("step", batch);
+          await pause();
+          await parking.enter(held);
+        }
         const work = async () => {
           emitted.set(driver, emitted.get(driver)! + 1);
           await pause();
@@ -346,7 +350,8 @@ describe("actors/gate: random schedules", () => {
       while (!over) {
         await pause();
         await gate.close();
-        const waits = (place: string) => parking.list.filter((one) => one.place === place).map(({ batch }) => nOf(batch));
+        const waits = (place: string) =>
+          parking.list.filter((one) => one.place === place).map(({ batch }) => nOf(batch));
         for (const way of ["small", "plain"] as const) {
           const seen = [...arrived[way], ...waits(way)].sort((a, b) => a - b);
           const expected = [...emitted].flatMap(([d, count]) => Array.from({ length: count }, (_, i) => d * 1000 + i));

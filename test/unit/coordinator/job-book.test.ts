@@ -239,9 +239,16 @@ describe("coordinator/job-book: the job itself", () => {
     assert.deepEqual([book.gaveUp("host", HOST), book.gaveUp("instance", "model-0")], [false, false]);
     book.onWorkerGone("w1", "silent");
     assert.deepEqual([book.gaveUp("host", HOST), book.gaveUp("instance", "model-0")], [true, true]);
-    assert.equal(book.gaveUp("host", "job-1-other"), false);
     book.enter("FAILED");
-    assert.equal(book.gaveUp("host", "job-1-other"), true);
+    assert.equal(book.gaveUp("host", HOST), true);
+  });
+
+  it("what nobody here has asked for is of an earlier leader: given up, unless it is being taken up (K5)", async () => {
+    const { clock, book } = setUp();
+    book.takeUp();
+    assert.deepEqual([book.gaveUp("host", "job-1-old"), book.gaveUp("instance", "model-old")], [false, false]);
+    await clock.freeze(limits.adoptionMs);
+    assert.deepEqual([book.gaveUp("host", "job-1-old"), book.gaveUp("instance", "model-old")], [true, true]);
   });
 
   it("describes itself: times, what it waits for, sums over its actors", async () => {

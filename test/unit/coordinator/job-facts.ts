@@ -21,6 +21,7 @@ export const spec: JobSpec = {
   unit: "rows",
   submittedMs: 0n,
   checkpointIntervalMs: 1_000n,
+  exchanges: [],
 };
 
 export const worker = (name: string, about: { cpus?: number; draining?: boolean } = {}) => ({

@@ -16,6 +16,7 @@ import {
 import { batchFromRows, rowsOf } from "../../../src/types/batches.js";
 import { arrowSchema, t } from "../../../src/types/columns.js";
 import { decodeBatch, encodeBatch, encodeSchema, schemaId } from "../../../src/wire/arrow.js";
+import { heldFrame } from "../../../src/wire/control.js";
 import {
   type AnswerHeader,
   answerFrame,
@@ -70,6 +71,8 @@ class Bench {
   readonly calls: number[][] = [];
   readonly answers: Told[] = [];
   readonly reports: LoadReport[] = [];
+  /** Requests that each heartbeat named. */
+  readonly held: (readonly string[])[] = [];
   readonly events: string[] = [];
   #next = 0;
 
@@ -118,6 +121,11 @@ class Bench {
     await this.bus.subscribe(subjects.load(this.service.id), ({ payload }) => {
       this.reports.push(loadReportFrame.decode(payload).header);
     });
+    await this.bus.subscribe(subjects.held(this.service.id), ({ payload }) => {
+      const { service: of, instance, requests } = heldFrame.decode(payload).header;
+      assert.deepEqual([of, instance], [this.service.id, "double-0"]);
+      this.held.push(requests);
+    });
     for (const client of ["client-1", "client-2"]) {
       await this.bus.subscribe(subjects.answer(client), ({ payload }) => {
         const { header, payload: body } = answerFrame.decode(payload);
@@ -139,9 +147,16 @@ class Bench {
   /** Sends a request without waiting for anything. @returns its id */
   send(
     values: number[],
-    about: { bucket?: string; client?: string; says?: number; payload?: Uint8Array[]; schema?: Uint8Array } = {},
+    about: {
+      bucket?: string;
+      client?: string;
+      says?: number;
+      payload?: Uint8Array[];
+      schema?: Uint8Array;
+      id?: string;
+    } = {},
   ) {
-    const id = `r${this.#next++}`;
+    const id = about.id ?? `r${this.#next++}`;
     const schema = about.schema ?? encodeSchema(arrowSchema(input));
     const client = about.client ?? "client-1";
     const frame = requestFrame.encode(
@@ -550,5 +565,67 @@ describe("services/instance: drain", () => {
     assert.equal(bench.instance.state, "STOPPED");
     await bench.instance.drain();
     assert.equal(bench.events.filter((event) => event === "unload").length, 1);
+  });
+});
+
+describe("services/instance: what it holds", () => {
+  /** One request runs until the door is opened, the next waits. */
+  async function holding() {
+    const door = gate();
+    const bench = await new Bench({
+      infer: async (batch) => {
+        await door.promise;
+        return doubles(batch);
+      },
+      batch: { rowsMax: 1 },
+    }).ready();
+    const ids = [bench.send([1]), bench.send([2])] as const;
+    await bench.clock.settle();
+    return { bench, door, ids };
+  }
+
+  it("a heartbeat names what runs and what is queued; what is answered it names no more (N6)", async () => {
+    const { bench, door, ids } = await holding();
+    await bench.clock.advance(limits.heartbeatIntervalMs);
+    assert.deepEqual(
+      bench.held.map((one) => [...one].sort()),
+      [[...ids]],
+    );
+    door.open();
+    await bench.clock.advance(limits.heartbeatIntervalMs);
+    assert.deepEqual(bench.held.at(-1), []);
+    await bench.instance.drain();
+  });
+
+  it("a heartbeat that a call kept back says nothing of it: what has come meanwhile was not looked at; the next does (N6)", async () => {
+    const { bench, door, ids } = await holding();
+    await bench.clock.freeze(limits.heartbeatIntervalMs + limits.heartbeatLateMs + 1);
+    assert.deepEqual(bench.held, []);
+    assert.equal(bench.reports.at(-1)!.runningRows, 1, "its load it tells all the same");
+    await bench.clock.freeze(limits.heartbeatIntervalMs + limits.heartbeatLateMs);
+    assert.deepEqual(
+      bench.held.map((one) => [...one].sort()),
+      [[...ids]],
+    );
+    door.open();
+    await bench.instance.drain();
+  });
+
+  it("a request that comes again while it is held is dropped; one that was answered is worked on again (N6, N2)", async () => {
+    const { bench, door, ids } = await holding();
+    for (const [i, id] of ids.entries()) bench.send([i + 1], { id });
+    await bench.clock.settle();
+    assert.equal(bench.answers.length, 0);
+    door.open();
+    await bench.clock.settle();
+    assert.deepEqual(bench.calls, [[1], [2]]);
+    assert.deepEqual(
+      ids.map((id) => bench.answer(id).doubled),
+      [[2], [4]],
+    );
+    bench.send([1], { id: ids[0] });
+    await bench.clock.settle();
+    assert.deepEqual(bench.calls.at(-1), [1]);
+    assert.equal(bench.answers.filter(({ header }) => header.id === ids[0]).length, 2);
   });
 });

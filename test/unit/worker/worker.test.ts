@@ -338,7 +338,7 @@ describe("worker: terms", () => {
       await bench.stopHost("h1", 1n),
       await bench.stopInstance("model-0", 1n),
     ]) {
-      assert.equal(late.code, "MILL_COMMAND_REFUSED");
+      assert.equal(late.code, "MILL_TERM_OVER");
       assert.match(late.message, /term 1 is over; the coordinator of term 2 leads/);
     }
     assert.deepEqual(bench.launches, ["h1"]);

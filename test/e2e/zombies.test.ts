@@ -1,0 +1,233 @@
+/**
+ * Processes that are stopped (SIGSTOP) until they have been replaced, and then go on: nothing that they do counts.
+ * Real processes, NATS, S3.
+ */
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import { realPorts } from "../../src/base/real/ports.js";
+import type { ObjectStore } from "../../src/storage/object-store.js";
+import { openStore } from "../../src/storage/open-store.js";
+import { type RegionRecord, regionRecordFrame } from "../../src/wire/stored.js";
+import { allGone, finished, isThere } from "../integration/cluster.js";
+import { type MinioServer, type NatsServer, startMinio, startNats } from "../servers/index.js";
+import { type Ended, MillraceProcess } from "./millrace-process.js";
+
+const FILES = 8;
+const WORDS = 70;
+const REPLACED_MS_MAX = 40_000;
+
+interface Job {
+  readonly name: string;
+  readonly output: string;
+  readonly marks: string;
+  readonly ended: Promise<Ended>;
+}
+
+describe("e2e: processes that are stopped until they have been replaced, and go on", function () {
+  this.timeout(60_000);
+  let nats: NatsServer;
+  let minio: MinioServer;
+  let store: ObjectStore;
+  let env: Record<string, string>;
+  let folder: string;
+  let coordinator: MillraceProcess;
+  const started: MillraceProcess[] = [];
+  const words: string[] = [];
+
+  before(async () => {
+    [nats, minio] = await Promise.all([startNats(), startMinio()]);
+    folder = await mkdtemp(join(tmpdir(), "millrace-e2e-"));
+    env = {
+      MILLRACE_NATS: nats.url,
+      MILLRACE_STORE: `s3://${minio.bucket}/cluster`,
+      AWS_ENDPOINT_URL_S3: minio.endpoint,
+      AWS_ACCESS_KEY_ID: minio.accessKeyId,
+      AWS_SECRET_ACCESS_KEY: minio.secretAccessKey,
+      MILLRACE_CACHE: join(folder, "cache"),
+    };
+    store = openStore(env.MILLRACE_STORE!, { s3: { ...minio } }, realPorts());
+    for (let file = 0; file < FILES; file++) {
+      const own = Array.from({ length: WORDS }, (_, i) => `${"abcdefghij"[(file + i) % 10]}${file}-${i}`);
+      words.push(...own);
+      await writeFile(join(folder, `text-${file}.txt`), own.join("\n"));
+    }
+    coordinator = await up("coordinator");
+    await Promise.all([up("worker", "--name", "w1"), up("worker", "--name", "w2")]);
+  });
+
+  after(async () => {
+    for (const process of started) process.kill("SIGCONT");
+    await Promise.all(started.map((process) => process.stop()));
+    await store.close();
+    await Promise.all([nats.stop(), minio.stop()]);
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  async function up(...args: string[]): Promise<MillraceProcess> {
+    const one = new MillraceProcess(args, { env });
+    started.push(one);
+    await one.says("is up", 30_000);
+    return one;
+  }
+
+  async function submit(output: string, workMs: number): Promise<Job> {
+    const marks = join(folder, `marks-${output}`);
+    await mkdir(marks);
+    const params = { input: `${folder}/text-*.txt`, output, marks, workMs };
+    const flags = Object.entries(params).flatMap(([key, value]) => ["-p", `${key}=${value}`]);
+    const one = new MillraceProcess(["submit", "test/fixtures/slow-words.ts", ...flags], { env });
+    started.push(one);
+    await one.says(" submitted\n", 30_000);
+    const name = /^job (\S+) submitted$/m.exec(one.said)?.[1] ?? assert.fail(one.said);
+    return { name, output, marks, ended: one.ended };
+  }
+
+  /** Pids of hosts that have been at work, by subtask. */
+  async function hosts({ marks }: Job): Promise<Map<string, number>> {
+    const pids = await until("a host at work for each of the two subtasks", async () => {
+      const names = await readdir(marks);
+      return new Set(names.map((name) => name.split(".")[0])).size === 2 ? names : undefined;
+    });
+    return new Map(pids.map((name) => [name.split(".")[0]!, Number(name.split(".")[1])]));
+  }
+
+  async function log({ name }: Job, region: string): Promise<RegionRecord[]> {
+    const records: RegionRecord[] = [];
+    for await (const { key } of store.list(`jobs/${name}/regions/${region}/log/`)) {
+      records.push(regionRecordFrame.decode(await store.get(key)).header);
+    }
+    return records;
+  }
+
+  /** Waits for a checkpoint of the attempt. */
+  async function committed(job: Job, region: string, attempt: number): Promise<void> {
+    await until(`a commit of attempt ${attempt} of ${region}`, async () => {
+      const records = await log(job, region);
+      return records.some((record) => record.kind === "COMMIT" && record.attempt === attempt) ? true : undefined;
+    });
+  }
+
+  async function until<T>(what: string, find: () => Promise<T | undefined>): Promise<T> {
+    for (const untilMs = performance.now() + REPLACED_MS_MAX; ; await pause(100)) {
+      const found = await find();
+      if (found !== undefined) return found;
+      assert.ok(performance.now() < untilMs, `waited ${REPLACED_MS_MAX} ms for ${what}`);
+    }
+  }
+
+  async function exact({ output }: Job): Promise<void> {
+    const rows: string[] = [];
+    for await (const { key } of store.list(`${output}/`)) {
+      if (key.includes("/_")) continue;
+      rows.push(
+        ...Buffer.from(await store.get(key))
+          .toString("utf8")
+          .split("\n"),
+      );
+    }
+    const published = rows.filter((line) => line !== "").map((line) => (JSON.parse(line) as { word: string }).word);
+    assert.deepEqual(published.sort(), [...words].sort());
+  }
+
+  /** One record a number, terms and attempts that only grow, and no commit but of the attempt that was fenced last. */
+  function wellOrdered(records: readonly RegionRecord[]): void {
+    let [term, attempt] = [0n, 0];
+    for (const [i, record] of records.entries()) {
+      const place = `record ${record.number}, ${record.kind} of term ${record.term}, attempt ${record.attempt}`;
+      assert.equal(record.number, BigInt(i + 1), place);
+      assert.ok(record.term >= term && record.attempt >= attempt, `${place}, after term ${term}, attempt ${attempt}`);
+      if (record.kind === "COMMIT") assert.deepEqual([record.term, record.attempt], [term, attempt], place);
+      for (const { key } of record.actors) if (key !== "") assert.ok(key.includes(`-${attempt}-`), `${place}: ${key}`);
+      [term, attempt] = [record.term, record.attempt];
+    }
+  }
+
+  it("a host: what it still does changes nothing, its region goes on in another attempt, the other one in its own (rules 1, 9)", async () => {
+    const job = await submit("host", 60);
+    const zombie = (await hosts(job)).get("host-0")!;
+    await committed(job, "region-texts-0", 1);
+    process.kill(zombie, "SIGSTOP");
+    await committed(job, "region-texts-0", 2);
+    process.kill(zombie, "SIGCONT");
+    finished(await job.ended);
+    await exact(job);
+    const records = await log(job, "region-texts-0");
+    wellOrdered(records);
+    assert.equal(records.at(-1)!.attempt, 2);
+    const other = await log(job, "region-texts-1");
+    wellOrdered(other);
+    assert.equal(other.at(-1)!.attempt, 1, "a failure stays in its region");
+    await allGone([zombie]);
+  });
+
+  it("a host that nobody can end, because its worker was stopped, too: the same, though it works on to the end of the job (rules 1, 9)", async () => {
+    const job = await submit("machine", 60);
+    const zombie = (await hosts(job)).get("host-0")!;
+    await committed(job, "region-texts-0", 1);
+    const worker = started.find(({ pid }) => pid === parentOf(zombie)) ?? assert.fail("whose host is it?");
+    worker.kill("SIGSTOP");
+    process.kill(zombie, "SIGSTOP");
+    await committed(job, "region-texts-0", 2);
+    const before = cpuTicks(zombie);
+    process.kill(zombie, "SIGCONT");
+    await until("the zombie at work", async () => (cpuTicks(zombie) > before ? true : undefined));
+    finished(await job.ended);
+    assert.ok(isThere(zombie), "nobody has ended it");
+    await exact(job);
+    wellOrdered(await log(job, "region-texts-0"));
+    worker.kill("SIGCONT");
+    await allGone([zombie]);
+  });
+
+  it("a coordinator: it learns that it was deposed, and hosts and rows do not notice (rules 1, 9)", async () => {
+    const job = await submit("coordinator", 25);
+    const before = await hosts(job);
+    const old = coordinator;
+    old.kill("SIGSTOP");
+    coordinator = await up("coordinator");
+    await until("a fence of the next term", async () => {
+      const records = await log(job, "region-texts-0");
+      return new Set(records.map(({ term }) => term)).size >= 2 ? true : undefined;
+    });
+    old.kill("SIGCONT");
+    finished(await job.ended);
+    await exact(job);
+    for (const region of ["region-texts-0", "region-texts-1"]) {
+      const records = await log(job, region);
+      wellOrdered(records);
+      assert.equal(records.at(-1)!.attempt, 1, "what was at work went on");
+    }
+    assert.deepEqual(await hosts(job), before);
+    assert.match((await old.stop()).stderr, /another coordinator leads now/);
+  });
+
+  it("a coordinator without a job: it answers nobody, so that no client hears of it that its job is unknown (rule 9)", async () => {
+    const old = coordinator;
+    old.kill("SIGSTOP");
+    coordinator = await up("coordinator");
+    const job = await submit("unknown", 25);
+    old.kill("SIGCONT");
+    finished(await job.ended);
+    await exact(job);
+    assert.match((await old.stop()).stderr, /another coordinator leads now/);
+  });
+});
+
+/** Fields of /proc/<pid>/stat after the command's name, from `state` on. */
+function stat(pid: number): string[] {
+  return readFileSync(`/proc/${pid}/stat`, "utf8")
+    .replace(/^.*\) /s, "")
+    .split(" ");
+}
+
+function parentOf(pid: number): number {
+  return Number(stat(pid)[1]);
+}
+
+function cpuTicks(pid: number): number {
+  return Number(stat(pid)[11]) + Number(stat(pid)[12]);
+}

@@ -1,0 +1,40 @@
+/**
+ * A failure stays in its region, and what is no failure of a region touches none.
+ *
+ *   ISO1  While nothing has struck but what regions are not to feel (a service's instances, a coordinator that stands
+ *         still, a slow store, order, delay and duplicates), no region begins another attempt. A region that another
+ *         coordinator has taken over is not judged: it may begin anew what was not yet at work.
+ */
+import { regionRecordFrame } from "../../../src/wire/stored.js";
+import type { FaultKind } from "../faults.js";
+import type { CheckedRun, Checker } from "./checker.js";
+import { REGION_KEY } from "./region-log.js";
+
+const NOT_FELT: ReadonlySet<FaultKind> = new Set<FaultKind>([
+  ...([
+    "message-doubled",
+    "message-delayed",
+    "message-reordered",
+    "store-stale-list",
+    "bucket-conflict",
+    "bucket-reply-lost",
+    "clock-skew",
+  ] as const),
+  ...(["store-slow", "instance-crash", "instance-pause", "coordinator-pause"] as const),
+]);
+
+export function isolationChecker({ world, struck }: CheckedRun): Checker {
+  const terms = new Map<string, bigint>();
+  return {
+    onStore({ key, bytes }) {
+      const [, region] = REGION_KEY.exec(key) ?? [];
+      if (region === undefined || bytes === undefined) return;
+      const { attempt, term } = regionRecordFrame.decode(bytes).header;
+      const first = terms.get(region) ?? term;
+      terms.set(region, first);
+      if (attempt === 1 || term !== first || !struck().every((kind) => NOT_FELT.has(kind))) return;
+      const seen = `attempt ${attempt}, and only ${struck().join(", ") || "nothing"} has struck`;
+      world.found("isolation (ISO1)", `${region} to stay in its first attempt`, seen);
+    },
+  };
+}

@@ -1,0 +1,153 @@
+/**
+ * The logs in the object store, and what may happen only after a record is in them.
+ *
+ *   LOG1  Numbers of a log are 1, 2, 3, ... without gaps.
+ *   LOG2  A number is written once, by a create, and never changes. (Clean-up may delete it.)
+ *   LOG3  Terms and attempts along a region's log only grow.
+ *   LOG4  A COMMIT is of the attempt and the term of the newest FENCE before it.
+ *   LOG5  An attempt is deployed only after a FENCE of it is in the log (C4).
+ *   LOG6  A checkpoint is triggered only at the next place in the log (C1).
+ *   LOG7  A file is published only after a COMMIT in the log of its region names it as pending (F1).
+ *   LOG8  A split, and a reader's question, are in the split log once.
+ */
+import { planTopology } from "../../../src/plan/plan.js";
+import type { Deploy, Trigger } from "../../../src/wire/control.js";
+import { decodeFrame } from "../../../src/wire/frames.js";
+import {
+  actorSnapshotFrame,
+  type RegionRecord,
+  regionRecordFrame,
+  sinkStateFrame,
+  splitRecordFrame,
+} from "../../../src/wire/stored.js";
+import type { StoreChange } from "../shared-store.js";
+import { classOfSubject, type SimMessage } from "../sim-network.js";
+import { SimProcess } from "../sim-process.js";
+import type { CheckedRun, Checker } from "./checker.js";
+import { publishedName } from "./published-name.js";
+
+export const REGION_KEY = /^jobs\/[^/]+\/regions\/([^/]+)\/log\/(\d+)$/;
+const SPLIT_KEY = /^jobs\/[^/]+\/sources\/([^/]+)\/log\/(\d+)$/;
+
+interface RegionLog {
+  newest: bigint;
+  fence: RegionRecord | undefined;
+  readonly fenced: Set<number>;
+  /** What the manifests of its commits have pending, by the name under which it is to be published. */
+  readonly pending: Set<string>;
+}
+
+export function regionLogChecker({ world, scenario, store }: CheckedRun): Checker {
+  const logs = new Map<string, RegionLog>();
+  const splitLogs = new Map<string, { newest: bigint; readonly known: Set<string> }>();
+  const topology = scenario.build(new SimProcess(world, "checker", "client"));
+  const regionOf = new Map<string, string>(
+    planTopology(topology).actors.flatMap(({ operators, subtask, region }) => [
+      ...operators.map((operator) => [`${operator}-${subtask}`, region] as const),
+      [`dead-letters-${operators[0]}-${subtask}`, region] as const,
+    ]),
+  );
+  /** The dead letters of an actor are "". */
+  const sinks = new Set([
+    "",
+    ...topology.operators.filter(({ kind }) => kind === "sink").map(({ id }) => id as string),
+  ]);
+  const logOf = (region: string): RegionLog => {
+    const log = logs.get(region) ?? { newest: 0n, fence: undefined, fenced: new Set(), pending: new Set() };
+    logs.set(region, log);
+    return log;
+  };
+
+  return {
+    onStore(change) {
+      const [, region] = REGION_KEY.exec(change.key) ?? [];
+      if (region !== undefined && change.bytes !== undefined) onRegionRecord(region, change, change.bytes);
+      const [, source] = SPLIT_KEY.exec(change.key) ?? [];
+      if (source !== undefined && change.bytes !== undefined) onSplitRecord(source, change, change.bytes);
+      onPublished(change);
+    },
+    onMessage(message) {
+      if (classOfSubject(message.subject) === "command") onCommand(message);
+    },
+  };
+
+  function writtenOnce({ kind, key, before, by }: StoreChange, number: bigint, newest: bigint): void {
+    if (kind !== "create" || before !== undefined) {
+      world.found("region-log (LOG2)", `${key} to be created once`, `${by} wrote it by a ${kind}`);
+    }
+    if (number !== newest + 1n) world.found("region-log (LOG1)", `${newest + 1n} next to ${key}`, `${number} by ${by}`);
+  }
+
+  function onRegionRecord(region: string, change: StoreChange, bytes: Uint8Array): void {
+    const record = regionRecordFrame.decode(bytes).header;
+    const log = logOf(region);
+    writtenOnce(change, record.number, log.newest);
+    log.newest = record.number;
+    const { fence } = log;
+    const seen = `${record.kind} ${record.number} of term ${record.term}, attempt ${record.attempt}, by ${change.by}`;
+    if (fence !== undefined && (record.term < fence.term || record.attempt < fence.attempt)) {
+      world.found("region-log (LOG3)", `term ${fence.term} and attempt ${fence.attempt} or above in ${region}`, seen);
+    }
+    if (record.kind === "FENCE") {
+      log.fence = record;
+      log.fenced.add(record.attempt);
+      return;
+    }
+    for (const name of record.actors.flatMap(pendingOf)) log.pending.add(name);
+    if (fence?.term !== record.term || fence.attempt !== record.attempt) {
+      world.found("region-log (LOG4)", `a commit of term ${fence?.term}, attempt ${fence?.attempt} in ${region}`, seen);
+    }
+  }
+
+  function onSplitRecord(source: string, change: StoreChange, bytes: Uint8Array): void {
+    const { number, assignments } = splitRecordFrame.decode(bytes).header;
+    const log = splitLogs.get(source) ?? { newest: 0n, known: new Set<string>() };
+    splitLogs.set(source, log);
+    writtenOnce(change, number, log.newest);
+    log.newest = number;
+    for (const { reader, number: question, split } of assignments) {
+      for (const name of [`split ${split.id}`, `question ${question} of ${reader}`]) {
+        if (log.known.has(name)) world.found("region-log (LOG8)", `${name} of ${source} once`, `again in ${number}`);
+        log.known.add(name);
+      }
+    }
+  }
+
+  /** Names of files that an actor's snapshot has prepared and not yet seen published. */
+  function pendingOf({ inline, key }: RegionRecord["actors"][number]): string[] {
+    const { operators } = actorSnapshotFrame.decode(key === "" ? inline : store.contents(key).get(key)!).header;
+    return operators
+      .filter(({ operator }) => sinks.has(operator))
+      .flatMap(({ state }) => sinkStateFrame.decode(state).header.pending)
+      .filter(({ prepared }) => prepared.length > 0)
+      .map(({ prepared }) => (JSON.parse(new TextDecoder().decode(prepared)) as { to: string }).to);
+  }
+
+  function onPublished({ kind, key, bytes, by }: StoreChange): void {
+    const folder = [...scenario.expected.keys()].find((candidate) => key.startsWith(candidate));
+    const file = key.slice(folder?.length);
+    const name = folder === undefined ? undefined : publishedName(file);
+    if (name === undefined || bytes === undefined) return;
+    const region = regionOf.get(`${name.operator}-${name.subtask}`);
+    if (region !== undefined && logOf(region).pending.has(file)) return;
+    world.found(
+      "region-log (LOG7)",
+      `a COMMIT in ${region} that names ${file} before it is published`,
+      `a ${kind} by ${by}`,
+    );
+  }
+
+  function onCommand({ payload }: SimMessage): void {
+    const { kind, header } = decodeFrame(payload);
+    if (kind === "deploy") {
+      const { region, attempt } = header as Deploy;
+      if (logOf(region).fenced.has(attempt)) return;
+      world.found("region-log (LOG5)", `a FENCE of attempt ${attempt} in ${region} before it is deployed`, "deployed");
+    } else if (kind === "trigger") {
+      const { region, checkpoint } = header as Trigger;
+      const { newest } = logOf(region);
+      if (checkpoint <= newest + 1n) return;
+      world.found("region-log (LOG6)", `checkpoint ${newest + 1n} next in ${region}`, `a trigger of ${checkpoint}`);
+    }
+  }
+}

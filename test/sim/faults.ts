@@ -1,0 +1,151 @@
+/**
+ * Which faults there are, which of them a run has, and how often each struck.
+ *
+ * The seed turns whole kinds off, because faults hide each other: a message that is lost is not seen twice. A kind that
+ * is on has a rate of its own, drawn by orders of magnitude. In the calm phase none strikes.
+ *
+ * Not injected, and why: bytes that are changed on the way or at rest (TCP, the frames' checksums and the store's rule it
+ * out, and their own tests show it); two messages of one publisher on one subject that change places (the bus contract
+ * B1 rules it out); a store that loses what it acknowledged (nothing can be built on that).
+ */
+import type { SimRandom } from "./sim-random.js";
+
+/** What of the message is on its way; by subject. */
+export type MessageClass =
+  | "client"
+  | "report"
+  | "command"
+  | "split"
+  | "data"
+  | "control"
+  | "credit"
+  | "load"
+  | "request"
+  | "answer"
+  | "other";
+
+export const FAULT_KINDS = [
+  "message-lost",
+  "message-doubled",
+  "message-delayed",
+  "message-reordered",
+  "bus-disconnect",
+  "bus-partition",
+  "bucket-conflict",
+  "bucket-reply-lost",
+  "store-slow",
+  "store-fails-before",
+  "store-fails-after",
+  "store-stale-list",
+  "store-partition",
+  "host-crash",
+  "instance-crash",
+  "worker-crash",
+  "machine-crash",
+  "coordinator-crash",
+  "host-pause",
+  "instance-pause",
+  "worker-pause",
+  "coordinator-pause",
+  "coordinator-twin",
+  "clock-skew",
+] as const;
+export type FaultKind = (typeof FAULT_KINDS)[number];
+
+/** What the system is claimed to survive; more is added as the system learns it. */
+export interface FaultProfile {
+  readonly kinds: ReadonlySet<FaultKind>;
+  readonly lost: ReadonlySet<MessageClass>;
+  readonly doubled: ReadonlySet<MessageClass>;
+  /** Once one of these has struck, a job may fail, as long as nothing was published. */
+  readonly excuses: ReadonlySet<FaultKind>;
+}
+
+const EVERY_CLASS: readonly MessageClass[] = [
+  ...["client", "report", "command", "split", "data", "control", "credit", "load", "request", "answer", "other"],
+] as MessageClass[];
+
+/** A job has one attempt: whatever it cannot do without must arrive, or it fails and publishes nothing. */
+const ONE_ATTEMPT: FaultProfile = {
+  kinds: new Set<FaultKind>([
+    ...(["message-lost", "message-doubled", "message-delayed", "message-reordered"] as const),
+    ...(["bucket-conflict", "bucket-reply-lost", "store-slow", "store-stale-list", "clock-skew"] as const),
+    ...(["instance-pause", "coordinator-pause"] as const),
+  ]),
+  lost: new Set<MessageClass>(["client", "report", "command", "load", "data"]),
+  doubled: new Set<MessageClass>(EVERY_CLASS.filter((one) => one !== "split")),
+  excuses: new Set<FaultKind>(["message-lost"]),
+};
+
+/** Regions restart from their checkpoints: nothing may be lost but time. */
+const RECOVERY: FaultProfile = {
+  kinds: new Set(FAULT_KINDS),
+  lost: new Set(EVERY_CLASS),
+  doubled: new Set(EVERY_CLASS),
+  excuses: new Set(),
+};
+
+export const FAULT_PROFILES = { "one-attempt": ONE_ATTEMPT, recovery: RECOVERY } as const;
+export type ProfileName = keyof typeof FAULT_PROFILES;
+
+/** How likely one message or call is struck, from the rarest to the most frequent a seed may choose. */
+const RATE: readonly [number, number] = [0.002, 0.3];
+/** Calls of the store are retried below the port; one that fails for good is rare. */
+const RATE_OF: Partial<Record<FaultKind, readonly [number, number]>> = {
+  "store-fails-before": [0.002, 0.03],
+  "store-fails-after": [0.002, 0.03],
+};
+/** Part of the fault kinds that are on in a run. */
+const KINDS_ON = 0.45;
+
+export class Faults {
+  readonly counts = new Map<FaultKind, number>();
+  /** False in the calm phase. */
+  active = true;
+  #rates = new Map<FaultKind, number>();
+  #random: SimRandom;
+
+  constructor(
+    readonly profile: FaultProfile,
+    random: SimRandom,
+  ) {
+    this.#random = random.fork("faults");
+    const swarm = random.fork("swarm");
+    const none = swarm.chance(0.03);
+    for (const kind of FAULT_KINDS) {
+      const on = swarm.chance(KINDS_ON);
+      const rate = swarm.logBetween(...(RATE_OF[kind] ?? RATE));
+      if (on && !none && profile.kinds.has(kind)) this.#rates.set(kind, rate);
+    }
+  }
+
+  isOn(kind: FaultKind): boolean {
+    return this.#rates.has(kind);
+  }
+
+  /** Draws whether this kind strikes here, and counts it if so. */
+  strikes(kind: FaultKind): boolean {
+    const rate = this.#rates.get(kind);
+    if (rate === undefined || !this.active || !this.#random.chance(rate)) return false;
+    this.count(kind);
+    return true;
+  }
+
+  strikesMessage(kind: "message-lost" | "message-doubled", what: MessageClass): boolean {
+    const open = kind === "message-lost" ? this.profile.lost : this.profile.doubled;
+    return open.has(what) && this.strikes(kind);
+  }
+
+  /** Whether a job that fails has been given a reason to. */
+  get excuseFailure(): boolean {
+    return [...this.counts.keys()].some((kind) => this.profile.excuses.has(kind));
+  }
+
+  count(kind: FaultKind): void {
+    this.counts.set(kind, (this.counts.get(kind) ?? 0) + 1);
+  }
+
+  describe(): string {
+    return [...this.#rates].map(([kind, rate]) => `${kind} ${rate.toFixed(4)}`).join(", ") || "none";
+  }
+}

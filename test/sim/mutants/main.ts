@@ -1,0 +1,73 @@
+/**
+ * `npm run sim:mutants`: plants each fault of `mutants.ts` into a private copy of `dist` and demands that the simulator
+ * finds it within `SEEDS_MAX` seeds. Ends with `{"mutants","caught"}`; exit status 1: one was not caught.
+ */
+import { spawnSync } from "node:child_process";
+import { cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { packageRoot } from "../../servers/find.js";
+import { MUTANTS, type Mutant } from "./mutants.js";
+
+const SEEDS_MAX = 300;
+
+const root = packageRoot();
+// In the package, so that packages and schemas are found from there as from `dist`.
+const copy = join(root, "dist-mutants");
+const only = process.argv[2] ?? "";
+const chosen = MUTANTS.filter(({ name }) => name.includes(only));
+let caught = 0;
+try {
+  await rm(copy, { recursive: true, force: true });
+  await mkdir(copy);
+  for (const folder of ["src", "test/sim", "test/servers"]) {
+    await cp(join(root, "dist", folder), join(copy, folder), { recursive: true });
+  }
+  for (const [i, mutant] of chosen.entries()) {
+    const found = await hunt(mutant);
+    if (found !== undefined) caught += 1;
+    console.log(
+      `${i + 1}/${chosen.length} ${found === undefined ? "NOT CAUGHT" : `caught by ${found}`}: ${mutant.name}`,
+    );
+  }
+} finally {
+  await rm(copy, { recursive: true, force: true });
+}
+console.log(JSON.stringify({ mutants: chosen.length, caught }));
+process.exitCode = caught === chosen.length ? 0 : 1;
+
+/** @returns which seed and checker found it */
+async function hunt(mutant: Mutant): Promise<string | undefined> {
+  const file = join(copy, mutant.file);
+  const original = await readFile(file, "utf8");
+  const places = original.split(mutant.find).length - 1;
+  if (places !== 1) {
+    throw new Error(`${mutant.name}: ${mutant.file} has the text to replace ${places} times, not once: ${mutant.find}`);
+  }
+  const planted = original.replace(mutant.find, () => mutant.replace);
+  try {
+    for (let from = 1; from <= SEEDS_MAX; ) {
+      await writeFile(file, planted);
+      const found = firstFailure(mutant, from, SEEDS_MAX - from + 1);
+      if (found === undefined) return undefined;
+      await writeFile(file, original);
+      // A seed that fails without the planted fault, too, proves nothing.
+      if (firstFailure(mutant, found.seed, 1) === undefined) return `seed ${found.seed}, ${found.checker}`;
+      console.log(`seed ${found.seed} fails without a planted fault as well: mend that`);
+      from = found.seed + 1;
+    }
+    return undefined;
+  } finally {
+    await writeFile(file, original);
+  }
+}
+
+function firstFailure(mutant: Mutant, from: number, seeds: number): { seed: number; checker: string } | undefined {
+  const program = join(copy, "test/sim/main.js");
+  const flags = ["--seeds", String(seeds), "--from", String(from), "--profile", mutant.profile, "--stop-at-first"];
+  const { status, stdout, stderr } = spawnSync(process.execPath, [program, ...flags], { encoding: "utf8", cwd: root });
+  if (status === 0) return undefined;
+  const seed = /^FAILED seed (\d+)/m.exec(stdout)?.[1];
+  const checker = /^ {2}checker {3}(.*)$/m.exec(stdout)?.[1];
+  if (seed === undefined || checker === undefined) throw new Error(`${mutant.name}: the simulator failed: ${stderr}`);
+  return { seed: Number(seed), checker };
+}

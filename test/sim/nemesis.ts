@@ -1,0 +1,161 @@
+/**
+ * Plans what happens to whole processes and lines: who is killed, paused, cut off, and when. Half of the strikes come at a
+ * drawn time, half right after something of interest has happened (the n-th store write, the n-th message of a class):
+ * in virtual time the interesting moments are short.
+ */
+import type { FaultKind, Faults, MessageClass } from "./faults.js";
+import type { Node, SimCluster } from "./sim-cluster.js";
+import { classOfSubject } from "./sim-network.js";
+import type { ProcessRole } from "./sim-process.js";
+import type { SimRandom } from "./sim-random.js";
+
+interface Trigger {
+  readonly kind: FaultKind;
+  readonly on: "store" | MessageClass;
+  left: number;
+}
+
+const ROLE_OF: Partial<Record<FaultKind, ProcessRole>> = {
+  "host-crash": "host",
+  "host-pause": "host",
+  "instance-crash": "instance",
+  "instance-pause": "instance",
+  "worker-crash": "worker",
+  "worker-pause": "worker",
+  "machine-crash": "worker",
+  "coordinator-crash": "coordinator",
+  "coordinator-pause": "coordinator",
+  "coordinator-twin": "coordinator",
+};
+const PLANNED: readonly FaultKind[] = [
+  ...(Object.keys(ROLE_OF) as FaultKind[]),
+  ...(["bus-disconnect", "bus-partition", "store-partition"] as const),
+];
+const STRIKES_MAX = 4;
+const TRIGGER_NTH_MAX = 60;
+const CLASSES: readonly MessageClass[] = [
+  "report",
+  "command",
+  "split",
+  "data",
+  "control",
+  "credit",
+  "request",
+  "answer",
+];
+
+export class Nemesis {
+  #random: SimRandom;
+  #triggers: Trigger[] = [];
+  #stopped = false;
+  #faults: Faults;
+
+  constructor(
+    private readonly cluster: SimCluster,
+    faultsMs: number,
+  ) {
+    this.#faults = cluster.faults;
+    this.#random = cluster.world.random.fork("nemesis");
+    for (const kind of PLANNED) {
+      const random = this.#random.fork(kind);
+      for (let i = random.below(STRIKES_MAX) + 1; i > 0 && this.#faults.isOn(kind); i--) {
+        if (random.chance(0.5)) this.#at(kind, random.between(0, faultsMs));
+        else this.#arm(kind, random);
+      }
+    }
+    cluster.shared.watchers.push((change) => this.#on("store", change.by));
+    cluster.network.taps.push((message, from) => this.#on(classOfSubject(message.subject), from.process.name));
+  }
+
+  /** Everything works again; nothing more happens. */
+  calm(): void {
+    this.#stopped = true;
+    this.#triggers = [];
+    this.#faults.active = false;
+    const { network, shared, nodes } = this.cluster;
+    network.joinAll();
+    shared.joinAll();
+    for (const { process, bus } of nodes) {
+      bus.reconnect();
+      process.resume();
+    }
+  }
+
+  #at(kind: FaultKind, atMs: number): void {
+    this.cluster.world.schedule(undefined, atMs, `nemesis: ${kind}`, () => this.#strike(kind, undefined));
+  }
+
+  #arm(kind: FaultKind, random: SimRandom): void {
+    const on = random.chance(0.4) ? "store" : random.pick(CLASSES);
+    this.#triggers.push({ kind, on, left: 1 + random.below(TRIGGER_NTH_MAX) });
+  }
+
+  #on(what: Trigger["on"], process: string): void {
+    if (this.#triggers.length === 0) return;
+    const node = this.cluster.nodes.find((candidate) => candidate.process.name === process);
+    for (const trigger of this.#triggers) {
+      const role = ROLE_OF[trigger.kind];
+      if (trigger.on !== what || (role !== undefined && node?.process.role !== role)) continue;
+      trigger.left -= 1;
+      if (trigger.left > 0) continue;
+      this.#triggers = this.#triggers.filter((other) => other !== trigger);
+      const delayMs = this.#random.chance(0.5) ? 0 : this.#random.logBetween(0.01, 100);
+      this.cluster.world.schedule(undefined, delayMs, `nemesis: ${trigger.kind} after ${what}`, () =>
+        this.#strike(trigger.kind, node),
+      );
+    }
+  }
+
+  #strike(kind: FaultKind, wanted: Node | undefined): void {
+    if (this.#stopped) return;
+    const role = ROLE_OF[kind];
+    const candidates = this.cluster.nodes.filter(
+      ({ process }) =>
+        process.state === "running" && (role === undefined ? process.role !== "client" : process.role === role),
+    );
+    if (candidates.length === 0) return;
+    const target = wanted !== undefined && candidates.includes(wanted) ? wanted : this.#random.pick(candidates);
+    this.#faults.count(kind);
+    const { world, network, shared } = this.cluster;
+    world.trace.add(world.nowMs, "nemesis", `${kind}: ${target.process.name}`);
+    if (kind === "machine-crash") this.#crashMachine(target);
+    else if (kind.endsWith("-crash")) target.process.end("SIGKILL");
+    else if (kind.endsWith("-pause")) {
+      target.process.pause();
+      // As often longer as shorter than what counts as silence.
+      const pauseMs = this.#random.chance(0.5)
+        ? this.#random.between(10_000, 45_000)
+        : this.#random.logBetween(50, 10_000);
+      this.#in(pauseMs, () => target.process.resume());
+    } else if (kind === "coordinator-twin") {
+      // Whoever watches a coordinator that does not answer starts another; then the first one goes on.
+      target.process.pause();
+      this.cluster.startCoordinator();
+      this.#after(20_000, () => target.process.resume());
+    } else if (kind === "bus-disconnect") {
+      target.bus.disconnect(this.#random.chance(0.5));
+      this.#after(20_000, () => target.bus.reconnect());
+    } else if (kind === "bus-partition") {
+      const other = this.#random.pick(candidates).process.name;
+      network.cut(target.process.name, other);
+      this.#after(40_000, () => network.join(target.process.name, other));
+    } else if (kind === "store-partition") {
+      shared.cutOff(target.process.name);
+      this.#after(15_000, () => shared.join(target.process.name));
+    }
+  }
+
+  #crashMachine({ machine }: Node): void {
+    for (const node of this.cluster.nodes) if (node.machine === machine) node.process.end("a power cut");
+  }
+
+  #after(maxMs: number, undo: () => void): void {
+    this.#in(this.#random.logBetween(50, maxMs), undo);
+  }
+
+  #in(delayMs: number, undo: () => void): void {
+    this.cluster.world.schedule(undefined, delayMs, "nemesis: undo", () => {
+      if (!this.#stopped) undo();
+    });
+  }
+}

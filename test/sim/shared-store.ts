@@ -1,0 +1,121 @@
+/** What all views of the simulated object store share: the objects, its speed, who cannot reach it, who watches. */
+import { MemoryStore } from "../../src/storage/memory-store.js";
+import type { ObjectInfo } from "../../src/storage/object-store.js";
+import type { Faults } from "./faults.js";
+import type { SimWorld } from "./sim-clock.js";
+import type { SimProcess } from "./sim-process.js";
+import type { SimRandom } from "./sim-random.js";
+
+/** One change of one object, as it happened at the store. `bytes` undefined: it is gone. */
+export interface StoreChange {
+  readonly kind: "put" | "create" | "copy" | "delete";
+  readonly key: string;
+  readonly bytes: Uint8Array | undefined;
+  readonly before: Uint8Array | undefined;
+  readonly by: string;
+}
+
+/** Age of the oldest listing that may still be shown. */
+const STALE_MS_MAX = 5_000;
+
+export class SharedStore {
+  readonly objects = new MemoryStore();
+  readonly watchers: ((change: StoreChange) => void)[] = [];
+  #content = new Map<string, Uint8Array>();
+  /** Newest last; what a stale listing does not know yet. */
+  #history: { readonly atMs: number; readonly key: string; readonly info: ObjectInfo | undefined }[] = [];
+  #cutOff = new Set<string>();
+  #random: SimRandom;
+  #latencyMs: number;
+
+  constructor(
+    readonly world: SimWorld,
+    readonly faults: Faults,
+  ) {
+    this.#random = world.random.fork("store");
+    this.#latencyMs = this.#random.logBetween(0.2, 60);
+  }
+
+  latencyMs(): number {
+    const slowMs = this.faults.strikes("store-slow") ? this.#random.logBetween(50, 10_000) : 0;
+    return this.#latencyMs * this.#random.between(0.5, 1.5) + slowMs;
+  }
+
+  /** How long a caller tries before it gives up. */
+  failureMs(): number {
+    return this.#random.logBetween(100, 10_000);
+  }
+
+  cutOff(process: string): void {
+    this.#cutOff.add(process);
+  }
+  join(process: string): void {
+    this.#cutOff.delete(process);
+  }
+  joinAll(): void {
+    this.#cutOff.clear();
+  }
+  isCutOff(process: string): boolean {
+    return this.#cutOff.has(process);
+  }
+
+  async put(key: string, bytes: Uint8Array, by: SimProcess): Promise<ObjectInfo> {
+    const info = await this.objects.put(key, bytes);
+    this.#changed("put", key, bytes, info, by);
+    return info;
+  }
+
+  async create(key: string, bytes: Uint8Array, by: SimProcess) {
+    const result = await this.objects.create(key, bytes);
+    if (result.created) this.#changed("create", key, bytes, await this.objects.head(key), by);
+    return result;
+  }
+
+  async copy(from: string, to: string, by: SimProcess): Promise<void> {
+    const bytes = this.#content.get(from);
+    if (bytes === undefined && this.#content.has(to)) return; // moved before
+    const found = await this.objects.get(from);
+    const info = await this.objects.put(to, found);
+    this.#changed("copy", to, found, info, by);
+  }
+
+  async delete(key: string, by: SimProcess): Promise<void> {
+    if (!this.#content.has(key)) return;
+    await this.objects.delete(key);
+    this.#changed("delete", key, undefined, undefined, by);
+  }
+
+  /** What begins with `prefix`, perhaps as it was some seconds ago. */
+  async list(prefix: string): Promise<ObjectInfo[]> {
+    const found = new Map<string, ObjectInfo>();
+    for await (const info of this.objects.list(prefix)) found.set(info.key, info);
+    if (!this.faults.strikes("store-stale-list")) return [...found.values()];
+    const asOfMs = Math.max(this.world.nowMs - this.#random.between(0, STALE_MS_MAX), 0);
+    for (const key of new Set(this.#history.filter(({ atMs }) => atMs > asOfMs).map((change) => change.key))) {
+      if (!key.startsWith(prefix)) continue;
+      const then = this.#history.findLast((change) => change.key === key && change.atMs <= asOfMs)?.info;
+      if (then === undefined) found.delete(key);
+      else found.set(key, then);
+    }
+    return [...found.values()].sort((a, b) => (a.key < b.key ? -1 : 1));
+  }
+
+  /** Every object below `prefix`, for checkers. */
+  contents(prefix: string): Map<string, Uint8Array> {
+    return new Map([...this.#content].filter(([key]) => key.startsWith(prefix)).sort(([a], [b]) => (a < b ? -1 : 1)));
+  }
+
+  #changed(
+    kind: StoreChange["kind"],
+    key: string,
+    bytes: Uint8Array | undefined,
+    info: ObjectInfo | undefined,
+    by: SimProcess,
+  ): void {
+    const before = this.#content.get(key);
+    if (bytes === undefined) this.#content.delete(key);
+    else this.#content.set(key, bytes);
+    this.#history.push({ atMs: this.world.nowMs, key, info });
+    for (const watcher of this.watchers) watcher({ kind, key, bytes, before, by: by.name });
+  }
+}

@@ -1,0 +1,218 @@
+/**
+ * A whole cluster in one process: the real coordinator, workers, hosts and instances, each in a simulated process with its
+ * own connection, store view and clock. How they are put together follows `src/cli` (commands, launchers, host-main,
+ * instance-main); only the ports differ.
+ */
+import { Host } from "../../src/actors/host.js";
+import {
+  type HostId,
+  type InstanceId,
+  id,
+  type JobId,
+  type Namespace,
+  type ServiceId,
+  type WorkerId,
+} from "../../src/base/ids.js";
+import { jsonl } from "../../src/connectors/jsonl.js";
+import { outputFolder } from "../../src/connectors/output-folder.js";
+import { Coordinator } from "../../src/coordinator/coordinator.js";
+import { planTopology } from "../../src/plan/plan.js";
+import { Instance } from "../../src/services/instance.js";
+import { jobKeys } from "../../src/storage/keys.js";
+import type { JobSpec } from "../../src/wire/control.js";
+import { jobSpecFrame } from "../../src/wire/control.js";
+import { type Launcher, Worker } from "../../src/worker/worker.js";
+import { startChild } from "./child.js";
+import type { Faults } from "./faults.js";
+import type { SharedStore } from "./shared-store.js";
+import { SimBus } from "./sim-bus.js";
+import type { SimWorld } from "./sim-clock.js";
+import { simContent } from "./sim-content.js";
+import type { SimNetwork } from "./sim-network.js";
+import { type ProcessRole, SimProcess } from "./sim-process.js";
+import type { SimRandom } from "./sim-random.js";
+import { SimStore } from "./sim-store.js";
+import type { Scenario } from "./topologies/scenario.js";
+
+export const NAMESPACE = id<Namespace>("namespace", "sim");
+export const JOB = id<JobId>("job", "job");
+
+export interface Node {
+  readonly process: SimProcess;
+  readonly bus: SimBus;
+  readonly store: SimStore;
+  /** Which machine it is on; machines fail as a whole. */
+  readonly machine: string;
+}
+
+export class SimCluster {
+  /** Every process that was ever started, dead ones too. */
+  readonly nodes: Node[] = [];
+  #random: SimRandom;
+  #started = 0;
+  #skews: boolean;
+
+  constructor(
+    readonly world: SimWorld,
+    readonly network: SimNetwork,
+    readonly shared: SharedStore,
+    readonly faults: Faults,
+    readonly scenario: Scenario,
+  ) {
+    this.#random = world.random.fork("cluster");
+    this.#skews = faults.isOn("clock-skew");
+  }
+
+  alive(role: ProcessRole): Node[] {
+    return this.nodes.filter(({ process }) => process.role === role && !process.isDead);
+  }
+
+  /** Puts the job's input and what a submission would have stored. */
+  async prepare(): Promise<void> {
+    const submitter = this.#spawn("submitter", "client", "client");
+    for (const [key, bytes] of this.scenario.inputs) await this.shared.put(key, bytes, submitter.process);
+    const spec = jobSpecFrame.encode(this.#spec(submitter.process));
+    await this.shared.put(jobKeys(JOB).spec, spec, submitter.process);
+    submitter.process.end("it has submitted");
+  }
+
+  startCoordinator(): Node {
+    const node = this.#spawn("coordinator", "coordinator", "machine-c");
+    const { bus, store, process } = node;
+    let deposed = false;
+    const onDeposed = () => {
+      deposed = true;
+      process.end("another coordinator leads");
+    };
+    process.later(0, "starts", () => {
+      const coordinator = new Coordinator({ bus, store, ports: process.ports, namespace: NAMESPACE, onDeposed });
+      coordinator.open().catch((error: unknown) => process.end(`it cannot begin: ${String(error)}`));
+    });
+    // Whoever runs it starts it again, also when it ended by itself, but not one that another has taken the place of.
+    process.onEnd(() => {
+      if (!deposed) this.#again(() => this.startCoordinator());
+    });
+    return node;
+  }
+
+  startWorker(machine: string): Node {
+    const node = this.#spawn(`worker-${machine}`, "worker", machine);
+    const { bus, process } = node;
+    process.later(0, "starts", () => {
+      const worker = new Worker({
+        bus,
+        ports: process.ports,
+        namespace: NAMESPACE,
+        // A worker that is started again is another worker.
+        worker: id<WorkerId>("worker", process.name),
+        cpus: 2,
+        memoryBytes: 8_000_000_000,
+        launcher: this.#launcher(node),
+      });
+      worker.open().catch((error: unknown) => process.end(`it cannot begin: ${String(error)}`));
+    });
+    process.onEnd(() => this.#again(() => this.startWorker(machine)));
+    return node;
+  }
+
+  #again(start: () => unknown): void {
+    this.world.schedule(undefined, this.#random.logBetween(50, 20_000), "is started again", start);
+  }
+
+  startClient(): Node {
+    return this.#spawn("client", "client", "client");
+  }
+
+  #launcher(parent: Node): Launcher {
+    return {
+      startHost: async (job, host) => this.#startHost(parent, job, host),
+      startInstance: async (job, service, instance) => this.#startInstance(parent, job, service, instance),
+    };
+  }
+
+  #startHost(parent: Node, job: JobId, hostId: HostId) {
+    const node = this.#spawn(hostId, "host", parent.machine);
+    const { bus, process, store } = node;
+    return startChild(parent.process, process, this.#bootMs(), async () => {
+      const topology = this.scenario.build(process);
+      const host = new Host({
+        bus,
+        store,
+        ports: process.ports,
+        namespace: NAMESPACE,
+        job,
+        host: hostId,
+        topology,
+        plan: planTopology(topology),
+        content: simContent(store),
+        deadLetterSink: jsonl(topology.deadLetters),
+        outputFor: (url) => outputFolder(new SimStore(process, this.shared, url)),
+      });
+      await host.open();
+      return async () => {
+        await host.close();
+        await bus.close();
+      };
+    });
+  }
+
+  #startInstance(parent: Node, job: JobId, serviceId: ServiceId, instanceId: InstanceId) {
+    const { bus, process } = this.#spawn(instanceId, "instance", parent.machine);
+    return startChild(parent.process, process, this.#bootMs(), async () => {
+      const service = this.scenario.build(process).services.find((candidate) => candidate.id === serviceId)!;
+      const instance = new Instance({
+        bus,
+        ports: process.ports,
+        namespace: NAMESPACE,
+        job,
+        instance: instanceId,
+        service,
+        asset: (name) => name,
+        yieldToMessages: () => process.hop(0, "yields"),
+      });
+      await instance.start();
+      return async () => {
+        await instance.drain();
+        await bus.close();
+      };
+    });
+  }
+
+  #spawn(name: string, role: ProcessRole, machine: string): Node {
+    const process = new SimProcess(this.world, `${name}-${++this.#started}`, role);
+    if (this.#skews) {
+      process.skewMs = this.#random.between(-3_600_000, 3_600_000);
+      this.faults.count("clock-skew");
+    }
+    const bus = new SimBus(process, this.network);
+    const node = { process, bus, store: new SimStore(process, this.shared), machine };
+    this.nodes.push(node);
+    return node;
+  }
+
+  #bootMs(): number {
+    return this.#random.logBetween(20, 2_000);
+  }
+
+  #spec(process: SimProcess): JobSpec {
+    const topology = this.scenario.build(process);
+    const plan = planTopology(topology);
+    return {
+      job: JOB,
+      topology: topology.name,
+      bundle: "",
+      planHash: plan.hash,
+      params: {},
+      parallelism: 0,
+      inputs: {},
+      assets: [],
+      actors: plan.actors.map(({ id: actor, region, subtask }) => ({ actor, region, subtask })),
+      services: plan.services.map(({ id: service, instances }) => ({ service, instances })),
+      sources: topology.operators.filter((node) => node.kind === "source").map((node) => node.id),
+      unit: topology.unit,
+      checkpointIntervalMs: BigInt(topology.checkpointIntervalMs),
+      exchanges: plan.exchanges.map(({ id: operator, partitions }) => ({ operator, partitions })),
+      submittedMs: 0n,
+    };
+  }
+}

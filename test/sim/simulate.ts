@@ -1,0 +1,110 @@
+/** One seed: builds the world it describes, runs it through both phases, and says what was found. */
+import { boundsChecker } from "./checkers/bounds.js";
+import type { CheckedRun, Checker } from "./checkers/checker.js";
+import { commandChecker } from "./checkers/commands.js";
+import { isolationChecker } from "./checkers/isolation.js";
+import { outputChecker } from "./checkers/output.js";
+import { regionLogChecker } from "./checkers/region-log.js";
+import { FAULT_PROFILES, type FaultKind, Faults, type ProfileName } from "./faults.js";
+import { Nemesis } from "./nemesis.js";
+import { SharedStore } from "./shared-store.js";
+import { SimClient } from "./sim-client.js";
+import { type Finding, SimWorld } from "./sim-clock.js";
+import { SimCluster } from "./sim-cluster.js";
+import { SimNetwork } from "./sim-network.js";
+import { SimRandom } from "./sim-random.js";
+import { chains } from "./topologies/chains.js";
+import { exchange } from "./topologies/exchange.js";
+import { Trace } from "./trace.js";
+
+export interface SimOptions {
+  readonly profile: ProfileName;
+  /** Called with every line of the trace as it comes. */
+  readonly echo?: (line: string) => void;
+}
+
+export interface SimResult {
+  readonly seed: number;
+  readonly scenario: string;
+  readonly faultsOn: string;
+  readonly outcome: string;
+  readonly phase: "faults" | "calm";
+  readonly findings: readonly Finding[];
+  readonly counts: ReadonlyMap<FaultKind, number>;
+  readonly virtualMs: number;
+  readonly steps: number;
+  readonly hash: string;
+  /** The trace up to the finding, or to the end of the job. */
+  readonly lastLines: readonly string[];
+}
+
+export const DEFAULT_PROFILE: ProfileName = "one-attempt";
+
+const CHECKERS = [outputChecker, commandChecker, boundsChecker, regionLogChecker, isolationChecker];
+const SCENARIOS = [chains, exchange] as const;
+/** After the job has ended: long enough for whoever was thought dead to try something. */
+const AFTERMATH_MS = 60_000;
+const LINES_REPORTED = 60;
+
+export async function simulate(seed: number, options: SimOptions): Promise<SimResult> {
+  const random = new SimRandom(`seed ${seed}`);
+  const trace = new Trace(options.echo);
+  const world = new SimWorld(random, trace);
+  const faults = new Faults(FAULT_PROFILES[options.profile], random);
+  const network = new SimNetwork(world, faults);
+  const shared = new SharedStore(world, faults);
+  const scenario = random.pick(SCENARIOS)(random.fork("scenario"));
+  const cluster = new SimCluster(world, network, shared, faults, scenario);
+  const run: CheckedRun = {
+    world,
+    store: shared,
+    scenario,
+    struck: () => [...faults.counts.keys()],
+    mayFail: () => faults.excuseFailure,
+  };
+  const checkers = watch(run, network);
+
+  await cluster.prepare();
+  const faultsMs = random.fork("phases").logBetween(2_000, 180_000);
+  const nemesis = new Nemesis(cluster, faultsMs);
+  cluster.startCoordinator();
+  for (let i = 0; i < scenario.workers; i++) cluster.startWorker(`machine-${i}`);
+  const client = new SimClient(cluster.startClient());
+  client.start();
+
+  let phase: SimResult["phase"] = "faults";
+  let lastLines: string[] = [];
+  await world.runUntil(() => client.hasEnded, faultsMs);
+  if (world.findings.length === 0) {
+    phase = "calm";
+    nemesis.calm();
+    await world.runUntil(() => client.hasEnded, world.nowMs + scenario.calmMs);
+    lastLines = trace.last(LINES_REPORTED);
+    await world.runUntil(() => false, world.nowMs + AFTERMATH_MS);
+  }
+  if (world.findings.length > 0) lastLines = trace.last(LINES_REPORTED);
+  else for (const checker of checkers) checker.atEnd?.(client.report);
+  const { report } = client;
+  return {
+    seed,
+    scenario: `${scenario.name}: ${scenario.describe}`,
+    faultsOn: faults.describe(),
+    outcome: report === undefined ? "no report" : `${report.state} ${report.code}`.trim(),
+    phase,
+    findings: world.findings,
+    counts: faults.counts,
+    virtualMs: world.nowMs,
+    steps: world.steps,
+    hash: trace.hash,
+    lastLines,
+  };
+}
+
+function watch(run: CheckedRun, network: SimNetwork): Checker[] {
+  const checkers = CHECKERS.map((make) => make(run));
+  for (const checker of checkers) {
+    if (checker.onStore !== undefined) run.store.watchers.push((change) => checker.onStore?.(change));
+    if (checker.onMessage !== undefined) network.taps.push((message, from) => checker.onMessage?.(message, from));
+  }
+  return checkers;
+}

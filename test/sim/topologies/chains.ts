@@ -1,0 +1,117 @@
+/** Parallel chains, each its own region: source, a step that refuses some rows, a call of a service that refuses others, files. */
+import { MillraceError } from "../../../src/base/errors.js";
+import { jsonl } from "../../../src/connectors/jsonl.js";
+import { service } from "../../../src/topology/service.js";
+import { topology } from "../../../src/topology/topology.js";
+import { batchFromRows, rowsOf } from "../../../src/types/batches.js";
+import { t } from "../../../src/types/columns.js";
+import type { SimProcess } from "../sim-process.js";
+import { hashText, type SimRandom } from "../sim-random.js";
+import type { Line, Scenario } from "./scenario.js";
+import {
+  drawInput,
+  drawInterval,
+  inputColumns,
+  memorySource,
+  objectSource,
+  objectsOf,
+  rowsOfInput,
+} from "./sources.js";
+
+const OUT = "out/rows/";
+const BAD = "out/bad/";
+const INPUTS = "inputs/";
+const ROWS_MAX = 80;
+
+const isBad = (n: number) => n % 13 === 5;
+const isRejected = (n: number) => n % 17 === 3;
+const labelOf = (n: number) => `label-${(n * 7919) % 1009}`;
+
+export function chains(random: SimRandom): Scenario {
+  const input = drawInput(random, ROWS_MAX);
+  const checkpointIntervalMs = drawInterval(random);
+  const fromStore = random.chance(0.5);
+  const parallelism = 1 + random.below(3);
+  const instances = 1 + random.below(3);
+  const rowsMax = 1 + random.below(4);
+  const delayMsMax = random.chance(0.5) ? 0 : random.below(500);
+  const loadMs = random.logBetween(10, 10_000);
+  const callMs = random.logBetween(5, 20_000);
+  const longMs = random.chance(0.15) ? 240_000 : 10 * callMs;
+  const seed = random.id(8);
+  // Most calls are short, a few take minutes.
+  const timeOf = (n: number) => {
+    const draw = hashText(`${seed}/${n}`) / 2 ** 32;
+    return draw < 0.03 ? longMs : callMs * (0.5 + draw);
+  };
+
+  const build = (process: SimProcess) => {
+    const { clock } = process.ports;
+    const label = service("label", {
+      input: { n: t.int32 },
+      output: { label: t.utf8 },
+      instances,
+      batch: { rowsMax, delayMsMax },
+      handler: {
+        kind: "sim",
+        assets: {},
+        async load({ signal }) {
+          await clock.sleep(loadMs, signal);
+          return {
+            async infer(batch, { reject }) {
+              const rows = rowsOf({ n: t.int32 }, batch);
+              await clock.sleep(Math.max(...rows.map(({ n }) => timeOf(n))));
+              for (const [i, { n }] of rows.entries()) {
+                if (isRejected(n)) reject(i, new MillraceError("MILL_RECORD_INVALID", `the model refuses ${n}.`));
+              }
+              return batchFromRows(
+                { label: t.utf8 },
+                rows.map(({ n }) => ({ label: labelOf(n) })),
+              );
+            },
+          };
+        },
+      },
+    });
+    return topology(
+      "sim-chains",
+      (job) => {
+        job
+          .read(fromStore ? objectSource(INPUTS, input.rowsPerBatch) : memorySource(input), { id: "numbers" })
+          .mapRows({ id: "clean", to: inputColumns }, (row) => {
+            if (isBad(row.n)) throw new MillraceError("MILL_RECORD_INVALID", `the row ${row.n} is bad.`);
+            return row;
+          })
+          .infer(label, { id: "label" })
+          .to(jsonl(OUT), { id: "rows" });
+      },
+      { parallelism, deadLetters: BAD, checkpointIntervalMs },
+    ).build({});
+  };
+
+  const rows = rowsOfInput(input);
+  const good = rows.filter(({ n }) => !isBad(n) && !isRejected(n));
+  const total = rows.reduce((sum, { n }) => sum + timeOf(n), 0);
+  return {
+    name: "chains",
+    describe: `${rows.length} rows in ${input.splits.size} splits from ${fromStore ? "objects" : "memory"}, ${parallelism} chains, ${instances} instances, calls of ${Math.round(callMs)} to ${Math.round(longMs)} ms, a checkpoint every ${checkpointIntervalMs} ms`,
+    build,
+    inputs: fromStore ? objectsOf(INPUTS, input) : new Map(),
+    expected: new Map([
+      [OUT, good.map((row) => rowLine({ ...row, label: labelOf(row.n) }))],
+      [BAD, rows.flatMap(({ n }) => (isBad(n) ? [`clean ${n}`] : isRejected(n) ? [`label ${n}`] : []))],
+    ]),
+    lineOf: (folder, row) => (folder === OUT ? rowLine(row) : badLine(row)),
+    workers: 1 + random.below(2),
+    calmMs: 600_000 + 2 * total,
+  };
+}
+
+function rowLine(row: Record<string, unknown>): Line {
+  return `${row.n} ${row.split} ${row.position} ${row.key} ${row.label}`;
+}
+
+function badLine(row: Record<string, unknown>): Line {
+  const record = JSON.parse(String(row.record)) as { n: number };
+  return `${row.operator} ${record.n}`;
+}

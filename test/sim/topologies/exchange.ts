@@ -1,0 +1,69 @@
+/** A hash exchange between two hosts, one region: rows of one key meet in one actor, in the order of their split. */
+import { jsonl } from "../../../src/connectors/jsonl.js";
+import { topology } from "../../../src/topology/topology.js";
+import { t } from "../../../src/types/columns.js";
+import type { SimProcess } from "../sim-process.js";
+import type { SimRandom } from "../sim-random.js";
+import type { Scenario } from "./scenario.js";
+import {
+  drawInput,
+  drawInterval,
+  inputColumns,
+  memorySource,
+  objectSource,
+  objectsOf,
+  rowsOfInput,
+} from "./sources.js";
+
+const OUT = "out/keyed/";
+const INPUTS = "inputs/";
+const ROWS_MAX = 160;
+
+export function exchange(random: SimRandom): Scenario {
+  const input = drawInput(random, ROWS_MAX);
+  const checkpointIntervalMs = drawInterval(random);
+  const fromStore = random.chance(0.5);
+  const readers = 1 + random.below(3);
+  const receivers = 1 + random.below(3);
+  const stepMs = random.chance(0.5) ? 0 : random.logBetween(1, 3_000);
+
+  const build = (process: SimProcess) => {
+    const { clock } = process.ports;
+    return topology(
+      "sim-exchange",
+      (job) => {
+        job
+          .read(fromStore ? objectSource(INPUTS, input.rowsPerBatch) : memorySource(input), { id: "numbers" })
+          .parallelism(readers)
+          .keyBy("key")
+          .mapRows({ id: "tag", to: { ...inputColumns, subtask: t.int32 } }, async (row, { subtask }) => {
+            if (stepMs > 0) await clock.sleep(stepMs);
+            return { ...row, subtask };
+          })
+          .parallelism(receivers)
+          .to(jsonl(OUT), { id: "keyed" });
+      },
+      { deadLetters: "out/none/", checkpointIntervalMs },
+    ).build({});
+  };
+
+  const rows = rowsOfInput(input);
+  return {
+    name: "exchange",
+    describe: `${rows.length} rows in ${input.splits.size} splits from ${fromStore ? "objects" : "memory"}, ${readers} readers, ${receivers} receivers, ${Math.round(stepMs)} ms a row, a checkpoint every ${checkpointIntervalMs} ms`,
+    build,
+    inputs: fromStore ? objectsOf(INPUTS, input) : new Map(),
+    expected: new Map([
+      [OUT, rows.map((row) => lineOf(row))],
+      ["out/none/", []],
+    ]),
+    lineOf: (_folder, row) => lineOf(row),
+    laneOf: (_folder, row) => ({ lane: `${row.key} of ${row.split}`, position: Number(row.position) }),
+    workers: 2,
+    calmMs: 600_000 + 2 * stepMs * rows.length,
+  };
+}
+
+function lineOf(row: Record<string, unknown>): string {
+  return `${row.n} ${row.split} ${row.position} ${row.key}`;
+}

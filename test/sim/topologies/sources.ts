@@ -1,0 +1,87 @@
+/** Sources of numbered rows: from memory, and from objects of the simulated store. Both can be read again. */
+import type { Source, Split } from "../../../src/topology/endpoints.js";
+import { batchFromRows } from "../../../src/types/batches.js";
+import { type Row, t } from "../../../src/types/columns.js";
+import type { SimRandom } from "../sim-random.js";
+
+export const inputColumns = {
+  /** Unique over all splits. */
+  n: t.int32,
+  split: t.utf8,
+  /** Place within the split. */
+  position: t.int32,
+  key: t.utf8,
+};
+export type InputRow = Row<typeof inputColumns>;
+
+export interface Input {
+  readonly splits: ReadonlyMap<string, readonly InputRow[]>;
+  readonly rowsPerBatch: number;
+}
+
+export function drawInput(random: SimRandom, rowsMax: number): Input {
+  const splits = new Map<string, InputRow[]>();
+  const keys = 1 + random.below(8);
+  const rowsPerSplit = 2 + random.below(20);
+  const splitsMax = 2 + random.below(14);
+  let n = 0;
+  for (let i = 0; n < rowsMax && i < splitsMax; i++) {
+    const split = `part-${String(i).padStart(2, "0")}`;
+    const rows = 1 + random.below(rowsPerSplit);
+    splits.set(
+      split,
+      Array.from({ length: rows }, (_, position) => ({ n: n++, split, position, key: `k${random.below(keys)}` })),
+    );
+  }
+  return { splits, rowsPerBatch: 1 + random.below(5) };
+}
+
+/** Time between checkpoints; 0: only the last one. */
+export function drawInterval(random: SimRandom): number {
+  return random.chance(0.1) ? 0 : Math.round(random.logBetween(100, 20_000));
+}
+
+export const rowsOfInput = (input: Input): InputRow[] => [...input.splits.values()].flat();
+
+export function memorySource(input: Input): Source<typeof inputColumns> {
+  return {
+    kind: "sim-memory",
+    columns: inputColumns,
+    describe: "numbered rows",
+    async *splits() {
+      for (const [id, rows] of input.splits) yield { id, payload: new Uint8Array(), rows: rows.length };
+    },
+    async *read(split) {
+      yield* batches(input.splits.get(split.id) ?? [], input.rowsPerBatch);
+    },
+  };
+}
+
+/** One object per split, JSON. */
+export function objectSource(prefix: string, rowsPerBatch: number): Source<typeof inputColumns> {
+  return {
+    kind: "sim-objects",
+    columns: inputColumns,
+    describe: `objects ${prefix}`,
+    async *splits({ content }): AsyncIterable<Split> {
+      for (const { uri } of await content.list(`sim://${prefix}`)) {
+        yield { id: uri, payload: new TextEncoder().encode(uri), rows: 1 };
+      }
+    },
+    async *read(split, { content, signal }) {
+      const uri = new TextDecoder().decode(split.payload);
+      const bytes = await content.read({ uri, offset: 0n, sizeBytes: -1n, sha256: "", mediaType: "" }, signal);
+      yield* batches(JSON.parse(new TextDecoder().decode(bytes)) as InputRow[], rowsPerBatch);
+    },
+  };
+}
+
+export function objectsOf(prefix: string, input: Input): Map<string, Uint8Array> {
+  return new Map([...input.splits].map(([id, rows]) => [`${prefix}${id}.json`, Buffer.from(JSON.stringify(rows))]));
+}
+
+function* batches(rows: readonly InputRow[], rowsPerBatch: number) {
+  for (let at = 0; at < rows.length; at += rowsPerBatch) {
+    yield batchFromRows(inputColumns, rows.slice(at, at + rowsPerBatch));
+  }
+}

@@ -1,0 +1,111 @@
+/** What a host could not do is done when it is asked again: a coordinator asks until it is acknowledged. */
+import assert from "node:assert/strict";
+import { Host } from "../../../src/actors/host.js";
+import { MillraceError } from "../../../src/base/errors.js";
+import type { HostId, JobId, Namespace } from "../../../src/base/ids.js";
+import { realPorts } from "../../../src/base/real/ports.js";
+import { MemoryBus } from "../../../src/bus/memory-bus.js";
+import { jobSubjects } from "../../../src/bus/subjects.js";
+import { planTopology } from "../../../src/plan/plan.js";
+import { jobKeys } from "../../../src/storage/keys.js";
+import { MemoryStore } from "../../../src/storage/memory-store.js";
+import type { ObjectStore } from "../../../src/storage/object-store.js";
+import { topology } from "../../../src/topology/topology.js";
+import {
+  acknowledgementFrame,
+  deployEnumeratorFrame,
+  deployFrame,
+  splitAssignmentFrame,
+  splitRequestFrame,
+} from "../../../src/wire/control.js";
+import { regionRecordFrame } from "../../../src/wire/stored.js";
+import { source } from "./checkpoint-world.js";
+import { noContent, noOutput, numbered, op, TestSink } from "./support.js";
+
+const JOB = "job" as JobId;
+const HOST = "h1" as HostId;
+const NAMESPACE = "test" as Namespace;
+const subjects = jobSubjects(NAMESPACE, JOB);
+
+/** @param call of the store that fails once */
+async function setUp(call: "get" | "head") {
+  const bus = new MemoryBus(realPorts());
+  const plain = new MemoryStore();
+  let fails = true;
+  const store = new Proxy(plain, {
+    get(target, name) {
+      const member = Reflect.get(target, name) as unknown;
+      if (typeof member !== "function") return member;
+      return (...args: unknown[]): unknown => {
+        if (name === call && fails) {
+          fails = false;
+          return Promise.reject(new MillraceError("MILL_STORE_UNREACHABLE", "away"));
+        }
+        return (member as (...a: unknown[]) => unknown).apply(target, args);
+      };
+    },
+  }) as ObjectStore;
+  const shape = { splits: 1, batches: 1, rows: 1 };
+  const pause = async () => {};
+  const made = topology("t", (job) => {
+    job
+      .read(
+        source(numbered, 0, shape, (n) => ({ n }), pause),
+        { id: "in" },
+      )
+      .to(new TestSink("out"), { id: "out" });
+  }).build({});
+  const plan = planTopology(made);
+  const host = new Host({
+    host: HOST,
+    job: JOB,
+    namespace: NAMESPACE,
+    bus,
+    store,
+    ports: realPorts(),
+    plan,
+    topology: made,
+    content: noContent,
+    outputFor: () => noOutput,
+    deadLetterSink: new TestSink("letters"),
+  });
+  await host.open();
+  const command = async (frame: Uint8Array) =>
+    acknowledgementFrame.decode((await bus.request(subjects.hostCommand(HOST), frame)).payload).header.code;
+  return { bus, store: plain, plan, host, command };
+}
+
+describe("actors/host: asked again", () => {
+  it("a deployment that failed is made anew, though its attempt is the same (T1)", async () => {
+    const { store, plan, host, command } = await setUp("get");
+    const { id: actor, region } = plan.actors[0]!;
+    const inline = new Uint8Array();
+    const record = {
+      kind: "COMMIT" as const,
+      job: JOB,
+      region,
+      number: 1n,
+      term: 1n,
+      attempt: 1,
+      createdMs: 0n,
+      actors: [{ actor, finished: false, inline, key: "", sha256: "", sizeBytes: 0n }],
+    };
+    await store.put(jobKeys(JOB).regionRecord(region, 1n), regionRecordFrame.encode(record));
+    const frame = deployFrame.encode({ term: 1n, job: JOB, region, attempt: 2, actors: [actor], checkpoint: 1n });
+    assert.equal(await command(frame), "MILL_STORE_UNREACHABLE");
+    assert.equal(await command(frame), "");
+    assert.equal(await command(frame), "", "an acknowledgement was lost");
+    await host.close();
+  });
+
+  it("an enumerator that could not read its log is deployed when asked again, and answers (D1)", async () => {
+    const { bus, host, command } = await setUp("head");
+    const frame = deployEnumeratorFrame.encode({ term: 1n, job: JOB, source: "in", attempt: 1 });
+    assert.equal(await command(frame), "MILL_STORE_UNREACHABLE");
+    assert.equal(await command(frame), "");
+    const question = splitRequestFrame.encode({ operator: "in", reader: "in-0", number: 1n });
+    const answer = await bus.request(subjects.splits(op("in")), question);
+    assert.equal(splitAssignmentFrame.decode(answer.payload).header.split?.id, "0-0");
+    await host.close();
+  });
+});

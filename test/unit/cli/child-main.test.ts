@@ -1,0 +1,53 @@
+import assert from "node:assert/strict";
+import { type ChildProcess, fork } from "node:child_process";
+import { once } from "node:events";
+import { fileURLToPath } from "node:url";
+import { within } from "../actors/support.js";
+import type { OrphanConfig } from "./orphan-child.js";
+
+const PROGRAM = fileURLToPath(new URL("./orphan-child.js", import.meta.url));
+
+describe("cli/child-main: a child whose parent is gone", () => {
+  let child: ChildProcess;
+
+  async function started(config: OrphanConfig): Promise<void> {
+    child = fork(PROGRAM, [], { stdio: ["ignore", "pipe", "inherit", "ipc"], serialization: "advanced" });
+    child.send(config);
+    await within("the child to start", says("started"));
+  }
+
+  async function says(word: string): Promise<void> {
+    for (;;) {
+      const [text] = (await once(child.stdout!, "data")) as [Buffer];
+      if (text.includes(word)) return;
+    }
+  }
+
+  afterEach(() => {
+    if (child.exitCode === null && child.signalCode === null) child.kill("SIGKILL");
+  });
+
+  it("stops, and ends with status 0", async () => {
+    await started({ stops: true });
+    const exited = once(child, "exit");
+    child.disconnect();
+    assert.deepEqual(await within("the child to end", exited), [0, null]);
+  });
+
+  it("that cannot stop ends all the same, when the time for it is up", async () => {
+    await started({ stops: false });
+    const exited = once(child, "exit");
+    child.disconnect();
+    await within("the child to stop", says("stopping"));
+    assert.deepEqual(await within("the child to end", exited), [null, "SIGKILL"]);
+  });
+
+  it("and had told it to stop before: the time counts from when it is alone", async () => {
+    await started({ stops: false });
+    const exited = once(child, "exit");
+    child.kill("SIGTERM");
+    await within("the child to stop", says("stopping"));
+    child.disconnect();
+    assert.deepEqual(await within("the child to end", exited), [null, "SIGKILL"]);
+  });
+});

@@ -1,0 +1,18 @@
+/** A child program for `child-main.test.ts`: says when it has started, and stops as it was told to, or never. */
+import { writeSync } from "node:fs";
+import { runChild } from "../../../src/cli/child-main.js";
+
+export interface OrphanConfig {
+  readonly stops: boolean;
+}
+
+runChild<OrphanConfig>(async ({ stops }) => {
+  const alive = setInterval(() => {}, 1_000);
+  writeSync(1, "started\n");
+  return () => {
+    writeSync(1, "stopping\n");
+    if (!stops) return new Promise(() => {});
+    clearInterval(alive);
+    return Promise.resolve();
+  };
+}, 100);
