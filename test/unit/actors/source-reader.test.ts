@@ -33,7 +33,7 @@ async function setUp({
     const error = { ...NONE, code: "MILL_SOURCE_EMPTY", message: "nothing there" };
     const split = { id: `0-${Number(number) - 1}`, payload: new Uint8Array(), rows: 6 };
     const given = Number(number) <= splits ? { ...NONE, split } : { ...NONE, done: true };
-    bus.publish(replyTo!, splitAssignmentFrame.encode(what === "fail" ? error : given));
+    void bus.publish(replyTo!, splitAssignmentFrame.encode(what === "fail" ? error : given));
   });
   const made = source(
     numbered,

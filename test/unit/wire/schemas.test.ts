@@ -5,11 +5,13 @@ import { fingerprint } from "../../../src/wire/fingerprint.js";
 import { packageRoot } from "./hex-file.js";
 
 const folder = join(packageRoot, "schemas");
-const files = ["", "control", "stored"].map((part) => join(folder, part)).flatMap((at) =>
-  readdirSync(at)
-    .filter((name) => name.endsWith(".avsc"))
-    .map((name) => ({ kind: name.slice(0, -".avsc".length), text: readFileSync(join(at, name), "utf8") })),
-);
+const files = ["", "control", "stored"]
+  .map((part) => join(folder, part))
+  .flatMap((at) =>
+    readdirSync(at)
+      .filter((name) => name.endsWith(".avsc"))
+      .map((name) => ({ kind: name.slice(0, -".avsc".length), text: readFileSync(join(at, name), "utf8") })),
+  );
 
 type Node = {
   type?: unknown;
