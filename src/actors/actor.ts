@@ -295,14 +295,14 @@ export class Actor {
     const blobs = new BlobReader(decoded?.header.blobs ?? [], decoded?.payload ?? new Uint8Array());
     const states = new Map(decoded?.header.operators.map(({ operator, state }) => [operator, state]));
     const recovers = attempt > 1 || restored !== undefined;
-    if (recovers) await this.#deadLetters.output.recover(states.get(""));
+    if (recovers) await this.#deadLetters.output.recover(states.get(""), blobs);
     for (const [id, operator] of this.#graph.operators) {
       const state = states.get(id);
       if (operator instanceof SinkOperator) {
-        if (recovers) await operator.output.recover(state);
+        if (recovers) await operator.output.recover(state, blobs);
       } else if (state !== undefined) await operator.restore?.(state, blobs);
     }
-    this.published = restored?.checkpoint ?? 0n;
+    this.published = this.#outputs.every((output) => output.isPublished) ? (restored?.checkpoint ?? 0n) : 0n;
     this.counters.rowsRead = Number(decoded?.header.rowsRead ?? 0n);
     this.counters.rowsWritten = Number(decoded?.header.rowsWritten ?? 0n);
     this.counters.deadLetters = Number(decoded?.header.deadLetters ?? 0n);
@@ -313,8 +313,10 @@ export class Actor {
       })),
     );
     if (restored?.finished === true) for (let i = 0; i < this.#graph.inputs.length; i++) this.#alignment.ended(i);
-    if (restored !== undefined) for (const reader of this.#graph.readers) void reader.release(restored.checkpoint);
     this.#restored = true;
+    if (restored === undefined) return;
+    for (const reader of this.#graph.readers) void reader.release(restored.checkpoint);
+    void this.complete(restored.checkpoint);
   }
 
   /** From the outputs to the inputs, so that nothing is overtaken and everybody whom something waits for works. */

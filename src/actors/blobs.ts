@@ -1,4 +1,4 @@
-/** Batches inside a snapshot: laid one behind the other in the frame's payload, and named by their number. */
+/** Batches and other large pieces inside a snapshot: laid one behind the other in the frame's payload, and named by their number. */
 import type { RecordBatch, Schema } from "apache-arrow";
 import { MillraceError } from "../base/errors.js";
 import { decodeBatch, encodeBatch } from "../wire/arrow.js";
@@ -9,7 +9,15 @@ export class BlobWriter {
 
   /** @returns its number */
   add(batch: RecordBatch): number {
-    const pieces = encodeBatch(batch);
+    return this.#add(encodeBatch(batch));
+  }
+
+  /** @returns its number */
+  addBytes(bytes: Uint8Array): number {
+    return this.#add([bytes]);
+  }
+
+  #add(pieces: readonly Uint8Array[]): number {
     for (const piece of pieces) this.pieces.push(piece);
     this.lengths.push(BigInt(pieces.reduce((sum, piece) => sum + piece.length, 0)));
     return this.lengths.length - 1;
@@ -39,10 +47,15 @@ export class BlobReader {
 
   /** The batch is a view of the snapshot. */
   get(blob: number, schema: Schema): RecordBatch {
+    return decodeBatch(schema, this.bytes(blob));
+  }
+
+  /** A view of the snapshot. */
+  bytes(blob: number): Uint8Array {
     const [start, end] = [this.#starts[blob], this.#starts[blob + 1]];
     if (start === undefined || end === undefined) {
       throw new MillraceError("MILL_STORE_CORRUPT", `a snapshot names blob ${blob}, which it does not have.`);
     }
-    return decodeBatch(schema, this.payload.subarray(start, end));
+    return this.payload.subarray(start, end);
   }
 }

@@ -4,12 +4,17 @@
  * Invariants:
  *   U1  What was written before a cut is pending in that checkpoint's snapshot, and in every later one, until it is published.
  *   U2  Nothing is published before its checkpoint is in the region's log; `publish` goes by number, oldest first.
- *   U3  A restored output publishes what its snapshot holds, and drops what no snapshot holds.
+ *   U3  A restored output publishes what its snapshot holds, and drops what no snapshot holds. Where that may take long, it is pending
+ *       (U1) as it was before, and published like the rest.
  */
 import type { RecordBatch } from "apache-arrow";
 import type { SinkWriter } from "../topology/endpoints.js";
-import { sinkStateFrame } from "../wire/stored.js";
+import { type PendingOutput, sinkStateFrame } from "../wire/stored.js";
+import { BlobReader, type BlobWriter } from "./blobs.js";
 import type { Encode } from "./operator.js";
+
+/** A frame's header is small; what some sinks prepare is not. */
+const INLINE_BYTES_MAX = 4 * 1024;
 
 interface Pending {
   readonly checkpoint: bigint;
@@ -55,19 +60,28 @@ export class TransactionalOutput {
     }
     const pending = [...this.#pending];
     if (pending.length === 0) return undefined;
-    return async () => {
+    return async (blobs) => {
       const all = await Promise.all(
         pending.map(async (one) => ({ checkpoint: one.checkpoint, prepared: await one.prepared })),
       );
-      return sinkStateFrame.encode({ pending: all.filter(({ prepared }) => prepared.length > 0) });
+      const kept = all.filter(({ prepared }) => prepared.length > 0);
+      return sinkStateFrame.encode({ pending: kept.map((one) => encodePending(one, blobs)) });
     };
   }
 
+  /** Whether all that was cut is published. */
+  get isPublished(): boolean {
+    return this.#pending.length === 0;
+  }
+
   /** U3 @param state undefined where the snapshot has none of it */
-  async recover(state: Uint8Array | undefined): Promise<void> {
+  async recover(state: Uint8Array | undefined, blobs = new BlobReader([], new Uint8Array())): Promise<void> {
     const pending = state === undefined ? [] : sinkStateFrame.decode(state).header.pending;
     const writer = await this.open();
-    await writer.recover(pending.map(({ prepared }) => prepared));
+    const prepared = pending.map((one) => (one.blob < 0 ? one.prepared : blobs.bytes(one.blob)));
+    if (writer.resume === undefined) return writer.recover(prepared);
+    await writer.resume(prepared);
+    this.#pending = pending.map(({ checkpoint }, i) => ({ checkpoint, prepared: Promise.resolve(prepared[i]!) }));
   }
 
   /** U2 */
@@ -84,4 +98,9 @@ export class TransactionalOutput {
   async abort(): Promise<void> {
     await (await this.#opening)?.abort();
   }
+}
+
+function encodePending(one: { checkpoint: bigint; prepared: Uint8Array }, blobs: BlobWriter): PendingOutput {
+  if (one.prepared.length <= INLINE_BYTES_MAX) return { ...one, blob: -1 };
+  return { checkpoint: one.checkpoint, prepared: new Uint8Array(), blob: blobs.addBytes(one.prepared) };
 }

@@ -103,6 +103,6 @@ export class SourceReader implements Operator {
   #handOn(item: { readonly batch: RecordBatch; readonly position: PositionedBatch["position"] | null }): unknown {
     this.#state = { ...this.#state, batches: this.#state.batches + 1n, position: item.position };
     this.runtime.counters.rowsRead += item.batch.numRows;
-    return this.emit(item.batch);
+    return item.batch.numRows === 0 ? undefined : this.emit(item.batch);
   }
 }

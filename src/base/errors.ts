@@ -84,6 +84,8 @@ export const ERROR_CODES = {
   MILL_JOB_UNKNOWN: { ...user, http: 404 },
   MILL_WORKER_NONE: external,
   MILL_WORKER_LOST: external,
+  MILL_CHECKPOINT_FAILED: external,
+  MILL_SAVEPOINT_UNMATCHED: user,
   MILL_TERM_OVER: { ...internal, http: 409 },
   MILL_COMMAND_REFUSED: { ...internal, http: 409 },
 } as const satisfies Record<string, ErrorEntry>;

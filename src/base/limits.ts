@@ -85,6 +85,12 @@ export const limits = {
   snapshotInlineBytesMax: 8 * KiB,
   /** Times in a row that a region may fail without a checkpoint between them before its job fails. */
   regionFailuresMax: 5,
+  /** Checkpoints in a row that a region may give up before it counts as failed and starts again. */
+  checkpointFailuresMax: 3,
+  /** Newest commits of a region that are kept, with what they refer to. */
+  checkpointsKept: 3,
+  /** Commits of a region after which its leader looks for snapshots that no record of its own names. */
+  retentionSweepCommits: 64,
 
   /** Groups that the keys of an operator fall into; state moves in whole groups, so more instances than groups gain nothing. */
   keyGroups: 128,

@@ -14,6 +14,8 @@
  *   C6  A region is FINISHED only when its last commit says that every actor is, and every output of it is published.
  *   C7  What an earlier attempt says changes nothing.
  *   C8  An attempt that an earlier leader began goes on if all of it is at work; else the next one begins.
+ *   C9  `checkpointFailuresMax` checkpoints in a row that were given up count as a failure of the region.
+ *   C10 A checkpoint that a savepoint asks for is opened as soon as none is open, due or not; a region that is held opens no other.
  *
  * Method: aligned barriers, Carbone et al. 2015 (arXiv:1506.08603), one round per region; the log's create-once records are
  * those of Delta Lake's and Iceberg's commits. Why: docs/decisions/0007-region-checkpoints.md.
@@ -69,6 +71,12 @@ export interface RegionFacts {
   readonly sinceCheckpointMs: number;
   /** In a row, without a commit between them. */
   readonly failures: number;
+  /** Checkpoints of this attempt that were given up, in a row. */
+  readonly givenUp: number;
+  /** A savepoint wants a checkpoint that is opened from now on (C10). */
+  readonly wanted: boolean;
+  /** A savepoint that stops the job: nothing else is to be committed. */
+  readonly held: boolean;
 }
 
 export interface RegionPolicy {
@@ -76,6 +84,7 @@ export interface RegionPolicy {
   readonly checkpointIntervalMs: number;
   readonly checkpointTimeoutMs: number;
   readonly failuresMax: number;
+  readonly checkpointFailuresMax: number;
 }
 
 export type RegionAction =
@@ -117,7 +126,7 @@ export function decideRegion(region: RegionFacts, policy: RegionPolicy): RegionA
 /** Whole milliseconds until the next checkpoint is due, as timers count; infinite: its time does not decide. */
 export function checkpointInMs(region: RegionFacts, { checkpointIntervalMs }: RegionPolicy): number {
   const waits = region.phase === "RUNNING" && region.open === undefined && !region.writing && !region.finished;
-  if (!waits || checkpointIntervalMs === 0) return Number.POSITIVE_INFINITY;
+  if (!waits || region.held || checkpointIntervalMs === 0) return Number.POSITIVE_INFINITY;
   return Math.max(Math.ceil(checkpointIntervalMs - region.sinceCheckpointMs), 0);
 }
 
@@ -135,7 +144,8 @@ function failed(region: RegionFacts, policy: RegionPolicy): RegionAction[] | und
   if (region.writing) return undefined; // a commit that is being written counts, whatever fails meanwhile
   const failure =
     region.members.find((member) => member.failure !== undefined)?.failure ??
-    region.hosts.filter(({ state }) => state === "gone").map((gone) => gone.failure ?? unknown(gone.host))[0];
+    region.hosts.filter(({ state }) => state === "gone").map((gone) => gone.failure ?? unknown(gone.host))[0] ??
+    stuck(region, policy);
   if (failure === undefined) return undefined;
   if (!failure.passing) return [{ kind: "fail", failure }];
   if (region.failures >= policy.failuresMax) {
@@ -144,6 +154,13 @@ function failed(region: RegionFacts, policy: RegionPolicy): RegionAction[] | und
   }
   const left = region.hosts.filter((host) => host.state === "up");
   return [...left.map(({ host }): RegionAction => ({ kind: "stop", host })), { kind: "restart", failure }];
+}
+
+/** C9 */
+function stuck({ givenUp }: RegionFacts, policy: RegionPolicy): Failure | undefined {
+  if (givenUp < policy.checkpointFailuresMax) return undefined;
+  const message = `${givenUp} checkpoints in a row were given up: not every actor answered within ${policy.checkpointTimeoutMs / 1_000} s.`;
+  return { code: "MILL_CHECKPOINT_FAILED", message, passing: true };
 }
 
 function unknown(host: string): Failure {
@@ -185,7 +202,9 @@ function checkpoint(region: RegionFacts, policy: RegionPolicy): RegionAction[] {
   if (open === undefined) {
     const over = members.every((member) => member.state === "FINISHED");
     const due = policy.checkpointIntervalMs > 0 && region.sinceCheckpointMs >= policy.checkpointIntervalMs;
-    return over || due ? [{ kind: "open-checkpoint", checkpoint: region.newest + 1n }] : [];
+    return region.wanted || (!region.held && (over || due))
+      ? [{ kind: "open-checkpoint", checkpoint: region.newest + 1n }]
+      : [];
   }
   const late = new Set(members.filter((member) => !member.acknowledged).map((member) => member.host));
   if (late.size === 0) return [{ kind: "commit", checkpoint: open.checkpoint }];

@@ -1,6 +1,7 @@
 /** What a person at a terminal sees of a running job: a bar with the rate, the queue and the time left. */
 import cliProgress from "cli-progress";
 import type { JobReport } from "../wire/control.js";
+import { countOf } from "./outputs.js";
 
 export interface Progress {
   update(report: JobReport): void;
@@ -36,13 +37,14 @@ function phaseOf(report: JobReport, ready: number): string {
   if (report.state === "SUBMITTED") return report.message === "" ? "placing" : report.message;
   if (report.state === "DEPLOYING") return "deploying";
   if (report.instances.length > 0 && ready === 0 && report.state === "RUNNING") return "loading models";
-  if (report.state === "RUNNING") return report.instances.length > 0 ? `${ready} instances ready` : "running";
+  if (report.state === "RUNNING")
+    return report.instances.length > 0 ? `${countOf(ready, "instance")} ready` : "running";
   return report.state.toLowerCase();
 }
 
 function bar(unit: string, view: View): Progress {
   const one = new cliProgress.SingleBar({
-    format: `  {bar} {value}/{total} ${unit}  {rate} ${unit}/s  queue {queued}  {phase}`,
+    format: `  {bar} {value}/{of} ${unit}  {rate} ${unit}/s  queue {queued}  {phase}`,
     barCompleteChar: "█",
     barIncompleteChar: "░",
     barsize: 28,
@@ -50,15 +52,20 @@ function bar(unit: string, view: View): Progress {
     stream: process.stderr,
     etaBuffer: 20,
   });
-  one.start(1, 0, { rate: "-", queued: 0, phase: "starting" });
+  one.start(1, 0, { of: "?", rate: "-", queued: 0, phase: "starting" });
   return {
     update(report) {
       const { done, total, ...rest } = view(report);
       one.setTotal(Math.max(total, 1));
-      one.update(done, rest);
+      one.update(done, { ...rest, of: shown(total) });
     },
     stop: () => one.stop(),
   };
+}
+
+/** Until the source has been listed nobody knows. */
+function shown(total: number): string {
+  return total === 0 ? "?" : String(total);
 }
 
 function lines(unit: string, view: View): Progress {
@@ -69,7 +76,7 @@ function lines(unit: string, view: View): Progress {
       if (nowMs - lastMs < LINE_EVERY_MS) return;
       lastMs = nowMs;
       const { done, total, rate, queued, phase } = view(report);
-      process.stderr.write(`  ${done}/${total} ${unit}  ${rate} ${unit}/s  queue ${queued}  ${phase}\n`);
+      process.stderr.write(`  ${done}/${shown(total)} ${unit}  ${rate} ${unit}/s  queue ${queued}  ${phase}\n`);
     },
     stop() {},
   };

@@ -9,6 +9,7 @@ import { MillraceError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
 import type { DurableLog } from "../bus/bus.js";
 import type { Source, SourceContext, Split, SplitProgress } from "../topology/endpoints.js";
+import { batchFromRows } from "../types/batches.js";
 import type { ArrowColumns, Columns } from "../types/columns.js";
 import { exchangePositionFrame } from "../wire/exchange-frames.js";
 import { type Exchange, entriesLost } from "./exchange.js";
@@ -50,11 +51,16 @@ async function* read<C extends Columns>(
   const cursor = new ExchangeCursor(exchange.writers, from.position);
   await checkLog(exchange, partition, log, cursor.next);
   if (cursor.ended) return;
+  const nothing = batchFromRows(exchange.columns, []);
   const watch = watchGaps(exchange, partition, cursor);
   for await (const { sequence, payload } of following(log, cursor, exchange, context.signal)) {
+    let gave = false;
     for (const batch of cursor.take(sequence, payload)) {
+      gave = true;
       yield { batch: batch as RecordBatch<ArrowColumns<C>>, position: cursor.position };
     }
+    // Else a log full of entries that were there before would never be let go of.
+    if (!gave) yield { batch: nothing, position: cursor.position };
     watch();
     if (cursor.ended) return;
   }

@@ -76,10 +76,10 @@ class ExchangeWriter implements SinkWriter {
     }
   }
 
-  /** Only a commit makes room, so what is being filled never waits for itself. */
+  /** A commit makes room; checkpoints come whether or not anybody waits. */
   room(): Promise<void> | undefined {
     const unpublished = [...this.#unpublished.values()].reduce((sum, bytes) => sum + bytes, 0);
-    if (unpublished === 0 || unpublished + this.#filling <= limits.exchangeUnpublishedBytesMax) return undefined;
+    if (unpublished + this.#filling <= limits.exchangeUnpublishedBytesMax) return undefined;
     if (this.#stop.signal.aborted) return undefined;
     return new Promise<void>((resolve) => this.#waiting.push(resolve)).then(() => this.room());
   }
@@ -117,10 +117,20 @@ class ExchangeWriter implements SinkWriter {
   }
 
   async recover(pending: readonly Uint8Array[]): Promise<void> {
-    const all = pending.filter((bytes) => bytes.byteLength > 0);
-    const newest = all.map((bytes) => decodePending(bytes).header).findLast(({ writer }) => writer === this.#id);
+    await this.resume(pending);
+    for (const prepared of pending) await this.commit(prepared);
+  }
+
+  async resume(pending: readonly Uint8Array[]): Promise<void> {
+    let newest: ExchangePending | undefined;
+    for (const bytes of pending) {
+      if (bytes.byteLength === 0) continue;
+      const { header } = decodePending(bytes);
+      if (header.writer !== this.#id) continue;
+      newest = header;
+      this.#unpublished.set(header.checkpoint, bytes.byteLength);
+    }
     if (newest !== undefined) await this.#goOnFrom(newest);
-    for (const prepared of all) await this.commit(prepared);
   }
 
   async #goOnFrom({ ended, partitions }: ExchangePending): Promise<void> {
@@ -155,7 +165,12 @@ class ExchangeWriter implements SinkWriter {
 
   async #append(lane: Lane, entries: readonly Uint8Array[]): Promise<void> {
     for (const entry of entries) {
-      lane.published = await appendWaiting(lane.log, entry, this.#exchange.ports, this.#stop.signal);
+      const sequence = await appendWaiting(lane.log, entry, this.#exchange.ports, this.#stop.signal);
+      if (sequence <= lane.published) {
+        const what = `its log has begun anew at entry ${sequence}, and "${this.#id}" has published up to ${lane.published}`;
+        throw entriesLost(this.#exchange, lane.partition, what);
+      }
+      lane.published = sequence;
     }
   }
 

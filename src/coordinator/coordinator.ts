@@ -76,6 +76,9 @@ export class Coordinator {
   /** Instances that were lost with their worker, and since when: their clients are told more than once. */
   #gone: { readonly subject: string; readonly frame: Uint8Array; readonly sinceMs: number }[] = [];
   #term = 0n;
+  /** It knows every job that has not ended, but those that it could not read. */
+  #tookUp = false;
+  #unreadable = new Set<string>();
   #regions: RegionRunner | undefined;
 
   constructor(private readonly options: CoordinatorOptions) {
@@ -93,10 +96,12 @@ export class Coordinator {
       look: () => this.#look(),
       workers: () => [...this.#workers.values()].map(({ report }) => report),
       deposed: (by) => this.#depose(by),
+      leads: () => this.#leads(),
     });
     const reports = await bus.subscribe(this.#subjects.coordinatorReport, (message) => this.#onReport(message));
     this.#subscriptions.push(reports);
     await this.#takeUp();
+    this.#tookUp = true;
     // Who asks of a job before it was taken up must not be told that there is none.
     const commands = await bus.subscribe(this.#subjects.coordinatorCommand, (message) => void this.#obey(message));
     this.#subscriptions.push(commands);
@@ -117,6 +122,16 @@ export class Coordinator {
     const newest = await readTerm(this.options.bus, this.options.namespace);
     if (newest > this.#term) this.#depose(newest);
     return newest <= this.#term;
+  }
+
+  /** As far as can be told: who cannot be sure had better be silent, and is asked again. */
+  async #stillLeads(): Promise<boolean> {
+    try {
+      return await this.#leads();
+    } catch (error) {
+      this.options.ports.log.debug("the term cannot be read", { error });
+      return false;
+    }
   }
 
   /** K4 */
@@ -144,6 +159,8 @@ export class Coordinator {
       } else throw new MillraceError("MILL_COMMAND_REFUSED", `the coordinator does not know the command "${kind}".`);
     } catch (cause) {
       const error = MillraceError.from(cause);
+      // A job that this one does not know may be the next leader's.
+      if (error.code === "MILL_JOB_UNKNOWN" && !(await this.#stillLeads())) return;
       reply = acknowledgementFrame.encode({ code: error.code, message: error.message });
     }
     // One that has stopped leading meanwhile has not recorded what it would acknowledge.
@@ -187,6 +204,7 @@ export class Coordinator {
         const error = MillraceError.from(cause);
         if (isPassing(error.code)) throw error;
         ports.log.error("a job cannot be taken up", { job, error });
+        this.#unreadable.add(job);
       }
     }
   }
@@ -322,19 +340,22 @@ export class Coordinator {
     this.#look();
   }
 
-  /** A worker that was taken for lost and is not still holds what its jobs have given up. */
+  /** A worker that was taken for lost and is not still holds what its jobs have given up, or what jobs have left that are over. */
   #stopLeftOvers(report: WorkerReport): void {
     const worker = this.#subjects.workerCommand(report.worker as WorkerId);
     for (const { job, host, state } of report.hosts) {
-      const book = this.#jobs.get(job);
-      if (state === "EXITED" || book?.gaveUp("host", host) !== true) continue;
-      this.#send(book, worker, stopHostFrame.encode({ term: this.#term, job, host }));
+      if (state === "EXITED" || !this.#gaveUp(job, "host", host)) continue;
+      this.#send(this.#jobs.get(job), worker, stopHostFrame.encode({ term: this.#term, job, host }));
     }
     for (const { job, service, instance, state } of report.instances) {
-      const book = this.#jobs.get(job);
-      if (state === "STOPPED" || state === "FAILED" || book?.gaveUp("instance", instance) !== true) continue;
-      this.#send(book, worker, stopInstanceFrame.encode({ term: this.#term, job, service, instance }));
+      if (state === "STOPPED" || state === "FAILED" || !this.#gaveUp(job, "instance", instance)) continue;
+      this.#send(this.#jobs.get(job), worker, stopInstanceFrame.encode({ term: this.#term, job, service, instance }));
     }
+  }
+
+  #gaveUp(job: string, what: "host" | "instance", name: string): boolean {
+    const book = this.#jobs.get(job);
+    return book === undefined ? this.#tookUp && !this.#unreadable.has(job) : book.gaveUp(what, name);
   }
 
   #loseWorker(worker: string, reason: string): void {
@@ -465,7 +486,7 @@ export class Coordinator {
   }
 
   /** Asks, and looks again when answered (K2). */
-  #send(book: JobBook, subject: string, frame: Uint8Array, then: Then = {}): void {
+  #send(book: JobBook | undefined, subject: string, frame: Uint8Array, then: Then = {}): void {
     const question = `${subject} ${Buffer.from(frame).toString("latin1")}`;
     if (this.#underWay.has(question)) return;
     this.#underWay.add(question);
@@ -477,7 +498,7 @@ export class Coordinator {
         if (code === "MILL_TERM_OVER") return this.#depose(message); // K4
         if (code === "") then.done?.();
         else if (then.refused !== undefined) then.refused(code, message);
-        else if (!isPassing(code)) book.onRefused(code, message);
+        else if (!isPassing(code)) book?.onRefused(code, message);
         if (code !== "" || then.done !== undefined) this.#look();
       } catch (error) {
         // The loss of a worker or host shows in its reports; asking again is the next look's business.

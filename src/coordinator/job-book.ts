@@ -36,11 +36,15 @@ interface KnownInstance extends Writable<InstanceFacts> {
 export class JobBook {
   readonly job: JobId;
   readonly regions: ReadonlyMap<string, RegionBook>;
+  /** Keys of snapshots that a savepoint is copying. */
+  readonly pinned = new Set<string>();
   #state: JobState = "SUBMITTED";
   /** Until then, by the monotonic clock, hosts and instances of an earlier leader may tell of themselves. */
   #adoptingMs = Number.NEGATIVE_INFINITY;
   #error: { code: string; message: string } | undefined;
   #waitingFor = "";
+  /** The most that enumerators have announced: one that moves begins to count anew. */
+  #rowsTotal = 0n;
   #startedMs = 0;
   #finishedMs = 0;
   #hosts = new Map<string, KnownHost>();
@@ -213,6 +217,9 @@ export class JobBook {
     host.heardMs = this.clock.monotonicMs();
     host.sequence = report.sequence;
     host.rowsTotal = report.rowsTotal;
+    const living = [...this.#hosts.values()].filter((one) => one.state !== "gone");
+    const announced = living.reduce((total, one) => total + one.rowsTotal, 0n);
+    if (announced > this.#rowsTotal) this.#rowsTotal = announced;
     for (const actor of report.actors) {
       if (this.regions.get(actor.region)?.onReport(actor, report.host, host.worker)) changed = true;
     }
@@ -367,9 +374,7 @@ export class JobBook {
       message: this.#error?.message ?? this.#waitingFor,
       startedMs: BigInt(this.#startedMs),
       finishedMs: BigInt(this.#finishedMs),
-      rowsTotal: [...this.#hosts.values()]
-        .filter((host) => host.state !== "gone")
-        .reduce((total, host) => total + host.rowsTotal, 0n),
+      rowsTotal: this.#rowsTotal,
       rowsRead: sum((actor) => actor.rowsRead),
       rowsWritten: sum((actor) => actor.rowsWritten),
       rowsInFlight: sum((actor) => actor.rowsInFlight),

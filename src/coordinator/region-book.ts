@@ -1,13 +1,16 @@
 /** What the coordinator knows of one region: facts gathered from its log, from reports and snapshots, for `checkpoint/region.ts`. */
-import { ERROR_CODES, isErrorCode } from "../base/errors.js";
+import { ERROR_CODES, invariant, isErrorCode } from "../base/errors.js";
 import type { Clock } from "../base/ports.js";
 import type { Failure, MemberFacts, RegionFacts, RegionHostFacts, RegionPhase } from "../checkpoint/region.js";
+import type { LoggedRecord, StoredSnapshot } from "../checkpoint/retention.js";
 import type { ActorReport, RegionReport, Snapshot } from "../wire/control.js";
 import type { ActorCheckpoint, RegionRecord } from "../wire/stored.js";
 import type { HostFacts } from "./job.js";
 
 interface OpenCheckpoint {
   readonly checkpoint: bigint;
+  /** A savepoint asked for it. */
+  readonly wanted: boolean;
   readonly sinceMs: number;
   readonly acknowledged: Map<string, ActorCheckpoint>;
 }
@@ -23,6 +26,15 @@ export class RegionBook {
   #committed = 0n;
   #finished = false;
   #failures = 0;
+  #givenUp = 0;
+  #commit: RegionRecord | undefined;
+  /** The newest records, in order and without a gap; those that were deleted are left out. */
+  #logged: LoggedRecord[] = [];
+  /** Of checkpoints that were given up. */
+  #strays: StoredSnapshot[] = [];
+  #wanted = false;
+  /** A savepoint that stops the job: nothing is committed any more that it does not ask for. */
+  held = false;
   #reports = new Map<string, ActorReport>();
   #deployed = new Set<string>();
   #started = new Set<string>();
@@ -54,6 +66,9 @@ export class RegionBook {
       open: this.#open && { checkpoint: this.#open.checkpoint, ageMs: now - this.#open.sinceMs },
       sinceCheckpointMs: now - this.#checkpointMs,
       failures: this.#failures,
+      givenUp: this.#givenUp,
+      wanted: this.#wanted,
+      held: this.held,
     };
   }
 
@@ -71,8 +86,38 @@ export class RegionBook {
     return this.actors.map((actor) => this.#open!.acknowledged.get(actor)!);
   }
 
-  /** The log as it was found, oldest first; none: it is empty. */
+  /** The newest commit; undefined: there is none. */
+  get commit(): RegionRecord | undefined {
+    return this.#commit;
+  }
+
+  /** For `decideRetention`. */
+  get logged(): readonly LoggedRecord[] {
+    return this.#logged;
+  }
+  get strays(): readonly StoredSnapshot[] {
+    return this.#strays;
+  }
+
+  /** They have been deleted. */
+  forget(records: readonly bigint[], snapshots: readonly string[]): void {
+    const [gone, keys] = [new Set(records), new Set(snapshots)];
+    this.#logged = this.#logged.filter(({ number }) => !gone.has(number));
+    this.#strays = this.#strays.filter(({ key }) => !keys.has(key));
+  }
+
+  /** Asks for a checkpoint that is opened from now on; wanted until one is committed. */
+  wantCheckpoint(): void {
+    this.#wanted = true;
+  }
+  get wanted(): boolean {
+    return this.#wanted;
+  }
+
+  /** The newest records of the log as they were found, oldest first; none: it is empty. */
   onLog(records: readonly RegionRecord[]): void {
+    const [first] = records;
+    if (first !== undefined) this.#newest = first.number - 1n; // what was before it has been deleted
     for (const record of records) this.onRecord(record);
     const newest = records.at(-1);
     if (newest !== undefined) this.inherit(newest.attempt);
@@ -90,28 +135,47 @@ export class RegionBook {
 
   /** A record that is in the log, whoever wrote it. */
   onRecord(record: RegionRecord): void {
+    invariant(record.number === this.#newest + 1n, "a record counts only behind the newest one");
     this.#newest = record.number;
+    const open = this.#open?.checkpoint === record.number ? this.#open : undefined;
+    const snapshots = record.actors.filter(({ key }) => key !== "").map(({ key }) => key);
+    this.#logged.push({ number: record.number, kind: record.kind, snapshots });
     if (record.kind === "COMMIT") {
+      this.#commit = record;
+      this.#givenUp = 0;
+      if (open?.wanted) this.#wanted = false;
       this.#committed = record.number;
       this.#finished = record.actors.every((actor) => actor.finished);
       this.#failures = 0;
-      this.#tookMs = this.#open?.checkpoint === record.number ? this.clock.monotonicMs() - this.#open.sinceMs : 0;
+      this.#tookMs = open === undefined ? 0 : this.clock.monotonicMs() - open.sinceMs;
+    } else if (open !== undefined) {
+      this.#givenUp += 1;
+      this.#stray();
     }
     this.#open = undefined;
     this.#checkpointMs = this.clock.monotonicMs();
   }
 
   openCheckpoint(checkpoint: bigint): void {
-    this.#open = { checkpoint, sinceMs: this.clock.monotonicMs(), acknowledged: new Map() };
+    this.#open = { checkpoint, wanted: this.#wanted, sinceMs: this.clock.monotonicMs(), acknowledged: new Map() };
   }
 
   restart(): void {
     this.#enterAttempt(this.attempt + 1);
     this.#inherited = false;
     this.#failures += 1;
+    this.#givenUp = 0;
     this.phase = "FENCING";
+    this.#stray();
     this.#open = undefined;
     for (const place of this.placed.values()) place.host = "";
+  }
+
+  /** No record will ever refer to what was acknowledged of the open checkpoint. */
+  #stray(): void {
+    for (const { key } of this.#open?.acknowledged.values() ?? []) {
+      if (key !== "") this.#strays.push({ key, checkpoint: this.#open!.checkpoint });
+    }
   }
 
   #enterAttempt(attempt: number): void {

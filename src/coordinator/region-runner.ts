@@ -4,6 +4,8 @@
  * Invariants:
  *   M1  One record of a region's log is written at a time, and its outcome is what the log then holds, whoever wrote it.
  *   M2  A leader that meets a record of a higher term in a log has been deposed.
+ *   M3  A record that this leader has created or met counts only if it still leads afterwards: else its number may be one that
+ *       was deleted, behind which others have gone on long ago.
  */
 import { MillraceError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
@@ -16,6 +18,8 @@ import { type RegionRecord, regionRecordFrame } from "../wire/stored.js";
 import type { JobBook } from "./job-book.js";
 import { placeGroups, type WorkerFacts } from "./placement.js";
 import { failureOf, type RegionBook } from "./region-book.js";
+import { readRegionLog } from "./region-log.js";
+import { RegionRetention } from "./region-retention.js";
 
 /** What an acknowledgement changes; a refusal fails the job if nothing else is said. */
 export interface Then {
@@ -32,10 +36,16 @@ export interface RegionRunnerOptions {
   look(): void;
   workers(): readonly WorkerFacts[];
   deposed(by: bigint): void;
+  /** Whether no other has begun to lead; this one stops, if one has. */
+  leads(): Promise<boolean>;
 }
 
 export class RegionRunner {
-  constructor(private readonly options: RegionRunnerOptions) {}
+  #retention: RegionRetention;
+
+  constructor(private readonly options: RegionRunnerOptions) {
+    this.#retention = new RegionRetention({ ...options, log: options.ports.log, leads: () => options.leads() });
+  }
 
   /** @returns milliseconds until a checkpoint of any of its regions is due, whatever else happens */
   look(book: JobBook): number {
@@ -43,6 +53,7 @@ export class RegionRunner {
       checkpointIntervalMs: book.checkpointIntervalMs,
       checkpointTimeoutMs: limits.checkpointTimeoutMs,
       failuresMax: limits.regionFailuresMax,
+      checkpointFailuresMax: limits.checkpointFailuresMax,
     };
     let dueMs = Number.POSITIVE_INFINITY;
     for (const region of book.regions.values()) {
@@ -65,8 +76,9 @@ export class RegionRunner {
         return;
       case "read-log":
         this.#write(book, region, async () => {
-          const records = await this.#readLog(book, region);
-          const by = records.reduce((highest, record) => (record.term > highest ? record.term : highest), 0n);
+          const log = { store: this.options.store, keys: jobKeys(book.job), region: region.region };
+          const records = await readRegionLog(log, limits.checkpointsKept);
+          const by = records.at(-1)?.term ?? 0n; // terms only grow
           if (by > term) return this.options.deposed(by); // M2
           region.onLog(records);
         });
@@ -125,15 +137,6 @@ export class RegionRunner {
     }
   }
 
-  async #readLog(book: JobBook, region: RegionBook): Promise<RegionRecord[]> {
-    const { store } = this.options;
-    const records: RegionRecord[] = [];
-    for await (const { key } of store.list(jobKeys(book.job).regionLog(region.region))) {
-      records.push(regionRecordFrame.decode(await store.get(key)).header);
-    }
-    return records;
-  }
-
   /** The commit itself, or a fence. */
   #append(book: JobBook, region: RegionBook, kind: RegionRecord["kind"], number: bigint): void {
     const { store, term, ports } = this.options;
@@ -152,10 +155,12 @@ export class RegionRunner {
       const made = await store.create(jobKeys(book.job).regionRecord(region.region, number), frame);
       const there = made.created ? record : regionRecordFrame.decode(made.existing).header;
       if (there.term > term) return this.options.deposed(there.term); // M2
+      if (!(await this.options.leads())) return; // M3
       if (there.term < term) region.inherit(there.attempt);
       region.onRecord(there);
       const fenced = there.kind === "FENCE" && there.term === term && there.attempt === region.attempt;
       if (region.phase === "FENCING" && fenced) region.phase = "PLACING";
+      if (there.kind === "COMMIT") void this.#retention.onCommit(book, region);
     });
   }
 

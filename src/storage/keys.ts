@@ -10,6 +10,8 @@
  *     jobs/<job>/regions/<region>/log/<n>                   a region's log, n in 12 digits
  *     jobs/<job>/regions/<region>/snapshots/<n>-<attempt>-<actor>   a snapshot too large for the log
  *     jobs/<job>/sources/<operator>/log/<n>                 the log of a source's enumerator
+ *     jobs/<job>/savepoints/<name>                          a savepoint (`schemas/stored/savepoint.avsc`)
+ *     jobs/<job>/savepoint-snapshots/<name>/<region>/<actor>   its own copy of a snapshot too large for it
  */
 import type { JobId } from "../base/ids.js";
 
@@ -28,7 +30,15 @@ export interface JobKeys {
   regionLog(region: string): string;
   regionRecord(region: string, number: bigint): string;
   snapshot(region: string, checkpoint: bigint, attempt: number, actor: string): string;
+  /** Every large snapshot of a region is below this. */
+  snapshots(region: string): string;
+  /** Every record of an enumerator's log is below this. */
+  splitLog(source: string): string;
   splitRecord(source: string, number: bigint): string;
+  /** Every savepoint is below this. */
+  readonly savepoints: string;
+  savepoint(name: string): string;
+  savepointSnapshot(name: string, region: string, actor: string): string;
 }
 
 export function jobKeys(job: JobId): JobKeys {
@@ -42,8 +52,19 @@ export function jobKeys(job: JobId): JobKeys {
     regionRecord: (region, number) => `${root}/regions/${region}/log/${digits(number)}`,
     snapshot: (region, checkpoint, attempt, actor) =>
       `${root}/regions/${region}/snapshots/${digits(checkpoint)}-${attempt}-${actor}`,
+    snapshots: (region) => `${root}/regions/${region}/snapshots/`,
+    splitLog: (source) => `${root}/sources/${source}/log/`,
     splitRecord: (source, number) => `${root}/sources/${source}/log/${digits(number)}`,
+    savepoints: `${root}/savepoints/`,
+    savepoint: (name) => `${root}/savepoints/${name}`,
+    savepointSnapshot: (name, region, actor) => `${root}/savepoint-snapshots/${name}/${region}/${actor}`,
   };
+}
+
+/** The number that the name of a record or of a region's snapshot begins with; undefined: it is another's name. */
+export function numberIn(key: string): bigint | undefined {
+  const [, number] = /^(\d{12,})(?:-|$)/.exec(key.slice(key.lastIndexOf("/") + 1)) ?? [];
+  return number === undefined ? undefined : BigInt(number);
 }
 
 /** Of one width, so that keys sort as their numbers do. */

@@ -35,7 +35,10 @@ export interface SplitProgress {
   readonly position: Uint8Array | undefined;
 }
 
-/** A batch of a source that can continue in the middle of a split: after this batch, at `position`. */
+/**
+ * A batch of a source that can continue in the middle of a split: after this batch, at `position`. One without rows is handed to
+ * nobody: it says that the source has come further, so that what is before may be let go of.
+ */
 export interface PositionedBatch<C extends Columns = Columns> {
   readonly batch: RecordBatch<ArrowColumns<C>>;
   readonly position: Uint8Array;
@@ -130,6 +133,11 @@ export interface SinkWriter {
    * @param pending what was prepared and is not known to be committed, from the manifest that the attempt starts with
    */
   recover(pending: readonly Uint8Array[]): Promise<void>;
+  /**
+   * Asked instead of `recover`, by whoever goes on meanwhile: takes up from `pending`, and commits none of it. The caller keeps it,
+   * and commits it afterwards, oldest first. For writers whose commits may wait for as long as a reader elsewhere takes.
+   */
+  resume?(pending: readonly Uint8Array[]): Promise<void>;
   /** Drops what was written and not prepared. Deletes nothing that was prepared: a manifest may name it. */
   abort(): Promise<void>;
 }

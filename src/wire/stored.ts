@@ -101,6 +101,7 @@ export interface KeyedState {
 export interface PendingOutput {
   readonly checkpoint: bigint;
   readonly prepared: Uint8Array;
+  readonly blob: number;
 }
 
 export interface SinkState {

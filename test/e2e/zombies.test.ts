@@ -8,6 +8,7 @@ import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
+import { MillraceError } from "../../src/base/errors.js";
 import { realPorts } from "../../src/base/real/ports.js";
 import type { ObjectStore } from "../../src/storage/object-store.js";
 import { openStore } from "../../src/storage/open-store.js";
@@ -17,7 +18,8 @@ import { type MinioServer, type NatsServer, startMinio, startNats } from "../ser
 import { type Ended, MillraceProcess } from "./millrace-process.js";
 
 const FILES = 8;
-const WORDS = 70;
+const WORDS = 60;
+const REGIONS = ["region-texts-0", "region-texts-1"];
 const REPLACED_MS_MAX = 40_000;
 
 interface Job {
@@ -37,6 +39,7 @@ describe("e2e: processes that are stopped until they have been replaced, and go 
   let coordinator: MillraceProcess;
   const started: MillraceProcess[] = [];
   const words: string[] = [];
+  const logs = new Map<string, RegionLog>();
 
   before(async () => {
     [nats, minio] = await Promise.all([startNats(), startMinio()]);
@@ -61,6 +64,8 @@ describe("e2e: processes that are stopped until they have been replaced, and go 
 
   after(async () => {
     for (const process of started) process.kill("SIGCONT");
+    for (const process of started) process.kill("SIGTERM");
+    // Told again: after a test that failed a worker does not wait for what it holds.
     await Promise.all(started.map((process) => process.stop()));
     await store.close();
     await Promise.all([nats.stop(), minio.stop()]);
@@ -95,20 +100,34 @@ describe("e2e: processes that are stopped until they have been replaced, and go 
     return new Map(pids.map((name) => [name.split(".")[0]!, Number(name.split(".")[1])]));
   }
 
-  async function log({ name }: Job, region: string): Promise<RegionRecord[]> {
-    const records: RegionRecord[] = [];
-    for await (const { key } of store.list(`jobs/${name}/regions/${region}/log/`)) {
-      records.push(regionRecordFrame.decode(await store.get(key)).header);
-    }
-    return records;
+  /** What the log of a region has held so far. */
+  function logOf(job: Job, region: string): RegionLog {
+    const known = logs.get(`${job.name} ${region}`) ?? new RegionLog(store, `jobs/${job.name}/regions/${region}/log/`);
+    logs.set(`${job.name} ${region}`, known);
+    return known;
   }
 
   /** Waits for a checkpoint of the attempt. */
   async function committed(job: Job, region: string, attempt: number): Promise<void> {
     await until(`a commit of attempt ${attempt} of ${region}`, async () => {
-      const records = await log(job, region);
+      const records = await logOf(job, region).look();
       return records.some((record) => record.kind === "COMMIT" && record.attempt === attempt) ? true : undefined;
     });
+  }
+
+  /** The job's end, with an eye on the logs: old records do not stay for ever. */
+  async function end(job: Job): Promise<void> {
+    let over = false;
+    const ended = job.ended.finally(() => {
+      over = true;
+    });
+    while (!over) {
+      for (const region of REGIONS) await logOf(job, region).look();
+      await pause(100);
+    }
+    finished(await ended);
+    await exact(job);
+    for (const region of REGIONS) wellOrdered(await logOf(job, region).look());
   }
 
   async function until<T>(what: string, find: () => Promise<T | undefined>): Promise<T> {
@@ -133,16 +152,15 @@ describe("e2e: processes that are stopped until they have been replaced, and go 
     assert.deepEqual(published.sort(), [...words].sort());
   }
 
-  /** One record a number, terms and attempts that only grow, and no commit but of the attempt that was fenced last. */
+  /** Terms and attempts that only grow, and no commit but of the attempt that was fenced last. */
   function wellOrdered(records: readonly RegionRecord[]): void {
-    let [term, attempt] = [0n, 0];
-    for (const [i, record] of records.entries()) {
+    let [number, term, attempt] = [0n, 0n, 0];
+    for (const record of records) {
       const place = `record ${record.number}, ${record.kind} of term ${record.term}, attempt ${record.attempt}`;
-      assert.equal(record.number, BigInt(i + 1), place);
       assert.ok(record.term >= term && record.attempt >= attempt, `${place}, after term ${term}, attempt ${attempt}`);
-      if (record.kind === "COMMIT") assert.deepEqual([record.term, record.attempt], [term, attempt], place);
-      for (const { key } of record.actors) if (key !== "") assert.ok(key.includes(`-${attempt}-`), `${place}: ${key}`);
-      [term, attempt] = [record.term, record.attempt];
+      const follows = record.number === number + 1n; // else there were others between, which nobody has seen
+      if (record.kind === "COMMIT" && follows) assert.deepEqual([record.term, record.attempt], [term, attempt], place);
+      [number, term, attempt] = [record.number, record.term, record.attempt];
     }
   }
 
@@ -153,14 +171,9 @@ describe("e2e: processes that are stopped until they have been replaced, and go 
     process.kill(zombie, "SIGSTOP");
     await committed(job, "region-texts-0", 2);
     process.kill(zombie, "SIGCONT");
-    finished(await job.ended);
-    await exact(job);
-    const records = await log(job, "region-texts-0");
-    wellOrdered(records);
-    assert.equal(records.at(-1)!.attempt, 2);
-    const other = await log(job, "region-texts-1");
-    wellOrdered(other);
-    assert.equal(other.at(-1)!.attempt, 1, "a failure stays in its region");
+    await end(job);
+    assert.equal((await logOf(job, "region-texts-0").look()).at(-1)!.attempt, 2);
+    assert.equal((await logOf(job, "region-texts-1").look()).at(-1)!.attempt, 1, "a failure stays in its region");
     await allGone([zombie]);
   });
 
@@ -175,10 +188,8 @@ describe("e2e: processes that are stopped until they have been replaced, and go 
     const before = cpuTicks(zombie);
     process.kill(zombie, "SIGCONT");
     await until("the zombie at work", async () => (cpuTicks(zombie) > before ? true : undefined));
-    finished(await job.ended);
+    await end(job);
     assert.ok(isThere(zombie), "nobody has ended it");
-    await exact(job);
-    wellOrdered(await log(job, "region-texts-0"));
     worker.kill("SIGCONT");
     await allGone([zombie]);
   });
@@ -190,16 +201,13 @@ describe("e2e: processes that are stopped until they have been replaced, and go 
     old.kill("SIGSTOP");
     coordinator = await up("coordinator");
     await until("a fence of the next term", async () => {
-      const records = await log(job, "region-texts-0");
+      const records = await logOf(job, "region-texts-0").look();
       return new Set(records.map(({ term }) => term)).size >= 2 ? true : undefined;
     });
     old.kill("SIGCONT");
-    finished(await job.ended);
-    await exact(job);
-    for (const region of ["region-texts-0", "region-texts-1"]) {
-      const records = await log(job, region);
-      wellOrdered(records);
-      assert.equal(records.at(-1)!.attempt, 1, "what was at work went on");
+    await end(job);
+    for (const region of REGIONS) {
+      assert.equal((await logOf(job, region).look()).at(-1)!.attempt, 1, "what was at work went on");
     }
     assert.deepEqual(await hosts(job), before);
     assert.match((await old.stop()).stderr, /another coordinator leads now/);
@@ -211,11 +219,34 @@ describe("e2e: processes that are stopped until they have been replaced, and go 
     coordinator = await up("coordinator");
     const job = await submit("unknown", 25);
     old.kill("SIGCONT");
-    finished(await job.ended);
-    await exact(job);
+    await end(job);
     assert.match((await old.stop()).stderr, /another coordinator leads now/);
   });
 });
+
+/** Records that a region's log holds or has held: one a number, whenever it is looked at. */
+class RegionLog {
+  #records = new Map<bigint, RegionRecord>();
+
+  constructor(
+    private readonly store: ObjectStore,
+    private readonly prefix: string,
+  ) {}
+
+  async look(): Promise<RegionRecord[]> {
+    for await (const { key } of this.store.list(this.prefix)) {
+      const bytes = await this.store.get(key).catch((error: unknown) => {
+        if (MillraceError.is(error) && error.code === "MILL_STORE_NOT_FOUND") return undefined; // removed meanwhile
+        throw error;
+      });
+      if (bytes === undefined) continue;
+      const record = regionRecordFrame.decode(bytes).header;
+      assert.deepEqual(record, this.#records.get(record.number) ?? record, `${key} is another record than before`);
+      this.#records.set(record.number, record);
+    }
+    return [...this.#records.values()].sort((a, b) => (a.number < b.number ? -1 : 1));
+  }
+}
 
 /** Fields of /proc/<pid>/stat after the command's name, from `state` on. */
 function stat(pid: number): string[] {

@@ -6,6 +6,7 @@ export function describeFailure(result: SimResult, profile: string): string {
     `\nFAILED seed ${result.seed} in the ${result.phase} phase, at ${(result.virtualMs / 1000).toFixed(3)} s of virtual time`,
     `  scenario  ${result.scenario}`,
     `  faults    ${result.faultsOn}`,
+    `  bounds    ${result.knobs}`,
     `  struck    ${[...result.counts].map(([kind, count]) => `${kind} ${count}`).join(", ") || "none"}`,
     `  job       ${result.outcome}`,
     ...result.findings.flatMap(({ checker, expected, seen }) => [

@@ -6,6 +6,7 @@ import { isolationChecker } from "./checkers/isolation.js";
 import { outputChecker } from "./checkers/output.js";
 import { regionLogChecker } from "./checkers/region-log.js";
 import { FAULT_PROFILES, type FaultKind, Faults, type ProfileName } from "./faults.js";
+import { describeKnobs, drawKnobs, turn } from "./knobs.js";
 import { Nemesis } from "./nemesis.js";
 import { SharedStore } from "./shared-store.js";
 import { SimClient } from "./sim-client.js";
@@ -27,6 +28,8 @@ export interface SimResult {
   readonly seed: number;
   readonly scenario: string;
   readonly faultsOn: string;
+  /** Bounds that the seed has changed. */
+  readonly knobs: string;
   readonly outcome: string;
   readonly phase: "faults" | "calm";
   readonly findings: readonly Finding[];
@@ -38,7 +41,7 @@ export interface SimResult {
   readonly lastLines: readonly string[];
 }
 
-export const DEFAULT_PROFILE: ProfileName = "one-attempt";
+export const DEFAULT_PROFILE: ProfileName = "recovery";
 
 const CHECKERS = [outputChecker, commandChecker, boundsChecker, regionLogChecker, isolationChecker];
 const SCENARIOS = [chains, exchange] as const;
@@ -48,6 +51,16 @@ const LINES_REPORTED = 60;
 
 export async function simulate(seed: number, options: SimOptions): Promise<SimResult> {
   const random = new SimRandom(`seed ${seed}`);
+  const knobs = drawKnobs(random.fork("knobs"));
+  const turnBack = turn(knobs);
+  try {
+    return await run(seed, random, describeKnobs(knobs), options);
+  } finally {
+    turnBack();
+  }
+}
+
+async function run(seed: number, random: SimRandom, knobs: string, options: SimOptions): Promise<SimResult> {
   const trace = new Trace(options.echo);
   const world = new SimWorld(random, trace);
   const faults = new Faults(FAULT_PROFILES[options.profile], random);
@@ -55,14 +68,14 @@ export async function simulate(seed: number, options: SimOptions): Promise<SimRe
   const shared = new SharedStore(world, faults);
   const scenario = random.pick(SCENARIOS)(random.fork("scenario"));
   const cluster = new SimCluster(world, network, shared, faults, scenario);
-  const run: CheckedRun = {
+  const checked: CheckedRun = {
     world,
     store: shared,
     scenario,
     struck: () => [...faults.counts.keys()],
     mayFail: () => faults.excuseFailure,
   };
-  const checkers = watch(run, network);
+  const checkers = watch(checked, network);
 
   await cluster.prepare();
   const faultsMs = random.fork("phases").logBetween(2_000, 180_000);
@@ -89,6 +102,7 @@ export async function simulate(seed: number, options: SimOptions): Promise<SimRe
     seed,
     scenario: `${scenario.name}: ${scenario.describe}`,
     faultsOn: faults.describe(),
+    knobs,
     outcome: report === undefined ? "no report" : `${report.state} ${report.code}`.trim(),
     phase,
     findings: world.findings,

@@ -20,7 +20,7 @@ interface Channel {
   readonly sent: Set<bigint>;
 }
 
-export function boundsChecker({ world }: CheckedRun): Checker {
+export function boundsChecker({ world, scenario }: CheckedRun): Checker {
   const channels = new Map<string, Channel>();
   const channelOf = (channel: string, attempt: number): Channel => {
     const key = `${channel} of attempt ${attempt}`;
@@ -70,20 +70,18 @@ export function boundsChecker({ world }: CheckedRun): Checker {
   function onReport({ payload }: SimMessage): void {
     const { kind, header } = decodeFrame(payload);
     if (kind !== "host-report") return;
+    const rowsMax = Math.max(limits.inferWindowRows, scenario.rowsPerBatch);
     for (const { actor, rowsInFlight } of (header as HostReport).actors) {
-      if (rowsInFlight <= BigInt(limits.inferWindowRows)) continue;
-      world.found("bounds (MEM2)", `${actor} with at most ${limits.inferWindowRows} rows in flight`, `${rowsInFlight}`);
+      if (rowsInFlight <= BigInt(rowsMax)) continue;
+      world.found("bounds (MEM2)", `${actor} with at most ${rowsMax} rows in flight`, `${rowsInFlight}`);
     }
   }
 
   function onLoad({ payload }: SimMessage): void {
     if (frameKind(payload) !== "load-report") return;
     const { instance, queuedRows } = decodeFrame(payload).header as LoadReport;
-    if (queuedRows <= limits.instanceQueueRowsMax) return;
-    world.found(
-      "bounds (MEM3)",
-      `${instance} with at most ${limits.instanceQueueRowsMax} rows queued`,
-      `${queuedRows}`,
-    );
+    const rowsMax = Math.max(limits.instanceQueueRowsMax, scenario.rowsPerBatch);
+    if (queuedRows <= rowsMax) return;
+    world.found("bounds (MEM3)", `${instance} with at most ${rowsMax} rows queued`, `${queuedRows}`);
   }
 }

@@ -37,28 +37,50 @@ process.exitCode = caught === chosen.length ? 0 : 1;
 
 /** @returns which seed and checker found it */
 async function hunt(mutant: Mutant): Promise<string | undefined> {
-  const file = join(copy, mutant.file);
-  const original = await readFile(file, "utf8");
-  const places = original.split(mutant.find).length - 1;
-  if (places !== 1) {
-    throw new Error(`${mutant.name}: ${mutant.file} has the text to replace ${places} times, not once: ${mutant.find}`);
-  }
-  const planted = original.replace(mutant.find, () => mutant.replace);
+  const originals = new Map<string, string>();
+  for (const { file } of mutant.edits) originals.set(file, await readFile(join(copy, file), "utf8"));
+  const write = async (files: ReadonlyMap<string, string>) => {
+    for (const [file, text] of files) await writeFile(join(copy, file), text);
+  };
+  const planted = plant(mutant, originals);
+  // The seed that found it last time first: the source may have changed, so it is no more than a hint.
+  const ranges = [
+    { from: mutant.hint, to: mutant.hint },
+    { from: 1, to: SEEDS_MAX },
+  ];
   try {
-    for (let from = 1; from <= SEEDS_MAX; ) {
-      await writeFile(file, planted);
-      const found = firstFailure(mutant, from, SEEDS_MAX - from + 1);
-      if (found === undefined) return undefined;
-      await writeFile(file, original);
-      // A seed that fails without the planted fault, too, proves nothing.
-      if (firstFailure(mutant, found.seed, 1) === undefined) return `seed ${found.seed}, ${found.checker}`;
-      console.log(`seed ${found.seed} fails without a planted fault as well: mend that`);
-      from = found.seed + 1;
+    for (const { from: first, to } of ranges) {
+      for (let from = first; from <= to; ) {
+        await write(planted);
+        const found = firstFailure(mutant, from, to - from + 1);
+        if (found === undefined) break;
+        await write(originals);
+        // A seed that fails without the planted fault, too, proves nothing.
+        if (firstFailure(mutant, found.seed, 1) === undefined) return `seed ${found.seed}, ${found.checker}`;
+        console.log(`seed ${found.seed} fails without a planted fault as well: mend that`);
+        from = found.seed + 1;
+      }
     }
     return undefined;
   } finally {
-    await writeFile(file, original);
+    await write(originals);
   }
+}
+
+function plant(mutant: Mutant, originals: ReadonlyMap<string, string>): ReadonlyMap<string, string> {
+  const planted = new Map(originals);
+  for (const { file, find, replace } of mutant.edits) {
+    const text = planted.get(file)!;
+    const places = text.split(find).length - 1;
+    if (places !== 1) {
+      throw new Error(`${mutant.name}: ${file} has the text to replace ${places} times, not once: ${find}`);
+    }
+    planted.set(
+      file,
+      text.replace(find, () => replace),
+    );
+  }
+  return planted;
 }
 
 function firstFailure(mutant: Mutant, from: number, seeds: number): { seed: number; checker: string } | undefined {

@@ -2,53 +2,226 @@
  * Faults planted one at a time in compiled files, to see that the simulator would find them. Each breaks a rule that a
  * module header or DESIGN states; `find` must be in the file exactly once, so that a change of the source that moves
  * the rule shows here.
+ *
+ * Not here, because no run can tell them from the real thing: a frame, a snapshot or a trigger of an old attempt whose number is
+ * not looked at (subjects contain the attempt, and numbers of checkpoints are used once), an enumerator that does not read its
+ * log (it meets its own records, and takes them over), an answer that is left out of a snapshot (it is asked for again).
  */
 import type { ProfileName } from "../faults.js";
 
-export interface Mutant {
-  /** The rule that is broken, as what the system now does. */
-  readonly name: string;
+export interface Edit {
   /** Below `dist`. */
   readonly file: string;
   readonly find: string;
   readonly replace: string;
+}
+
+export interface Mutant {
+  /** The rule that is broken, as what the system now does. */
+  readonly name: string;
+  readonly edits: readonly Edit[];
   readonly profile: ProfileName;
+  /** The seed that found it last time: tried first. */
+  readonly hint: number;
+}
+
+function mutant(
+  name: string,
+  hint: number,
+  ...edits: readonly (readonly [file: string, find: string, replace: string])[]
+): Mutant {
+  return {
+    name,
+    hint,
+    profile: "recovery",
+    edits: edits.map(([file, find, replace]) => ({ file: `src/${file}`, find, replace })),
+  };
 }
 
 export const MUTANTS: readonly Mutant[] = [
-  {
-    name: "a file sink publishes when it prepares (file-writer F1)",
-    file: "src/connectors/file-writer.js",
-    find: "await output.put(prepared.from, encoder.finish());",
-    replace: "await output.put(prepared.to, encoder.finish());",
-    profile: "one-attempt",
-  },
-  {
-    name: "sinks publish a checkpoint when it is triggered, before its manifest exists (actor A3)",
-    file: "src/actors/host.js",
-    find: "actor.trigger(command.checkpoint);",
-    replace: "actor.trigger(command.checkpoint), void actor.complete(command.checkpoint);",
-    profile: "one-attempt",
-  },
-  {
-    name: "an attempt is deployed without its fence (region C4)",
-    file: "src/checkpoint/region.js",
-    find: 'return region.writing ? [] : [{ kind: "fence", number: region.newest + 1n }];',
-    replace: 'return [{ kind: "enter", phase: "PLACING" }];',
-    profile: "one-attempt",
-  },
-  {
-    name: "a coordinator that stood still takes others for silent (coordinator K3)",
-    file: "src/coordinator/coordinator.js",
-    find: "known.heardMs += deafMs;",
-    replace: "",
-    profile: "one-attempt",
-  },
-  {
-    name: "rows that a service refused are dropped without a dead letter (infer I3)",
-    file: "src/actors/infer-operator.js",
-    find: "await this.#refuse(entry.batch, row, reason);",
-    replace: "",
-    profile: "one-attempt",
-  },
+  // Sinks
+  mutant("a file sink publishes when it prepares (file-writer F1)", 1, [
+    "connectors/file-writer.js",
+    "await output.put(prepared.from, encoder.finish());",
+    "await output.put(prepared.to, encoder.finish());",
+  ]),
+  mutant("sinks publish a checkpoint when it is triggered, before its manifest exists (actor A3)", 1, [
+    "actors/host.js",
+    "actor.trigger(command.checkpoint);",
+    "actor.trigger(command.checkpoint), void actor.complete(command.checkpoint);",
+  ]),
+  mutant("what a restored snapshot has pending is not published (output U3)", 1, [
+    "connectors/file-writer.js",
+    "if (bytes.byteLength > 0)\n                    await publish(output, decode(bytes));\n            // What",
+    "// What",
+  ]),
+  mutant("a restored output publishes under another name (DESIGN 6 rule 9)", 1, [
+    "connectors/file-writer.js",
+    "await publish(output, decode(bytes));\n            // What",
+    "await publish(output, { ...decode(bytes), to: `again-${decode(bytes).to}` });\n            // What".replace(
+      "$$",
+      "$",
+    ),
+  ]),
+  mutant("what is pending is left out of later snapshots (output U1)", 1, [
+    "actors/output.js",
+    "const pending = [...this.#pending];",
+    "const pending = this.#pending.slice(-1);",
+  ]),
+
+  // The log of a region
+  mutant("an attempt is deployed without its fence (region C4)", 1, [
+    "checkpoint/region.js",
+    'return region.writing ? [] : [{ kind: "fence", number: region.newest + 1n }];',
+    'return [{ kind: "enter", phase: "PLACING" }];',
+  ]),
+  mutant("a manifest overwrites what is in its place of the log (runner M1)", 1, [
+    "coordinator/region-runner.js",
+    "const made = await store.create(",
+    "const made = { created: true }; await store.put(",
+  ]),
+  mutant("a checkpoint is committed when one actor has not acknowledged it (region C2)", 1, [
+    "checkpoint/region.js",
+    "if (late.size === 0)",
+    "if (late.size <= 1 && members.filter((member) => !member.acknowledged).length < members.length)",
+  ]),
+  mutant("a restarted region begins from nothing (region C4)", 1, [
+    "checkpoint/region.js",
+    "checkpoint: region.committed }));",
+    "checkpoint: 0n }));",
+  ]),
+  mutant("a leader that meets a higher term in a log goes on (runner M2)", 1, [
+    "coordinator/region-runner.js",
+    "if (there.term > term)",
+    "if (there.term < 0n)",
+  ]),
+  mutant("a coordinator that stood still takes others for silent (coordinator K3)", 1, [
+    "coordinator/coordinator.js",
+    "known.heardMs += deafMs;",
+    "",
+  ]),
+  mutant("a host obeys a coordinator of a lower term (host T3)", 1, [
+    "actors/host.js",
+    "if (term < this.#term) {",
+    "if (term < 0n) {",
+  ]),
+  mutant("a report of an old attempt counts for the new one (region C7)", 1, [
+    "coordinator/region-book.js",
+    "if (report.attempt !== this.attempt)",
+    "if (report.attempt < 0)",
+  ]),
+
+  // Snapshots
+  mutant("requests in flight are left out of the snapshot (infer I6)", 1, [
+    "actors/infer-operator.js",
+    "const entries = this.#entries.map((entry) => ({ ...entry }));",
+    "const entries = this.#entries.filter(({ calls }) => calls.every(({ outcome }) => outcome !== undefined)).map((entry) => ({ ...entry }));",
+  ]),
+  mutant("an entry of `infer` notes what it has handed on only afterwards (gate, rule 1)", 1, [
+    "actors/infer-operator.js",
+    "entry.done = to; // before it is handed on: from then on it is somebody else's (R1)\n                await this.emit(made);",
+    "await this.emit(made);\n                entry.done = to;",
+  ]),
+  mutant("parked batches are left out of the snapshot (actor A2)", 1, [
+    "actors/actor.js",
+    "parked: this.#parking.list,",
+    "parked: [],",
+  ]),
+  mutant("a capture leaves out its last batch (handover V3)", 1, [
+    "actors/channel-handover.js",
+    "batches.slice(0, Number(upTo - from))",
+    "batches.slice(0, Math.max(Number(upTo - from) - 1, 0))",
+  ]),
+  mutant("a source counts a batch only when it has been handed on (source-reader)", 1, [
+    "actors/source-reader.js",
+    "this.#state = { ...this.#state, batches: this.#state.batches + 1n, position: item.position };\n        this.runtime.counters.rowsRead += item.batch.numRows;\n        return item.batch.numRows === 0 ? undefined : this.emit(item.batch);",
+    "this.runtime.counters.rowsRead += item.batch.numRows;\n        return Promise.resolve(this.emit(item.batch)).then(() => { this.#state = { ...this.#state, batches: this.#state.batches + 1n, position: item.position }; });",
+  ]),
+  mutant("a cut does not wait for the flows that are inside (gate G1)", 1, [
+    "actors/gate.js",
+    "if (this.#inside > 0) {",
+    "if (this.#inside < 0) {",
+  ]),
+
+  // Channels
+  mutant("a barrier is not forwarded on one of several channels (DESIGN 6 rule 8)", 1, [
+    "actors/actor.js",
+    "output.barrier(checkpoint);",
+    "if (output !== this.#graph.outputs[1]) output.barrier(checkpoint);",
+  ]),
+  mutant("a barrier is handed on before the batches that precede it (handover V2)", 1, [
+    "actors/channel-handover.js",
+    "first?.sequence === this.#handed;",
+    "first !== undefined;",
+  ]),
+  mutant("what a receiver lacks is never sent again (sender H1)", 1, [
+    "actors/channel-window.js",
+    "this.#owed.add(sequence);",
+    "",
+  ]),
+  mutant("a frame that comes twice is handed on twice (arrivals A1)", 1, [
+    "actors/channel-receiver.js",
+    "else if (this.#data.add(sequence,",
+    "else if (sequence < this.#data.next && this.#handover.add(decodeBatch(this.#schemaOf(read.header), read.payload), 0, read.header.barriers)) {}\n        else if (this.#data.add(sequence,",
+  ]),
+  mutant(
+    "frames of an earlier attempt are taken for those of this one (DESIGN 6 rule 9)",
+    1,
+    ["bus/subjects.js", "channel(channel, attempt) {", "channel(channel) { const attempt = 0;"],
+    [
+      "actors/channel-receiver.js",
+      "if (read === undefined || read.header.attempt !== this.options.attempt)",
+      "if (read === undefined)",
+    ],
+    ["actors/channel-receiver.js", "if (header.attempt !== this.options.attempt)\n", "if (header.attempt < 0)\n"],
+    [
+      "actors/channel-sender.js",
+      "if (heard === undefined || heard.header.attempt !== this.options.attempt)",
+      "if (heard === undefined)",
+    ],
+  ),
+  mutant("a receiver forgets credit for every eighth frame (receiver I1)", 1, [
+    "actors/channel-receiver.js",
+    "this.#handedBytes += BigInt(bytes);",
+    "if (this.#handover.handed % 8n !== 7n) this.#handedBytes += BigInt(bytes);",
+  ]),
+  mutant("a sender does not look at the credit it was granted (window W1)", 1, [
+    "actors/channel-window.js",
+    "return this.#sent < this.#grantedFrames && this.#sentBytes + BigInt(bytes) <= this.#grantedBytes;",
+    "return true;",
+  ]),
+  mutant("a channel between two actors of one host leaks its credit (local-channel)", 1, [
+    "actors/local-channel.js",
+    "this.#batches -= 1;",
+    "",
+  ]),
+
+  // Splits
+  mutant("a split is told to its reader before it is recorded (enumerator D1)", 1, [
+    "actors/split-enumerator.js",
+    "await this.#record([...fresh.values()], done);",
+    "for (const { reader, number, split } of fresh.values()) this.#assigned.set(nameOf(reader, number), split);\n            for (const question of questions) if (fresh.has(nameOf(question.reader, question.number))) this.#reply(question, undefined);\n            await this.#record([...fresh.values()], done);",
+  ]),
+  mutant("an enumerator that meets another's record goes on as if it were its own (enumerator D3)", 1, [
+    "actors/split-enumerator.js",
+    "this.#take(made.created ? record : splitRecordFrame.decode(made.existing).header);",
+    "this.#take(record);",
+  ]),
+
+  // Services
+  mutant("rows that a service refused are dropped without a dead letter (infer I3)", 1, [
+    "actors/infer-operator.js",
+    "await this.#refuse(entry.batch, row, reason);",
+    "",
+  ]),
+  mutant("a request that was lost is not sent again (client S7)", 1, [
+    "services/client.js",
+    "this.#queue.unshift(...lost);",
+    "",
+  ]),
+  mutant("the window of `infer` holds nothing back (infer I2)", 1, [
+    "actors/window.js",
+    "if (this.#rows > 0 && (this.#rows + rows > this.rowsMax || this.#bytes + bytes > this.bytesMax))",
+    "if (this.#rows < 0)",
+  ]),
 ];

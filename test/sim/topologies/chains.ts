@@ -102,6 +102,9 @@ export function chains(random: SimRandom): Scenario {
       [BAD, rows.flatMap(({ n }) => (isBad(n) ? [`clean ${n}`] : isRejected(n) ? [`label ${n}`] : []))],
     ]),
     lineOf: (folder, row) => (folder === OUT ? rowLine(row) : badLine(row)),
+    // A split is read by one chain, and `infer` keeps its order.
+    laneOf: (folder, row) => (folder === OUT ? { lane: String(row.split), position: Number(row.position) } : undefined),
+    rowsPerBatch: input.rowsPerBatch,
     workers: 1 + random.below(2),
     calmMs: 600_000 + 2 * total,
   };

@@ -59,6 +59,7 @@ export function exchange(random: SimRandom): Scenario {
     ]),
     lineOf: (_folder, row) => lineOf(row),
     laneOf: (_folder, row) => ({ lane: `${row.key} of ${row.split}`, position: Number(row.position) }),
+    rowsPerBatch: input.rowsPerBatch,
     workers: 2,
     calmMs: 600_000 + 2 * stepMs * rows.length,
   };

@@ -26,6 +26,8 @@ export interface Scenario {
     folder: string,
     row: Record<string, unknown>,
   ): { readonly lane: string; readonly position: number } | undefined;
+  /** Of one batch; a bound smaller than one batch lets a single batch through. */
+  readonly rowsPerBatch: number;
   /** Workers to place it on. */
   readonly workers: number;
   /** Time a run without faults takes at most. */

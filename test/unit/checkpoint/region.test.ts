@@ -10,7 +10,12 @@ import {
   type RegionPolicy,
 } from "../../../src/checkpoint/region.js";
 
-const policy: RegionPolicy = { checkpointIntervalMs: 1_000, checkpointTimeoutMs: 5_000, failuresMax: 2 };
+const policy: RegionPolicy = {
+  checkpointIntervalMs: 1_000,
+  checkpointTimeoutMs: 5_000,
+  failuresMax: 2,
+  checkpointFailuresMax: 3,
+};
 const passing: Failure = { code: "MILL_WORKER_LOST", message: "gone.", passing: true };
 const final: Failure = { code: "MILL_OPERATOR_FAILED", message: "threw.", passing: false };
 
@@ -36,6 +41,9 @@ function region(over: Partial<RegionFacts> = {}): RegionFacts {
     open: undefined,
     sinceCheckpointMs: 0,
     failures: 0,
+    givenUp: 0,
+    wanted: false,
+    held: false,
     ...over,
   };
 }
@@ -563,3 +571,29 @@ const show = (facts: RegionFacts) =>
   JSON.parse(
     JSON.stringify(facts, (_key, value: unknown) => (typeof value === "bigint" ? Number(value) : value)),
   ) as unknown;
+
+describe("checkpoint/region: checkpoints that are given up, and those that a savepoint asks for", () => {
+  it("as many in a row as are allowed start the region again, like any failure (C9)", () => {
+    assert.deepEqual(decide({ givenUp: 2 }), []);
+    const [stop, , restart] = decide({ givenUp: 3 });
+    assert.equal(stop?.kind, "stop");
+    assert.ok(restart?.kind === "restart" && restart.failure.code === "MILL_CHECKPOINT_FAILED");
+    assert.match(restart.failure.message, /3 checkpoints in a row were given up/);
+    assert.deepEqual(kinds(decide({ givenUp: 3, failures: policy.failuresMax })), ["fail"]);
+    assert.deepEqual(decide({ givenUp: 3, writing: true }), [], "the outcome of what is being written decides");
+  });
+
+  it("one that is asked for is opened at once, due or not, behind the open one (C10, C1)", () => {
+    assert.deepEqual(decide({ wanted: true }), [{ kind: "open-checkpoint", checkpoint: 5n }]);
+    const open = { checkpoint: 5n, ageMs: 0 };
+    assert.deepEqual(kinds(decide({ wanted: true, open })), ["trigger", "trigger"]);
+    const over = { finished: true, committed: 4n };
+    assert.deepEqual(decide({ ...over, wanted: true }), decide(over), "a region that is over has its last commit");
+  });
+
+  it("a region that is held opens no other (C10)", () => {
+    assert.deepEqual(decide({ held: true, sinceCheckpointMs: 9_000 }), []);
+    assert.equal(checkpointInMs(region({ held: true }), policy), Number.POSITIVE_INFINITY);
+    assert.deepEqual(kinds(decide({ held: true, wanted: true })), ["open-checkpoint"]);
+  });
+});

@@ -198,14 +198,28 @@ describe("connectors/exchange-writer: waiting", () => {
     const writer = await writerOf(await logsOf(1));
     const half = large(limits.exchangeUnpublishedBytesMax / 2);
     await writer.write(half);
-    await writer.write(half);
-    assert.equal(writer.room?.(), undefined, "nothing is prepared, so nothing would make room");
-    const prepared = await writer.prepare(1n);
+    assert.equal(writer.room?.(), undefined);
     await writer.write(half);
     const room = writer.room?.();
     assert.ok(room !== undefined && (await isOpen(room)));
+    const prepared = await writer.prepare(1n);
+    assert.ok(await isOpen(room), "what is prepared is still kept");
     await writer.commit(prepared);
     await within("room after the commit", room);
+  });
+
+  it("says that entries are lost when the log has begun anew beneath it (X4, DESIGN 6 rule 13)", async () => {
+    const bus = new MemoryBus(ports);
+    const logs = [await bus.log("log")];
+    const writer = await writerOf([{ ...logs[0]!, append: async (payload) => (await bus.log("log")).append(payload) }]);
+    await writer.write(numbers(1));
+    await writer.commit(await writer.prepare(1n));
+    await bus.deleteLog("log");
+    await writer.write(numbers(2));
+    await assert.rejects(writer.commit(await writer.prepare(2n)), {
+      code: "MILL_EXCHANGE_LOST",
+      message: /partition 0: its log has begun anew at entry 1, and "pages-0" has published up to 1/,
+    });
   });
 
   it("lets go of who waits for room when it is stopped", async () => {

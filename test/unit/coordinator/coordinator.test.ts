@@ -32,19 +32,33 @@ const beatMs = limits.heartbeatIntervalMs;
 const READ = "region-read-0";
 const ALONE = "region-alone-0";
 
+/** Keeps every record of the regions' logs, so that the tests see what was decided from the beginning. */
+class WholeLogs extends MemoryStore {
+  override async delete(key: string): Promise<void> {
+    if (!key.includes("/log/")) await super.delete(key);
+  }
+}
+
 class Cluster {
   readonly ports = fakePorts();
   readonly clock = this.ports.clock;
   readonly bus = new MemoryBus(this.ports);
-  readonly store = new MemoryStore();
+  readonly store = new WholeLogs();
   coordinator = this.#make();
   readonly workers: FakeWorker[] = [];
+  readonly #created: RegionRecord[] = [];
 
   #make(): Coordinator {
     return new Coordinator({ bus: this.bus, store: this.store, ports: this.ports, namespace });
   }
 
   async open(...workers: string[]): Promise<this> {
+    const create = this.store.create.bind(this.store);
+    this.store.create = async (key, bytes, ...rest) => {
+      const made = await create(key, bytes, ...rest);
+      if (made.created) this.#created.push(regionRecordFrame.decode(bytes as Uint8Array).header);
+      return made;
+    };
     await this.coordinator.open();
     await this.store.put(keys.spec, jobSpecFrame.encode(spec));
     for (const name of workers) await this.join(name);
@@ -105,12 +119,9 @@ class Cluster {
     return this;
   }
 
+  /** Every record of a region's log, also those that are no longer kept. */
   async log(region: string): Promise<RegionRecord[]> {
-    const records: RegionRecord[] = [];
-    for await (const { key } of this.store.list(keys.regionLog(region))) {
-      records.push(regionRecordFrame.decode(await this.store.get(key)).header);
-    }
-    return records;
+    return this.#created.filter((record) => record.region === region);
   }
 
   /** Kinds, terms and attempts of a region's log. */
@@ -316,6 +327,24 @@ describe("coordinator: a job from submit to end", () => {
     assert.ok(two.told("start-instance") <= 1, "it was asked again before it could report");
     assert.equal((await cluster.describe()).state, "RUNNING");
   });
+
+  it("a worker that refuses is asked again after its next report, and its refusals say nothing of the service (J5, K2)", async () => {
+    const cluster = await new Cluster().open("w1", "w2");
+    const [one, two] = cluster.workers as [FakeWorker, FakeWorker];
+    for (const kind of ["start-instance", "start-host"]) two.refuses.set(kind, "MILL_COMMAND_REFUSED");
+    two.prompt = false;
+    await cluster.submit();
+    await cluster.clock.settle();
+    assert.deepEqual([two.told("start-instance"), one.told("start-instance")], [1, 2]);
+    await two.load([...one.instances.keys()].at(-1)!, "FAILED", { code: "MILL_SERVICE_LOST" });
+    for (let i = 0; i < limits.serviceLoadAttemptsMax; i++) {
+      await cluster.pass(beatMs);
+      await one.load([...one.instances.keys()].at(-1)!, "FAILED", { code: "MILL_WORKER_LOST" });
+    }
+    const { state, message } = await cluster.describe();
+    assert.notEqual(state, "FAILED", message);
+    assert.ok(two.told("start-instance") > limits.serviceLoadAttemptsMax, two.commands.join(", "));
+  });
 });
 
 describe("coordinator: how a job ended", () => {
@@ -347,6 +376,24 @@ describe("coordinator: how a job ended", () => {
     }
     assert.equal(jobReportFrame.decode(await cluster.store.get(keys.report)).header.state, "CANCELLED");
     assert.equal(await cluster.store.head(keys.open), undefined);
+  });
+
+  it("one that is closed before the store takes it leaves it to the next one (K5)", async () => {
+    const cluster = await new Cluster().running();
+    const put = cluster.store.put.bind(cluster.store);
+    cluster.store.put = async (key, ...rest) => {
+      if (key === keys.report) throw new MillraceError("MILL_STORE_UNREACHABLE", "no store today");
+      return put(key, ...rest);
+    };
+    await cluster.cancel();
+    await cluster.coordinator.close();
+    cluster.store.put = put;
+    await cluster.clock.advance(2 * limits.storeBackoffMsMax);
+    assert.equal(await cluster.store.head(keys.report), undefined);
+    assert.notEqual(await cluster.store.head(keys.open), undefined);
+    await cluster.succeed();
+    await cluster.pass(limits.adoptionMs + 2 * beatMs);
+    assert.equal(jobReportFrame.decode(await cluster.store.get(keys.report)).header.state, "CANCELLED");
   });
 
   it("a job that has ended is not begun again, asked by a client that missed the answer", async () => {
@@ -493,12 +540,18 @@ describe("coordinator: a new one takes over", () => {
     const [one, two] = cluster.workers as [FakeWorker, FakeWorker];
     for (const worker of cluster.workers) for (const name of worker.instances.keys()) await worker.load(name, "READY");
     const reports = await told(cluster);
-    const [lost] = [...two.instances.keys()];
+    const [failed] = [...two.instances.keys()];
+    await two.load(failed!, "FAILED");
+    await cluster.clock.settle();
+    const lost = [...two.instances.keys()].at(-1)!;
+    assert.notEqual(lost, failed);
     await cluster.coordinator.close();
     await cluster.succeed();
+    const known = (await cluster.describe()).instances.map(({ instance }) => instance);
+    assert.ok(known.includes(lost), `it knows of ${known}`);
     await cluster.pass(limits.adoptionMs + 3 * beatMs, [one]);
     const gone = new Set(reports.filter(({ state }) => state === "FAILED").map(({ instance }) => instance));
-    assert.deepEqual([...gone], [lost]);
+    assert.deepEqual([...gone].sort(), [failed, lost].sort());
   });
 
   it("a job that it cannot read does not keep it from leading the others (K5)", async () => {

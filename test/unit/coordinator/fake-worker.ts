@@ -49,6 +49,8 @@ export class FakeWorker {
   obeys = true;
   /** Regions that do not take part in checkpoints. */
   readonly withholds = new Set<string>();
+  /** Whether it reports on every change, and not on heartbeats alone. */
+  prompt = true;
   /** Hosts that hang. */
   readonly silent = new Set<string>();
   /** Code of the refusal of commands of that kind. */
@@ -103,7 +105,7 @@ export class FakeWorker {
       if (kind === "stop-instance") this.instances.set((header as StopInstance).instance, "STOPPED");
     }
     await this.#acknowledge(message, code);
-    await this.report();
+    if (this.prompt) await this.report();
   }
 
   async #acknowledge(message: BusMessage, code: string): Promise<void> {

@@ -113,6 +113,42 @@ describe("coordinator/job-book: hosts", () => {
   });
 });
 
+describe("coordinator/job-book: a worker that takes nothing", () => {
+  function placed() {
+    const { book } = setUp();
+    const region = book.regions.get("region-read-0")!;
+    region.place(new Map(region.actors.map((one) => [one, "w1"])));
+    return { book, region };
+  }
+
+  it("a host that it refuses is gone, and what waits for it is placed anew (J1)", () => {
+    const { book, region } = placed();
+    book.onHostRefused(HOST, "draining");
+    assert.deepEqual([book.host(HOST)?.state, region.phase], ["gone", "PLACING"]);
+    assert.equal(book.host(HOST)?.failure?.passing, true);
+  });
+
+  it("one that is up was not refused: the answer is of an earlier question", () => {
+    const { book, region } = placed();
+    book.onHost(hostReport(1n, "DEPLOYED"));
+    book.onHostRefused(HOST, "draining");
+    assert.deepEqual([book.host(HOST)?.state, region.phase], ["up", "DEPLOYING"]);
+  });
+
+  it("one that drains, without a host of the job, is not waited for; with one it is (J1)", () => {
+    const { book, region } = placed();
+    const drains = { ...workerReport("w1", {}), draining: true };
+    book.onWorker(drains);
+    assert.equal(region.phase, "DEPLOYING", "its host is asked for");
+    book.onHostRefused(HOST, "draining");
+    region.place(new Map(region.actors.map((one) => [one, "w1"])));
+    book.onWorker({ ...drains, draining: false });
+    assert.equal(region.phase, "DEPLOYING");
+    book.onWorker(drains);
+    assert.equal(region.phase, "PLACING");
+  });
+});
+
 describe("coordinator/job-book: enumerators", () => {
   it("an older attempt neither takes one over nor counts as deployed (J7)", () => {
     const { book } = setUp();

@@ -3,110 +3,13 @@ import assert from "node:assert/strict";
 import { MillraceError } from "../../../src/base/errors.js";
 import type { JobId } from "../../../src/base/ids.js";
 import { limits } from "../../../src/base/limits.js";
-import type { JobBook } from "../../../src/coordinator/job-book.js";
-import { RegionBook } from "../../../src/coordinator/region-book.js";
-import { RegionRunner, type Then } from "../../../src/coordinator/region-runner.js";
 import { jobKeys } from "../../../src/storage/keys.js";
 import { MemoryStore } from "../../../src/storage/memory-store.js";
 import type { ObjectStore } from "../../../src/storage/object-store.js";
-import type { Snapshot } from "../../../src/wire/control.js";
-import { decodeFrame } from "../../../src/wire/frames.js";
 import { type RegionRecord, regionRecordFrame } from "../../../src/wire/stored.js";
-import { fakePorts } from "./fake-ports.js";
+import { leaderOf } from "./region-leader.js";
 
-const JOB = "job" as JobId;
-const keys = jobKeys(JOB);
-const actors = ["a", "b"];
-
-interface Sent {
-  readonly kind: string;
-  readonly header: { readonly attempt: number; readonly term: bigint; readonly checkpoint?: bigint };
-  readonly then: Then | undefined;
-}
-
-/** One coordinator's view of the region; its hosts are the test. */
-function leaderOf(store: ObjectStore, term: bigint) {
-  const ports = fakePorts();
-  const region = new RegionBook("r", actors, ports.clock);
-  const sent: Sent[] = [];
-  const deposed: bigint[] = [];
-  const refused: string[] = [];
-  const state = { adopting: false, hostUp: true };
-  const host = () => ({
-    host: "h",
-    worker: "w",
-    state: state.hostUp ? ("up" as const) : ("gone" as const),
-    failure: state.hostUp ? undefined : { code: "MILL_WORKER_LOST", message: "gone.", passing: true },
-  });
-  const book = {
-    job: JOB,
-    regions: new Map([["r", region]]),
-    checkpointIntervalMs: 1,
-    get adopting() {
-      return state.adopting;
-    },
-    hostOn: () => (state.hostUp ? host() : undefined),
-    host,
-    groups: () => [{ actors, before: "" }],
-    load: () => new Map(),
-    waitFor: () => {},
-    onRefused: (code: string, message: string) => void refused.push(`${code}: ${message}`),
-  } as unknown as JobBook;
-  const runner = new RegionRunner({
-    store,
-    ports,
-    term,
-    send: (_book, _host, frame, then) => {
-      const { kind, header } = decodeFrame(frame);
-      sent.push({ kind, header: header as Sent["header"], then });
-    },
-    look: () => {},
-    workers: () => [{ worker: "w", cpus: 1, draining: false }],
-    deposed: (by) => void deposed.push(by),
-  });
-  const look = async (times = 1) => {
-    for (let i = 0; i < times; i++) {
-      if (deposed.length === 0) runner.look(book);
-      await ports.clock.advance(2);
-    }
-  };
-  /** Hosts that do what they are told, at once. */
-  const obey = () => {
-    for (const { then } of sent.splice(0)) then?.done?.();
-    for (const actor of actors) {
-      const counts = { rowsRead: 0n, rowsWritten: 0n, rowsInFlight: 0n, deadLetters: 0n };
-      const { attempt } = region;
-      const report = { actor, region: "r", attempt, state: "RUNNING" as const, published: 0n, code: "", message: "" };
-      region.onReport({ ...report, ...counts }, "h", "w");
-    }
-  };
-  const snapshots = (checkpoint: bigint, attempt = region.attempt) => {
-    for (const actor of actors) {
-      const where = { inline: new Uint8Array([attempt]), key: "", sha256: "", sizeBytes: 1n };
-      region.onSnapshot({ job: JOB, region: "r", attempt, checkpoint, actor, finished: false, ...where } as Snapshot);
-    }
-  };
-  const run = async () => {
-    for (let i = 0; region.phase !== "RUNNING"; i++) {
-      assert.ok(i < 20, `it is RUNNING; it is ${region.phase}`);
-      await look();
-      obey();
-    }
-  };
-  return {
-    ports,
-    region,
-    sent,
-    deposed,
-    refused,
-    state,
-    look,
-    obey,
-    snapshots,
-    run,
-    facts: () => region.facts(host, false),
-  };
-}
+const keys = jobKeys("job" as JobId);
 
 async function logOf(store: ObjectStore): Promise<RegionRecord[]> {
   const records: RegionRecord[] = [];

@@ -1,0 +1,81 @@
+/**
+ * Deletes what `checkpoint/retention.ts` says is not needed any more, after a commit is in the log. What it fails to delete
+ * is asked for again after the next commit.
+ *
+ * Why no deleted number can be created again and count: whoever creates a record asks afterwards whether it still leads
+ * (`RegionRunner`), and whoever deletes asks before. Terms are claimed by compare-and-set, so of two leaders the later one's claim
+ * lies either before the earlier one's question, and the earlier one stops; or behind it, and then the later one has read the log
+ * behind it, too, and goes on at its end.
+ */
+import { limits } from "../base/limits.js";
+import type { Log } from "../base/ports.js";
+import { decideRetention, type StoredSnapshot } from "../checkpoint/retention.js";
+import { jobKeys, numberIn } from "../storage/keys.js";
+import type { ObjectStore } from "../storage/object-store.js";
+import type { JobBook } from "./job-book.js";
+import type { RegionBook } from "./region-book.js";
+import { listNumbers } from "./region-log.js";
+
+interface Known {
+  underWay: boolean;
+  /** Commits since snapshots were listed. */
+  commits: number;
+}
+
+export interface RetentionOptions {
+  readonly store: ObjectStore;
+  readonly log: Log;
+  leads(): Promise<boolean>;
+}
+
+export class RegionRetention {
+  #known = new WeakMap<RegionBook, Known>();
+
+  constructor(private readonly options: RetentionOptions) {}
+
+  /** A commit is in the region's log. */
+  async onCommit(book: JobBook, region: RegionBook): Promise<void> {
+    const known = this.#known.get(region) ?? { underWay: false, commits: 0 };
+    this.#known.set(region, known);
+    known.commits += 1;
+    if (known.underWay) return;
+    known.underWay = true;
+    try {
+      await this.#clean(book, region, known.commits % limits.retentionSweepCommits === 1);
+    } catch (error) {
+      this.options.log.warn("old checkpoints could not be deleted", { region: region.region, error });
+    }
+    known.underWay = false;
+  }
+
+  async #clean(book: JobBook, region: RegionBook, sweep: boolean): Promise<void> {
+    const { store } = this.options;
+    const keys = jobKeys(book.job);
+    // Listed first: what is decided on must not be older than the listing.
+    const snapshots = sweep ? await this.#list(keys.snapshots(region.region)) : [];
+    const numbers = sweep ? await listNumbers({ store, keys, region: region.region }) : [];
+    const first = region.logged[0]?.number ?? 0n;
+    const retention = decideRetention(
+      {
+        records: region.logged,
+        older: numbers.filter((number) => number < first),
+        snapshots: [...region.strays, ...snapshots],
+        pinned: book.pinned,
+      },
+      limits.checkpointsKept,
+    );
+    if (retention.records.length + retention.snapshots.length === 0 || !(await this.options.leads())) return;
+    for (const number of retention.records) await store.delete(keys.regionRecord(region.region, number)); // H4: one by one
+    for (const key of retention.snapshots) await store.delete(key);
+    region.forget(retention.records, retention.snapshots);
+  }
+
+  async #list(prefix: string): Promise<StoredSnapshot[]> {
+    const found: StoredSnapshot[] = [];
+    for await (const { key } of this.options.store.list(prefix)) {
+      const checkpoint = numberIn(key);
+      if (checkpoint !== undefined) found.push({ key, checkpoint });
+    }
+    return found;
+  }
+}
