@@ -20,7 +20,7 @@ interface CutAt {
 }
 
 export class SourceReader implements Operator {
-  #state: SourceState = { taken: 0n, ended: false, split: null, batches: 0n, position: null };
+  #state: SourceState = { taken: 0n, ended: false, split: null, batches: 0n, position: null, started: [] };
   /** Where checkpoints were cut that are not known to be committed; oldest first. */
   #cuts: CutAt[] = [];
 
@@ -42,14 +42,18 @@ export class SourceReader implements Operator {
   /** Resolves when the source has no split left. */
   async run(): Promise<void> {
     while (!this.#state.ended) {
-      if (this.#state.split === null) {
+      const [begun, ...started] = this.#state.started;
+      if (this.#state.split === null && begun !== undefined) {
+        const { batches, position, ...split } = begun;
+        this.#state = { ...this.#state, split, batches, position, started };
+      } else if (this.#state.split === null) {
         const number = this.#state.taken + 1n;
         const split = await this.assignments(number);
         const none = { split: null, batches: 0n, position: null };
         this.#state =
           split === undefined
             ? { ...this.#state, ...none, ended: true }
-            : { taken: number, ended: false, ...none, split };
+            : { ...this.#state, taken: number, ...none, split };
       }
       await this.#read();
     }

@@ -49,6 +49,7 @@ export const ERROR_CODES = {
   MILL_BUS_CLOSED: external,
   MILL_BUS_CONFLICT: { ...internal, http: 409 },
   MILL_BUS_LOG_FULL: external,
+  MILL_BUS_LOG_GONE: { ...external, retry: "never", http: 500 },
   MILL_CHANNEL_GAP: external,
   MILL_EXCHANGE_LOST: { ...external, retry: "never", http: 500 },
   // storage

@@ -89,6 +89,8 @@ export const limits = {
   checkpointFailuresMax: 3,
   /** Newest commits of a region that are kept, with what they refer to. */
   checkpointsKept: 3,
+  /** Time that a savepoint may take, from its first checkpoint to its record. */
+  savepointTimeoutMs: 600_000,
   /** Commits of a region after which its leader looks for snapshots that no record of its own names. */
   retentionSweepCommits: 64,
 

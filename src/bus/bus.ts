@@ -55,7 +55,7 @@ export interface Bus {
   flush(): Promise<void>;
   /** A durable, ordered log; created if it is not there. */
   log(name: string, options?: LogOptions): Promise<DurableLog>;
-  /** Deletes a log with all its entries, if there is one. Nobody may use it meanwhile; opened again, it is a new one. */
+  /** Deletes a log with all its entries, if there is one. Whoever has it open may find it gone; opened again, it is a new one. */
   deleteLog(name: string): Promise<void>;
   /** A key-value bucket with compare-and-set; created if it is not there. */
   bucket(name: string): Promise<Bucket>;
@@ -78,7 +78,7 @@ export interface DurableLog {
   /**
    * @param options.expectedLast append only if this is the last sequence (0n: the log has never had an entry)
    * @returns the new entry's sequence
-   * @throws {MillraceError} `MILL_BUS_CONFLICT`, `MILL_BUS_LOG_FULL`
+   * @throws {MillraceError} `MILL_BUS_CONFLICT`, `MILL_BUS_LOG_FULL`, `MILL_BUS_LOG_GONE`
    */
   append(payload: Uint8Array, options?: { readonly expectedLast?: bigint }): Promise<bigint>;
   /** Entries from `from` on in order, following the log's end; ends when `signal` aborts, fails when the bus closes. */

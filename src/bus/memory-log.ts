@@ -8,6 +8,7 @@ export class MemoryLog {
   private entries: LogEntry[] = [];
   private lastSequence = 0n;
   private bytes = 0;
+  private gone = false;
 
   constructor(
     readonly name: string,
@@ -15,6 +16,7 @@ export class MemoryLog {
   ) {}
 
   append(payload: Uint8Array, expectedLast: bigint | undefined): bigint {
+    if (this.gone) throw logGone(this.name, "append to");
     if (expectedLast !== undefined && expectedLast !== this.lastSequence) {
       throw logConflict(this.name, expectedLast, this.lastSequence);
     }
@@ -25,6 +27,13 @@ export class MemoryLog {
     this.entries.push({ sequence: this.lastSequence, payload });
     this.changes.announce();
     return this.lastSequence;
+  }
+
+  /** For who has it open; its system forgets it. */
+  delete(): void {
+    this.gone = true;
+    this.entries = [];
+    this.bytes = 0;
   }
 
   last(): bigint {
@@ -54,6 +63,15 @@ export function logConflict(log: string, expected: bigint, last: bigint | undefi
     "MILL_BUS_CONFLICT",
     `append to log ${log} expected ${expected} as its last entry, and it is ${found}: somebody else has written. Read the log again.`,
     { log, expected },
+  );
+}
+
+export function logGone(log: string, verb: string, cause?: unknown): MillraceError {
+  return new MillraceError(
+    "MILL_BUS_LOG_GONE",
+    `${verb} log ${log}: it was deleted on the server, with all its entries. Start again what used it.`,
+    { log },
+    cause === undefined ? undefined : { cause },
   );
 }
 

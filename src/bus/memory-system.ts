@@ -55,6 +55,7 @@ export class MemorySystem {
   }
 
   deleteLog(name: string): void {
+    this.logs.get(name)?.delete();
     this.logs.delete(name);
   }
 

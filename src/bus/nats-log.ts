@@ -15,7 +15,7 @@ import { limits } from "../base/limits.js";
 import type { DurableLog, LogEntry, LogOptions } from "./bus.js";
 import { deferred } from "./deferred.js";
 import { closedError } from "./delivery.js";
-import { logConflict, logFull } from "./memory-log.js";
+import { logConflict, logFull, logGone } from "./memory-log.js";
 import { isConflict, isFull, storageError } from "./nats-errors.js";
 
 /** What logs and buckets need of their connection. */
@@ -60,10 +60,14 @@ function ifThere(call: Promise<unknown>): Promise<boolean> {
   return call.then(
     () => true,
     (error: unknown) => {
-      if (error instanceof Error && error.message === "stream not found") return false;
+      if (isNotFound(error)) return false;
       throw error;
     },
   );
+}
+
+function isNotFound(error: unknown): boolean {
+  return error instanceof Error && error.message === "stream not found";
 }
 
 async function createIfAbsent(js: JetStream, stream: string, subject: string, options: LogOptions): Promise<void> {
@@ -99,6 +103,8 @@ class NatsLog implements DurableLog {
     } catch (error) {
       if (expected !== undefined && isConflict(error)) throw logConflict(this.name, expected, undefined);
       if (isFull(error)) throw logFull(this.name, undefined);
+      // Nobody answers where the stream is gone, as nobody does where there is no JetStream.
+      if (error instanceof Error && error.name === "JetStreamNotEnabled") await this.state();
       throw this.failure(error, "append to");
     }
   }
@@ -168,6 +174,7 @@ class NatsLog implements DurableLog {
   }
 
   private failure(error: unknown, verb: string): MillraceError {
+    if (isNotFound(error)) return logGone(this.name, verb, error);
     return storageError(error, `${verb} log ${this.name}`);
   }
 }

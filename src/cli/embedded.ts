@@ -12,6 +12,7 @@ import { jobSpecFrame, submitJobFrame } from "../wire/control.js";
 import { Worker } from "../worker/worker.js";
 import { JobHandle } from "./job-handle.js";
 import { embeddedLauncher } from "./launchers.js";
+import type { Beginning } from "./savepoints.js";
 import type { S3Settings } from "./settings.js";
 import { jobSpec, newJobId, type Submission } from "./submission.js";
 
@@ -21,6 +22,8 @@ export interface EmbeddedOptions {
   readonly ports: Ports;
   /** Where region logs and snapshots go. Default: this process's memory. */
   readonly store?: ObjectStore;
+  /** Begin from a savepoint. */
+  readonly beginning?: Beginning;
 }
 
 /** Starts the job; its outputs have been checked. Close the handle when it has ended, or to stop it. */
@@ -30,7 +33,9 @@ export async function runEmbedded(submission: Submission, options: EmbeddedOptio
   const bus = new MemoryBus(ports);
   const store = options.store ?? new MemoryStore();
   const job = newJobId(submission.topology.name, ports);
-  const spec = jobSpec(submission, job, {}, ports.clock.nowMs());
+  const seeds = (await options.beginning?.write(job, store)) ?? [];
+  const inputs = options.beginning?.inputs ?? {};
+  const spec = jobSpec(submission, job, inputs, ports.clock.nowMs(), seeds);
   await store.put(jobKeys(job).spec, jobSpecFrame.encode(spec));
 
   const coordinator = new Coordinator({ bus, store, ports, namespace });
@@ -47,7 +52,7 @@ export async function runEmbedded(submission: Submission, options: EmbeddedOptio
       ports,
       namespace,
       bundleFile: submission.bundleFile,
-      load: { params: spec.params, parallelism: spec.parallelism, inputs: {}, planHash: spec.planHash },
+      load: { params: spec.params, parallelism: spec.parallelism, inputs, planHash: spec.planHash },
       assets: submission.assets,
       s3,
       outputRoot,

@@ -59,6 +59,11 @@ const cluster = (command: Command) =>
     .option("--store <url>", "object store, s3://bucket/prefix (MILLRACE_STORE)")
     .option("--namespace <name>", "keeps clusters on one NATS apart (MILLRACE_NAMESPACE; default default)");
 
+const fromSavepoint = (command: Command) =>
+  command
+    .option("--savepoint <job/name>", "start from the state that the savepoint holds")
+    .option("--allow-unmatched", "drop state of the savepoint whose operator the topology does not have");
+
 program
   .command("plan <topology>")
   .description("print actors, channels, regions and services of a topology file")
@@ -67,12 +72,12 @@ program
   .option("--json", "as JSON")
   .action(lazily(async () => (await import("./commands/plan.js")).planCommand));
 
-program
-  .command("run <topology>")
+fromSavepoint(program.command("run <topology>"))
   .description("run a topology in this process, with its service instances as children; no server is needed")
   .addOption(param())
   .addOption(parallelism())
   .addOption(overwrite())
+  .option("--store <url>", "object store that holds the savepoint (MILLRACE_STORE)")
   .action(lazily(async () => (await import("./commands/run.js")).runCommand));
 
 cluster(program.command("coordinator").description("run the coordinator of a cluster")).action(
@@ -84,12 +89,23 @@ cluster(program.command("worker").description("offer this machine to a cluster")
   .addOption(new Option("--cpus <n>", "processor cores to offer").argParser(count("--cpus")))
   .action(lazily(async () => (await import("./commands/worker.js")).workerCommand));
 
-cluster(program.command("submit <topology>").description("run a topology on a cluster and wait for its end"))
+cluster(
+  fromSavepoint(program.command("submit <topology>")).description("run a topology on a cluster and wait for its end"),
+)
   .addOption(param())
   .addOption(parallelism())
   .addOption(overwrite())
   .option("--no-wait", "leave once the job is submitted")
   .action(lazily(async () => (await import("./commands/submit.js")).submitCommand));
+
+const savepoint = program.command("savepoint").description("take and list savepoints of jobs on a cluster");
+cluster(savepoint.command("create <job>").description("keep what the job is at, to start other jobs from it"))
+  .option("--name <name>", "unique in the job (default: the time, and a random part)")
+  .option("--stop", "publish nothing that comes after it, and cancel the job")
+  .action(lazily(async () => (await import("./commands/savepoint.js")).createSavepointCommand));
+cluster(savepoint.command("list <job>").description("show the savepoints of a job")).action(
+  lazily(async () => (await import("./commands/savepoint.js")).listSavepointsCommand),
+);
 
 try {
   await program.parseAsync();

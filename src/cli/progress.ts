@@ -21,7 +21,8 @@ export function showProgress(unit: string, sinks: number, terminal: boolean): Pr
     const queued = report.instances.reduce((sum, instance) => sum + instance.queuedRows, 0);
     const ready = report.instances.filter((instance) => instance.state === "READY").length;
     return {
-      done: Math.floor(done),
+      // Rows written are not rows read where operators make more or fewer of them.
+      done: Math.min(Math.floor(done), Number(report.rowsRead)),
       total: Number(report.rowsTotal),
       rate: seconds >= 1 ? (done / seconds).toFixed(1) : "-",
       queued,

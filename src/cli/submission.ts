@@ -2,7 +2,10 @@
 import { dirname, resolve } from "node:path";
 import { id, type JobId } from "../base/ids.js";
 import type { Ports } from "../base/ports.js";
+import type { OperatorNode } from "../topology/nodes.js";
+import type { Columns } from "../types/columns.js";
 import type { JobSpec } from "../wire/control.js";
+import type { OperatorSpec } from "../wire/stored.js";
 import { findAssets, type LocalAsset } from "./assets.js";
 import { type Bundle, bundleTopology } from "./bundle.js";
 import { type LoadedTopology, loadTopology, placeBundle } from "./load-topology.js";
@@ -32,6 +35,26 @@ export async function readSubmission(file: string, options: SubmissionOptions): 
   return { ...loaded, bundle, bundleFile, assets, options };
 }
 
+/** Every operator with its kind and its parallel instances. */
+export function operatorsOf({ topology, plan }: LoadedTopology): OperatorSpec[] {
+  const nodes = new Map(topology.operators.map((node) => [node.id, node]));
+  return topology.operators.map((node) => {
+    const actor = plan.actors.find(({ operators }) => operators.includes(node.id));
+    const taken = node.inputs.map((input) => typesOf(nodes.get(input)!.columns));
+    const columns = JSON.stringify([...taken, ...keptBy(node)]);
+    return { operator: node.id, kind: node.kind, parallelism: actor!.parallelism, columns };
+  });
+}
+
+function keptBy(node: OperatorNode): unknown[] {
+  if (node.kind === "reduce" || node.kind === "process") return [node.keys, typesOf(node.state)];
+  return node.kind === "infer" ? [typesOf(node.service.input), typesOf(node.service.output), node.each ?? ""] : [];
+}
+
+function typesOf(columns: Columns): Record<string, string> {
+  return Object.fromEntries(Object.entries(columns).map(([name, type]) => [name, type.name]));
+}
+
 /** Characters of a topology's name in a job's id, which is as long as a name may be at most. */
 const NAME_CHARS_MAX = 100;
 
@@ -45,6 +68,7 @@ export function jobSpec(
   job: JobId,
   inputs: Readonly<Record<string, string>>,
   nowMs: number,
+  seeds: JobSpec["seeds"] = [],
 ): JobSpec {
   const { topology, plan, bundle, options } = submission;
   return {
@@ -69,5 +93,7 @@ export function jobSpec(
     submittedMs: BigInt(nowMs),
     checkpointIntervalMs: BigInt(topology.checkpointIntervalMs),
     exchanges: plan.exchanges.map(({ id: operator, partitions }) => ({ operator, partitions })),
+    operators: operatorsOf(submission),
+    seeds,
   };
 }

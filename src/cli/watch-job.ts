@@ -19,7 +19,7 @@ export async function watchJob(job: JobHandle, topology: Topology, outputRoot: s
     const report = await job.ended((now) => progress.update(now));
     progress.update(report);
     progress.stop();
-    process.stdout.write(summary(job, report, topology, outputRoot, sinks));
+    process.stdout.write(summary(job, report, topology, outputRoot));
     return report;
   } finally {
     progress.stop();
@@ -29,13 +29,12 @@ export async function watchJob(job: JobHandle, topology: Topology, outputRoot: s
   }
 }
 
-function summary(job: JobHandle, report: JobReport, topology: Topology, outputRoot: string, sinks: number): string {
+function summary(job: JobHandle, report: JobReport, topology: Topology, outputRoot: string): string {
   const seconds = Number(report.finishedMs - report.startedMs) / 1000;
-  const rows = Number(report.rowsWritten) / sinks;
   const places = outputsOf(topology, outputRoot);
   const deadLetters = places.pop()!;
   const lines = [
-    `job ${job.job} finished: ${rows} ${topology.unit} in ${seconds.toFixed(1)} s`,
+    `job ${job.job} finished: ${report.rowsRead} ${topology.unit} in ${seconds.toFixed(1)} s`,
     ...places.map(({ operator, url }) => `  ${operator.padEnd(12)} ${url}`),
   ];
   if (report.deadLetters > 0n)

@@ -12,7 +12,7 @@ import type { Source, SourceContext, Split, SplitProgress } from "../topology/en
 import { batchFromRows } from "../types/batches.js";
 import type { ArrowColumns, Columns } from "../types/columns.js";
 import { exchangePositionFrame } from "../wire/exchange-frames.js";
-import { type Exchange, entriesLost } from "./exchange.js";
+import { type Exchange, entriesLost, goneAsLost } from "./exchange.js";
 import { isTransient } from "./exchange-append.js";
 import { ExchangeCursor } from "./exchange-cursor.js";
 
@@ -53,7 +53,7 @@ async function* read<C extends Columns>(
   if (cursor.ended) return;
   const nothing = batchFromRows(exchange.columns, []);
   const watch = watchGaps(exchange, partition, cursor);
-  for await (const { sequence, payload } of following(log, cursor, exchange, context.signal)) {
+  for await (const { sequence, payload } of following(log, cursor, exchange, partition, context.signal)) {
     let gave = false;
     for (const batch of cursor.take(sequence, payload)) {
       gave = true;
@@ -70,7 +70,8 @@ async function* read<C extends Columns>(
 async function* following(
   log: DurableLog,
   cursor: ExchangeCursor,
-  { ports }: Exchange,
+  exchange: Exchange,
+  partition: number,
   signal: AbortSignal,
 ): ReturnType<DurableLog["read"]> {
   for (let failures = 0; ; ) {
@@ -82,9 +83,14 @@ async function* following(
       signal.throwIfAborted();
       throw new MillraceError("MILL_BUS_UNREACHABLE", "a log ended while it was being read.");
     } catch (error) {
-      if (signal.aborted || !isTransient(error) || ++failures >= limits.exchangeAttemptsMax) throw error;
+      if (signal.aborted || !isTransient(error) || ++failures >= limits.exchangeAttemptsMax) {
+        throw goneAsLost(exchange, partition, error, `its reader goes on from entry ${cursor.next}`);
+      }
     }
-    await ports.clock.sleep(Math.min(limits.exchangeBackoffMs * 2 ** failures, limits.exchangeBackoffMsMax), signal);
+    await exchange.ports.clock.sleep(
+      Math.min(limits.exchangeBackoffMs * 2 ** failures, limits.exchangeBackoffMsMax),
+      signal,
+    );
   }
 }
 

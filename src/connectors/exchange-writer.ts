@@ -12,7 +12,7 @@ import type { DurableLog } from "../bus/bus.js";
 import type { SinkWriter } from "../topology/endpoints.js";
 import { batchBytes } from "../types/batches.js";
 import type { ExchangePending } from "../wire/exchange-frames.js";
-import { type Exchange, entriesLost, exchangeWriterId } from "./exchange.js";
+import { type Exchange, entriesLost, exchangeWriterId, goneAsLost } from "./exchange.js";
 import { appendWaiting } from "./exchange-append.js";
 import { encodeEntries, type PartitionCut } from "./exchange-entry.js";
 import { decodePending, encodePending } from "./exchange-pending.js";
@@ -165,9 +165,13 @@ class ExchangeWriter implements SinkWriter {
 
   async #append(lane: Lane, entries: readonly Uint8Array[]): Promise<void> {
     for (const entry of entries) {
-      const sequence = await appendWaiting(lane.log, entry, this.#exchange.ports, this.#stop.signal);
+      const done = `"${this.#id}" has published up to ${lane.published}`;
+      const appending = appendWaiting(lane.log, entry, this.#exchange.ports, this.#stop.signal);
+      const sequence = await appending.catch((error: unknown) => {
+        throw goneAsLost(this.#exchange, lane.partition, error, done);
+      });
       if (sequence <= lane.published) {
-        const what = `its log has begun anew at entry ${sequence}, and "${this.#id}" has published up to ${lane.published}`;
+        const what = `its log has begun anew at entry ${sequence}, and ${done}`;
         throw entriesLost(this.#exchange, lane.partition, what);
       }
       lane.published = sequence;

@@ -34,6 +34,12 @@ export function exchangeWriterId(operator: string, subtask: number): string {
   return `${operator}-${subtask}`;
 }
 
+/** What failed, said as what it means for the rows where the log itself is gone. */
+export function goneAsLost(exchange: Exchange, partition: number, error: unknown, what: string): unknown {
+  const gone = MillraceError.is(error) && error.code === "MILL_BUS_LOG_GONE";
+  return gone ? entriesLost(exchange, partition, `its log was deleted, and ${what}`) : error;
+}
+
 /** X4: entries that a committed checkpoint relies on are not there. */
 export function entriesLost(exchange: Exchange, partition: number, what: string): MillraceError {
   return new MillraceError(

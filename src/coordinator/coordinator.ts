@@ -30,11 +30,13 @@ import { jobKeys, openJobs } from "../storage/keys.js";
 import type { ObjectStore } from "../storage/object-store.js";
 import {
   acknowledgementFrame,
+  type CreateSavepoint,
   deployEnumeratorFrame,
   type HostReport,
   jobReportFrame,
   jobSpecFrame,
   type Snapshot,
+  savepointReportFrame,
   startHostFrame,
   startInstanceFrame,
   stopHostFrame,
@@ -45,6 +47,7 @@ import { decodeFrame, loadReportFrame } from "../wire/frames.js";
 import { decideJob, hasEnded, isRunning, type JobAction } from "./job.js";
 import { JobBook } from "./job-book.js";
 import { RegionRunner, type Then } from "./region-runner.js";
+import { Savepoints } from "./savepoints.js";
 import { claimTerm, readTerm } from "./term.js";
 
 export interface CoordinatorOptions {
@@ -80,8 +83,10 @@ export class Coordinator {
   #tookUp = false;
   #unreadable = new Set<string>();
   #regions: RegionRunner | undefined;
+  #savepoints: Savepoints;
 
   constructor(private readonly options: CoordinatorOptions) {
+    this.#savepoints = new Savepoints({ ...options, leads: () => this.#leads(), look: () => this.#look() });
     this.#subjects = clusterSubjects(options.namespace);
   }
 
@@ -156,6 +161,9 @@ export class Coordinator {
       else if (kind === "cancel-job") {
         await this.#cancel(job);
         reply = acknowledgementFrame.encode({ code: "", message: "" });
+      } else if (kind === "create-savepoint") {
+        const report = await this.#savepoints.ask(this.#book(job), header as CreateSavepoint);
+        reply = savepointReportFrame.encode(report);
       } else throw new MillraceError("MILL_COMMAND_REFUSED", `the coordinator does not know the command "${kind}".`);
     } catch (cause) {
       const error = MillraceError.from(cause);
@@ -414,6 +422,7 @@ export class Coordinator {
         for (const gone of book.adopted()) this.#tellOf(book, gone);
         for (const action of decideJob(book.facts(workers, this.#term))) this.#carryOut(book, action);
       }
+      this.#savepoints.look(book);
       if (isRunning(book.state)) dueMs = Math.min(dueMs, this.#regions?.look(book) ?? dueMs);
     }
     this.#due?.cancel();

@@ -98,6 +98,24 @@ export class JobBook {
   get exchanges(): JobSpec["exchanges"] {
     return this.spec.exchanges;
   }
+  get seeds(): JobSpec["seeds"] {
+    return this.spec.seeds;
+  }
+  get sources(): JobSpec["sources"] {
+    return this.spec.sources;
+  }
+  get topology(): string {
+    return this.spec.topology;
+  }
+  get planHash(): string {
+    return this.spec.planHash;
+  }
+  get operators(): JobSpec["operators"] {
+    return this.spec.operators;
+  }
+  subtaskOf(actor: string): number {
+    return this.spec.actors.find((spec) => spec.actor === actor)!.subtask;
+  }
   get checkpointIntervalMs(): number {
     return Number(this.spec.checkpointIntervalMs);
   }

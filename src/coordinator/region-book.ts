@@ -91,6 +91,12 @@ export class RegionBook {
     return this.#commit;
   }
 
+  /** Every output of the region has published what this checkpoint and all before it hold. */
+  hasPublished(checkpoint: bigint): boolean {
+    if (this.phase === "FINISHED") return true;
+    return this.actors.every((actor) => (this.#reports.get(actor)?.published ?? 0n) >= checkpoint);
+  }
+
   /** For `decideRetention`. */
   get logged(): readonly LoggedRecord[] {
     return this.#logged;

@@ -76,7 +76,8 @@ export class RegionRunner {
         return;
       case "read-log":
         this.#write(book, region, async () => {
-          const log = { store: this.options.store, keys: jobKeys(book.job), region: region.region };
+          const first = book.seeds.find((seed) => seed.region === region.region)?.number;
+          const log = { store: this.options.store, keys: jobKeys(book.job), region: region.region, first };
           const records = await readRegionLog(log, limits.checkpointsKept);
           const by = records.at(-1)?.term ?? 0n; // terms only grow
           if (by > term) return this.options.deposed(by); // M2

@@ -3,7 +3,7 @@
  * Every field is documented in `schemas/control/*.avsc`; a test holds types and schemas together.
  */
 import { frame } from "./frame.js";
-import type { ActorCheckpoint, Split } from "./stored.js";
+import type { ActorCheckpoint, OperatorSpec, Split } from "./stored.js";
 
 export interface Asset {
   readonly service: string;
@@ -29,6 +29,11 @@ export interface ExchangeSpec {
   readonly partitions: number;
 }
 
+export interface RegionSeed {
+  readonly region: string;
+  readonly number: bigint;
+}
+
 export interface JobSpec {
   readonly job: string;
   readonly topology: string;
@@ -45,6 +50,8 @@ export interface JobSpec {
   readonly submittedMs: bigint;
   readonly checkpointIntervalMs: bigint;
   readonly exchanges: readonly ExchangeSpec[];
+  readonly operators: readonly OperatorSpec[];
+  readonly seeds: readonly RegionSeed[];
 }
 
 export interface SubmitJob {
@@ -57,6 +64,20 @@ export interface DescribeJob {
 
 export interface CancelJob {
   readonly job: string;
+}
+
+export interface CreateSavepoint {
+  readonly job: string;
+  readonly name: string;
+  readonly stop: boolean;
+}
+
+export type SavepointState = "OPEN" | "DONE" | "FAILED";
+
+export interface SavepointReport {
+  readonly state: SavepointState;
+  readonly code: string;
+  readonly message: string;
 }
 
 export type JobState =
@@ -262,6 +283,8 @@ export const jobSpecFrame = frame<JobSpec>("job-spec");
 export const submitJobFrame = frame<SubmitJob>("submit-job");
 export const describeJobFrame = frame<DescribeJob>("describe-job");
 export const cancelJobFrame = frame<CancelJob>("cancel-job");
+export const createSavepointFrame = frame<CreateSavepoint>("create-savepoint");
+export const savepointReportFrame = frame<SavepointReport>("savepoint-report");
 export const jobReportFrame = frame<JobReport>("job-report");
 export const startHostFrame = frame<StartHost>("start-host");
 export const stopHostFrame = frame<StopHost>("stop-host");

@@ -52,12 +52,21 @@ export interface Split {
   readonly rows: number;
 }
 
+export interface StartedSplit {
+  readonly id: string;
+  readonly payload: Uint8Array;
+  readonly rows: number;
+  readonly batches: bigint;
+  readonly position: Uint8Array | null;
+}
+
 export interface SourceState {
   readonly taken: bigint;
   readonly ended: boolean;
   readonly split: Split | null;
   readonly batches: bigint;
   readonly position: Uint8Array | null;
+  readonly started: readonly StartedSplit[];
 }
 
 export interface RejectedInput {
@@ -121,6 +130,45 @@ export interface SplitRecord {
   readonly listed: boolean;
 }
 
+export interface OperatorSpec {
+  readonly operator: string;
+  readonly kind: string;
+  readonly parallelism: number;
+  readonly columns: string;
+}
+
+export interface SavepointActor {
+  readonly actor: string;
+  readonly subtask: number;
+  readonly key: string;
+  readonly sha256: string;
+  readonly sizeBytes: bigint;
+}
+
+export interface SavepointRegion {
+  readonly region: string;
+  readonly number: bigint;
+  readonly actors: readonly SavepointActor[];
+}
+
+export interface SavepointSource {
+  readonly source: string;
+  readonly records: bigint;
+}
+
+/** A checkpoint of every region of a job that the user keeps. */
+export interface Savepoint {
+  readonly job: string;
+  readonly name: string;
+  readonly topology: string;
+  readonly planHash: string;
+  readonly createdMs: bigint;
+  readonly operators: readonly OperatorSpec[];
+  readonly regions: readonly SavepointRegion[];
+  readonly sources: readonly SavepointSource[];
+}
+
+export const savepointFrame = frame<Savepoint>("savepoint");
 export const regionRecordFrame = frame<RegionRecord>("region-record");
 export const actorSnapshotFrame = frame<ActorSnapshot>("actor-snapshot");
 export const sourceStateFrame = frame<SourceState>("source-state");

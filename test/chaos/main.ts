@@ -11,10 +11,12 @@ import { Nemesis } from "./nemesis.js";
 import { drawSchedule } from "./schedule.js";
 import { prepareWorkload, type Workload, type WorkloadName } from "./workload.js";
 
+const JOBS: Readonly<Record<"ocr" | "words", readonly WorkloadName[]>> = { ocr: ["ocr"], words: ["words", "counts"] };
+
 interface Options {
   readonly seed: number;
   readonly faults: number;
-  readonly only?: WorkloadName;
+  readonly only?: keyof typeof JOBS;
   readonly logs: string;
 }
 
@@ -29,7 +31,7 @@ const SHOWN_MAX = 5;
 const options = new Command("chaos")
   .option("--seed <seed>", "decides the faults and when they strike", whole, Math.floor(Math.random() * 1_000_000))
   .option("--faults <count>", "how many faults", whole, 20)
-  .addOption(new Option("--only <job>", "run only one of the jobs").choices(["ocr", "words"]))
+  .addOption(new Option("--only <job>", "run only one kind of job").choices(Object.keys(JOBS)))
   .option("--logs <folder>", "where to write what every process said", "")
   .parse()
   .opts<Options>();
@@ -40,6 +42,7 @@ let failed = false;
 console.log(`commit ${commitOf()}, seed ${options.seed}`);
 
 function say(what: string, about: string): void {
+  if (what === "ENDED" || what === "LEFT") failed = true;
   const seconds = ((performance.now() - startedMs) / 1000).toFixed(1);
   process.stderr.write(`${seconds.padStart(7)} s  ${what.padEnd(18)} ${about}\n`);
 }
@@ -80,7 +83,6 @@ async function nobodyLeft(cluster: ChaosCluster): Promise<void> {
   const untilMs = performance.now() + 40_000;
   while (left().length > 0 && performance.now() < untilMs) await new Promise((resolve) => setTimeout(resolve, 200));
   if (left().length === 0) return;
-  failed = true;
   say(
     "LEFT",
     left()
@@ -92,7 +94,7 @@ async function nobodyLeft(cluster: ChaosCluster): Promise<void> {
 async function run(cluster: ChaosCluster): Promise<void> {
   await cluster.start(WORKERS);
   say("cluster", `coordinator, ${WORKERS.join(", ")}, nats-server, MinIO`);
-  const names: WorkloadName[] = options.only === undefined ? ["ocr", "words"] : [options.only];
+  const names = options.only === undefined ? Object.values(JOBS).flat() : JOBS[options.only];
   const workloads: Workload[] = [];
   for (const name of names) {
     const workload = await prepareWorkload(name, cluster);

@@ -107,6 +107,7 @@ export function busStorageConformance(buses: () => { readonly a: Bus; readonly b
       const log = await a.log("orders");
       for (const content of ["1", "2"]) await log.append(bytes(content));
       await b.deleteLog("orders");
+      await assert.rejects(log.append(bytes("x")), { code: "MILL_BUS_LOG_GONE", message: /orders/ });
       await b.deleteLog("orders");
       await a.deleteLog("never-there");
       const next = await b.log("orders");

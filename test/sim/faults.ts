@@ -102,12 +102,15 @@ export class Faults {
   readonly counts = new Map<FaultKind, number>();
   /** False in the calm phase. */
   active = true;
+  /** When the newest one struck. */
+  struckMs = Number.NEGATIVE_INFINITY;
   #rates = new Map<FaultKind, number>();
   #random: SimRandom;
 
   constructor(
     readonly profile: FaultProfile,
     random: SimRandom,
+    private readonly nowMs: () => number = () => 0,
   ) {
     this.#random = random.fork("faults");
     const swarm = random.fork("swarm");
@@ -142,6 +145,7 @@ export class Faults {
   }
 
   count(kind: FaultKind): void {
+    this.struckMs = this.nowMs();
     this.counts.set(kind, (this.counts.get(kind) ?? 0) + 1);
   }
 

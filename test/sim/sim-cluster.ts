@@ -212,6 +212,8 @@ export class SimCluster {
       unit: topology.unit,
       checkpointIntervalMs: BigInt(topology.checkpointIntervalMs),
       exchanges: plan.exchanges.map(({ id: operator, partitions }) => ({ operator, partitions })),
+      operators: [],
+      seeds: [],
       submittedMs: 0n,
     };
   }

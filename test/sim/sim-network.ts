@@ -138,6 +138,7 @@ export class SimNetwork {
   }
 
   deleteLog(name: string): void {
+    this.#logs.get(name)?.delete();
     this.#logs.delete(name);
   }
 

@@ -3,7 +3,9 @@ import { boundsChecker } from "./checkers/bounds.js";
 import type { CheckedRun, Checker } from "./checkers/checker.js";
 import { commandChecker } from "./checkers/commands.js";
 import { isolationChecker } from "./checkers/isolation.js";
+import { memoryChecker } from "./checkers/memory.js";
 import { outputChecker } from "./checkers/output.js";
+import { progressChecker } from "./checkers/progress.js";
 import { regionLogChecker } from "./checkers/region-log.js";
 import { FAULT_PROFILES, type FaultKind, Faults, type ProfileName } from "./faults.js";
 import { describeKnobs, drawKnobs, turn } from "./knobs.js";
@@ -43,7 +45,10 @@ export interface SimResult {
 
 export const DEFAULT_PROFILE: ProfileName = "recovery";
 
-const CHECKERS = [outputChecker, commandChecker, boundsChecker, regionLogChecker, isolationChecker];
+const CHECKERS = [
+  ...[outputChecker, commandChecker, boundsChecker, memoryChecker],
+  ...[regionLogChecker, isolationChecker, progressChecker],
+];
 const SCENARIOS = [chains, exchange] as const;
 /** After the job has ended: long enough for whoever was thought dead to try something. */
 const AFTERMATH_MS = 60_000;
@@ -63,7 +68,7 @@ export async function simulate(seed: number, options: SimOptions): Promise<SimRe
 async function run(seed: number, random: SimRandom, knobs: string, options: SimOptions): Promise<SimResult> {
   const trace = new Trace(options.echo);
   const world = new SimWorld(random, trace);
-  const faults = new Faults(FAULT_PROFILES[options.profile], random);
+  const faults = new Faults(FAULT_PROFILES[options.profile], random, () => world.nowMs);
   const network = new SimNetwork(world, faults);
   const shared = new SharedStore(world, faults);
   const scenario = random.pick(SCENARIOS)(random.fork("scenario"));
@@ -73,12 +78,36 @@ async function run(seed: number, random: SimRandom, knobs: string, options: SimO
     store: shared,
     scenario,
     struck: () => [...faults.counts.keys()],
+    struckMs: () => faults.struckMs,
     mayFail: () => faults.excuseFailure,
   };
   const checkers = watch(checked, network);
+  try {
+    const { client, phase, lastLines } = await bothPhases(cluster, checkers, trace);
+    const { report } = client;
+    return {
+      seed,
+      scenario: `${scenario.name}: ${scenario.describe}`,
+      faultsOn: faults.describe(),
+      knobs,
+      outcome: report === undefined ? "no report" : `${report.state} ${report.code}`.trim(),
+      phase,
+      findings: world.findings,
+      counts: faults.counts,
+      virtualMs: world.nowMs,
+      steps: world.steps,
+      hash: trace.hash,
+      lastLines,
+    };
+  } finally {
+    for (const checker of checkers) checker.release?.();
+  }
+}
 
+async function bothPhases(cluster: SimCluster, checkers: readonly Checker[], trace: Trace) {
+  const { world, scenario } = cluster;
   await cluster.prepare();
-  const faultsMs = random.fork("phases").logBetween(2_000, 180_000);
+  const faultsMs = world.random.fork("phases").logBetween(2_000, 180_000);
   const nemesis = new Nemesis(cluster, faultsMs);
   cluster.startCoordinator();
   for (let i = 0; i < scenario.workers; i++) cluster.startWorker(`machine-${i}`);
@@ -97,21 +126,7 @@ async function run(seed: number, random: SimRandom, knobs: string, options: SimO
   }
   if (world.findings.length > 0) lastLines = trace.last(LINES_REPORTED);
   else for (const checker of checkers) checker.atEnd?.(client.report);
-  const { report } = client;
-  return {
-    seed,
-    scenario: `${scenario.name}: ${scenario.describe}`,
-    faultsOn: faults.describe(),
-    knobs,
-    outcome: report === undefined ? "no report" : `${report.state} ${report.code}`.trim(),
-    phase,
-    findings: world.findings,
-    counts: faults.counts,
-    virtualMs: world.nowMs,
-    steps: world.steps,
-    hash: trace.hash,
-    lastLines,
-  };
+  return { client, phase, lastLines };
 }
 
 function watch(run: CheckedRun, network: SimNetwork): Checker[] {

@@ -1,17 +1,24 @@
 /** `millrace run`: a topology in this process. */
 import type { Command } from "commander";
+import type { Ports } from "../../base/ports.js";
 import { realPorts } from "../../base/real/ports.js";
+import { openStore } from "../../storage/open-store.js";
 import { runEmbedded } from "../embedded.js";
 import { type LogLevel, openLog } from "../logging.js";
 import { outputsOf, withOutputs } from "../outputs.js";
-import { cacheFolder, s3Settings } from "../settings.js";
-import { readSubmission } from "../submission.js";
+import { type Beginning, beginFrom } from "../savepoints.js";
+import { cacheFolder, clusterSettings, s3Settings } from "../settings.js";
+import { readSubmission, type Submission } from "../submission.js";
 import { watchJob } from "../watch-job.js";
 
 export interface RunFlags {
   readonly param: Readonly<Record<string, string>>;
   readonly parallelism: number;
   readonly overwrite?: boolean;
+  readonly savepoint?: string;
+  readonly allowUnmatched?: boolean;
+  /** That holds the savepoint. */
+  readonly store?: string;
 }
 
 export async function runCommand(file: string, flags: RunFlags, command: Command): Promise<void> {
@@ -21,8 +28,25 @@ export async function runCommand(file: string, flags: RunFlags, command: Command
   const { topology } = submission;
   const s3 = s3Settings(process.env);
   const outputRoot = process.cwd();
+  const beginning = await beginningOf(submission, flags, ports);
   await withOutputs(outputsOf(topology, outputRoot), { overwrite: flags.overwrite ?? false, s3, ports }, async () => {
-    const job = await runEmbedded(submission, { outputRoot, s3, ports });
+    const job = await runEmbedded(submission, {
+      outputRoot,
+      s3,
+      ports,
+      ...(beginning === undefined ? {} : { beginning }),
+    });
     await watchJob(job, topology, outputRoot);
   });
+}
+
+async function beginningOf(submission: Submission, flags: RunFlags, ports: Ports): Promise<Beginning | undefined> {
+  if (flags.savepoint === undefined) return undefined;
+  const { store: url, s3 } = clusterSettings(flags, process.env);
+  const store = openStore(url, { s3 }, ports);
+  try {
+    return await beginFrom(flags.savepoint, submission, store, flags.allowUnmatched ?? false);
+  } finally {
+    await store.close();
+  }
 }

@@ -16,6 +16,7 @@ import { type Cluster, joinCluster } from "../cluster.js";
 import { JobHandle } from "../job-handle.js";
 import { type LogLevel, openLog } from "../logging.js";
 import { countOf, outputsOf, withOutputs } from "../outputs.js";
+import { type Beginning, beginFrom } from "../savepoints.js";
 import { type ClusterSettings, cacheFolder, clusterSettings } from "../settings.js";
 import { jobSpec, newJobId, readSubmission, type Submission } from "../submission.js";
 import { watchJob } from "../watch-job.js";
@@ -34,9 +35,14 @@ export async function submitCommand(file: string, flags: SubmitFlags, command: C
   const cluster = await joinCluster("submit", settings, ports);
   try {
     const { topology } = submission;
+    const { store } = cluster;
+    const beginning =
+      flags.savepoint === undefined
+        ? undefined
+        : await beginFrom(flags.savepoint, submission, store, flags.allowUnmatched ?? false);
     const outputs = { overwrite: flags.overwrite ?? false, s3: settings.s3, ports };
     await withOutputs(outputsOf(topology, settings.store), outputs, async () => {
-      const job = await submitJob(submission, cluster, settings, ports);
+      const job = await submitJob(submission, beginning, cluster, settings, ports);
       process.stdout.write(`job ${job} submitted\n`);
       if (!flags.wait) return;
       const { namespace } = settings;
@@ -51,6 +57,7 @@ export async function submitCommand(file: string, flags: SubmitFlags, command: C
 /** Uploads what the job needs, spec last, then tells the coordinator. */
 async function submitJob(
   submission: Submission,
+  beginning: Beginning | undefined,
   cluster: Cluster,
   settings: ClusterSettings,
   ports: Ports,
@@ -60,8 +67,10 @@ async function submitJob(
   await putOnce(store, bundleKey(submission.bundle.sha256), () => submission.bundle.code);
   for (const { sha256, path } of submission.assets)
     await putOnce(store, assetKey(sha256), () => createReadStream(path));
-  const inputs = await uploadInputs(submission, job, store, ports);
-  await store.put(jobKeys(job).spec, jobSpecFrame.encode(jobSpec(submission, job, inputs, ports.clock.nowMs())));
+  const before = beginning?.inputs ?? {};
+  const inputs = { ...before, ...(await uploadInputs(submission, new Set(Object.keys(before)), job, store, ports)) };
+  const seeds = await beginning?.write(job, store);
+  await store.put(jobKeys(job).spec, jobSpecFrame.encode(jobSpec(submission, job, inputs, ports.clock.nowMs(), seeds)));
   const subject = clusterSubjects(settings.namespace).coordinatorCommand;
   const answer = await bus.request(subject, submitJobFrame.encode({ job })).catch((cause: unknown) => {
     const error = MillraceError.from(cause);
@@ -78,9 +87,10 @@ async function submitJob(
   return job;
 }
 
-/** Local files, which workers cannot see, go to the store. @returns the patterns to read instead, by source */
+/** Local files, which workers cannot see, go to the store, but for those of sources that have theirs. @returns the patterns to read instead, by source */
 async function uploadInputs(
   submission: Submission,
+  there: ReadonlySet<string>,
   job: JobId,
   store: ObjectStore,
   ports: Ports,
@@ -88,7 +98,7 @@ async function uploadInputs(
   const inputs: Record<string, string> = {};
   const content = new ContentReader({ s3: {} }, ports);
   for (const node of submission.topology.operators) {
-    if (node.kind !== "source" || node.source.localPattern === undefined) continue;
+    if (node.kind !== "source" || node.source.localPattern === undefined || there.has(node.id)) continue;
     const found = await content.list(node.source.localPattern);
     const folder = jobKeys(job).inputs(node.id);
     const names = new Set<string>();

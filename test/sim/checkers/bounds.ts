@@ -3,12 +3,21 @@
  *
  *   MEM1  A channel's sender never has more frames or bytes under way than its receiver has granted; a frame that is
  *         larger than the whole grant goes alone.
- *   MEM2  The rows that an actor says are in flight stay within the window of `infer`, but for a single larger batch.
- *   MEM3  The rows that an instance says it has queued stay within its bound, but for a single larger request.
+ *   MEM2  A receiver has granted exactly what it has handed on and the bounds of one channel: less would be a leak that ends in a
+ *         channel which stands still, more would be memory that nobody bounds.
+ *   MEM3  The rows that an actor says are in flight stay within the window of `infer`, but for a single larger batch.
+ *   MEM4  The rows that an instance says it has queued stay within its bound, but for a single larger request.
  */
 import { limits } from "../../../src/base/limits.js";
 import type { HostReport } from "../../../src/wire/control.js";
-import { creditFrame, dataFrame, decodeFrame, frameKind, type LoadReport } from "../../../src/wire/frames.js";
+import {
+  type CreditHeader,
+  creditFrame,
+  dataFrame,
+  decodeFrame,
+  frameKind,
+  type LoadReport,
+} from "../../../src/wire/frames.js";
 import { classOfSubject, type SimMessage } from "../sim-network.js";
 import type { CheckedRun, Checker } from "./checker.js";
 
@@ -17,7 +26,10 @@ interface Channel {
   bytesGranted: bigint;
   acknowledged: bigint;
   bytesSent: bigint;
-  readonly sent: Set<bigint>;
+  /** Bytes of each frame. */
+  readonly sent: Map<bigint, bigint>;
+  /** Bytes of the frames below `acknowledged`. */
+  bytesHanded: bigint;
 }
 
 export function boundsChecker({ world, scenario }: CheckedRun): Checker {
@@ -29,7 +41,8 @@ export function boundsChecker({ world, scenario }: CheckedRun): Checker {
       bytesGranted: 0n,
       acknowledged: 0n,
       bytesSent: 0n,
-      sent: new Set<bigint>(),
+      sent: new Map<bigint, bigint>(),
+      bytesHanded: 0n,
     };
     channels.set(key, known);
     return known;
@@ -49,7 +62,7 @@ export function boundsChecker({ world, scenario }: CheckedRun): Checker {
     const { channel, attempt, sequence } = dataFrame.decode(payload).header;
     const known = channelOf(channel, attempt);
     if (known.sent.has(sequence)) return; // sent again
-    known.sent.add(sequence);
+    known.sent.set(sequence, BigInt(payload.length));
     known.bytesSent += BigInt(payload.length);
     const alone = known.acknowledged === sequence;
     if (alone || (sequence < known.framesGranted && known.bytesSent <= known.bytesGranted)) return;
@@ -60,11 +73,23 @@ export function boundsChecker({ world, scenario }: CheckedRun): Checker {
 
   function onCredit({ payload }: SimMessage): void {
     if (frameKind(payload) !== "credit") return; // a nack asks for frames again
-    const { channel, attempt, acknowledged, bytesGranted, framesGranted } = creditFrame.decode(payload).header;
+    const { header } = creditFrame.decode(payload);
+    const { channel, attempt, acknowledged, bytesGranted, framesGranted } = header;
     const known = channelOf(channel, attempt);
-    if (acknowledged > known.acknowledged) known.acknowledged = acknowledged;
+    for (; known.acknowledged < acknowledged; known.acknowledged += 1n) {
+      known.bytesHanded += known.sent.get(known.acknowledged) ?? 0n;
+    }
+    if (acknowledged === known.acknowledged) grantIsExact(known, header);
     if (bytesGranted > known.bytesGranted) known.bytesGranted = bytesGranted;
     if (framesGranted > known.framesGranted) known.framesGranted = framesGranted;
+  }
+
+  function grantIsExact(known: Channel, { channel, acknowledged, bytesGranted, framesGranted }: CreditHeader): void {
+    const bytes = known.bytesHanded + BigInt(limits.channelCreditBytes);
+    const frames = acknowledged + BigInt(limits.channelCreditFrames);
+    if (bytesGranted === bytes && framesGranted === frames) return;
+    const expected = `a grant of ${frames} frames and ${bytes} bytes on channel ${channel}, of which ${acknowledged} frames were handed on`;
+    world.found("bounds (MEM2)", expected, `${framesGranted} frames and ${bytesGranted} bytes`);
   }
 
   function onReport({ payload }: SimMessage): void {
@@ -73,7 +98,7 @@ export function boundsChecker({ world, scenario }: CheckedRun): Checker {
     const rowsMax = Math.max(limits.inferWindowRows, scenario.rowsPerBatch);
     for (const { actor, rowsInFlight } of (header as HostReport).actors) {
       if (rowsInFlight <= BigInt(rowsMax)) continue;
-      world.found("bounds (MEM2)", `${actor} with at most ${rowsMax} rows in flight`, `${rowsInFlight}`);
+      world.found("bounds (MEM3)", `${actor} with at most ${rowsMax} rows in flight`, `${rowsInFlight}`);
     }
   }
 
@@ -82,6 +107,6 @@ export function boundsChecker({ world, scenario }: CheckedRun): Checker {
     const { instance, queuedRows } = decodeFrame(payload).header as LoadReport;
     const rowsMax = Math.max(limits.instanceQueueRowsMax, scenario.rowsPerBatch);
     if (queuedRows <= rowsMax) return;
-    world.found("bounds (MEM3)", `${instance} with at most ${rowsMax} rows queued`, `${queuedRows}`);
+    world.found("bounds (MEM4)", `${instance} with at most ${rowsMax} rows queued`, `${queuedRows}`);
   }
 }

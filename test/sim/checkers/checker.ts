@@ -16,6 +16,8 @@ export interface CheckedRun {
   readonly scenario: Scenario;
   /** Kinds of faults that have struck so far. */
   struck(): readonly FaultKind[];
+  /** When the newest fault struck; before the run: none has. */
+  struckMs(): number;
   /** Whether a failed job is right, as long as nothing of it was published. */
   mayFail(): boolean;
 }
@@ -25,4 +27,6 @@ export interface Checker {
   onMessage?(message: SimMessage, from: SimBus): void;
   /** The job has ended, or its time is up. */
   atEnd?(report: JobReport | undefined): void;
+  /** The run is over, however it ended. */
+  release?(): void;
 }

@@ -25,6 +25,7 @@ export interface Mutant {
   readonly hint: number;
 }
 
+/** @param edits file below `src`, what is there, what is planted in its place */
 function mutant(
   name: string,
   hint: number,
@@ -58,10 +59,7 @@ export const MUTANTS: readonly Mutant[] = [
   mutant("a restored output publishes under another name (DESIGN 6 rule 9)", 1, [
     "connectors/file-writer.js",
     "await publish(output, decode(bytes));\n            // What",
-    "await publish(output, { ...decode(bytes), to: `again-${decode(bytes).to}` });\n            // What".replace(
-      "$$",
-      "$",
-    ),
+    "await publish(output, { ...decode(bytes), to: 'again-' + decode(bytes).to });\n            // What",
   ]),
   mutant("what is pending is left out of later snapshots (output U1)", 1, [
     "actors/output.js",
@@ -157,7 +155,7 @@ export const MUTANTS: readonly Mutant[] = [
   mutant("what a receiver lacks is never sent again (sender H1)", 1, [
     "actors/channel-window.js",
     "this.#owed.add(sequence);",
-    "",
+    "continue;",
   ]),
   mutant("a frame that comes twice is handed on twice (arrivals A1)", 1, [
     "actors/channel-receiver.js",

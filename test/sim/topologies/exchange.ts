@@ -17,14 +17,16 @@ import {
 
 const OUT = "out/keyed/";
 const INPUTS = "inputs/";
-const ROWS_MAX = 160;
+const ROWS_MAX = 300;
 
 export function exchange(random: SimRandom): Scenario {
-  const input = drawInput(random, ROWS_MAX);
+  // Many small batches: what is of interest is what happens to frames.
+  const input = { ...drawInput(random, ROWS_MAX), rowsPerBatch: 1 + random.below(3) };
   const checkpointIntervalMs = drawInterval(random);
   const fromStore = random.chance(0.5);
-  const readers = 1 + random.below(3);
-  const receivers = 1 + random.below(3);
+  // Two or more of one side, so that both hosts have some, and frames go between them.
+  const readers = random.chance(0.1) ? 1 : 2 + random.below(2);
+  const receivers = random.chance(0.1) ? 1 : 2 + random.below(2);
   const stepMs = random.chance(0.5) ? 0 : random.logBetween(1, 3_000);
 
   const build = (process: SimProcess) => {

@@ -22,6 +22,8 @@ export const spec: JobSpec = {
   submittedMs: 0n,
   checkpointIntervalMs: 1_000n,
   exchanges: [],
+  operators: [],
+  seeds: [],
 };
 
 export const worker = (name: string, about: { cpus?: number; draining?: boolean } = {}) => ({

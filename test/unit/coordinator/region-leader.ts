@@ -40,6 +40,7 @@ export function leaderOf(store: ObjectStore, term: bigint) {
     regions: new Map([["r", region]]),
     checkpointIntervalMs: 1,
     pinned: new Set<string>(),
+    seeds: [],
     get adopting() {
       return state.adopting;
     },

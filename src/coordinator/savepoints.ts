@@ -1,0 +1,201 @@
+/**
+ * Takes savepoints: asks the regions of a job for checkpoints as `checkpoint/savepoint.ts` decides, copies their snapshots to keys
+ * that belong to the savepoint, and records it. The record, created once, is the savepoint.
+ *
+ * What a savepoint refers to is its own, so nothing that is done to the job or by its later coordinators touches it. A coordinator that
+ * dies forgets a savepoint that is not recorded; whoever asked asks again.
+ */
+import { createHash } from "node:crypto";
+import { invariant, MillraceError } from "../base/errors.js";
+import { id } from "../base/ids.js";
+import { limits } from "../base/limits.js";
+import type { Ports } from "../base/ports.js";
+import { decideSavepoint, type SavepointAction } from "../checkpoint/savepoint.js";
+import { jobKeys, numberIn } from "../storage/keys.js";
+import type { ObjectStore } from "../storage/object-store.js";
+import type { CreateSavepoint, SavepointReport } from "../wire/control.js";
+import {
+  type ActorCheckpoint,
+  type RegionRecord,
+  type SavepointActor,
+  type SavepointRegion,
+  type SavepointSource,
+  savepointFrame,
+} from "../wire/stored.js";
+import { isRunning } from "./job.js";
+import type { JobBook } from "./job-book.js";
+import type { RegionBook } from "./region-book.js";
+
+export interface SavepointsOptions {
+  readonly store: ObjectStore;
+  readonly ports: Ports;
+  leads(): Promise<boolean>;
+  look(): void;
+}
+
+interface Open {
+  readonly name: string;
+  readonly stop: boolean;
+  readonly sinceMs: number;
+  readonly asked: Set<string>;
+  readonly taken: Map<string, RegionRecord>;
+  state: "taking" | "recording" | "done" | "failed";
+  error: MillraceError | undefined;
+}
+
+export class Savepoints {
+  /** The newest of each job. */
+  #open = new WeakMap<JobBook, Open>();
+
+  constructor(private readonly options: SavepointsOptions) {}
+
+  /** Asked as often as one likes, until the answer is not OPEN. */
+  async ask(book: JobBook, { name, stop }: CreateSavepoint): Promise<SavepointReport> {
+    id("savepoint", name);
+    const exists = (await this.options.store.head(jobKeys(book.job).savepoint(name))) !== undefined;
+    const known = this.#open.get(book);
+    if (known?.name === name && known.state !== "failed") return reportOf(known.state === "done", undefined);
+    if (known?.name === name) {
+      this.#open.delete(book); // the next question begins anew
+      return reportOf(false, known.error);
+    }
+    if (exists) {
+      if (!stop || !isRunning(book.state)) return reportOf(true, undefined);
+      const message = `savepoint "${name}" of job ${book.job} is there, but the job was not stopped at it: another coordinator took over. Take another one.`;
+      throw new MillraceError("MILL_JOB_FAILED", message, { name });
+    }
+    if (known?.state === "taking" || known?.state === "recording") {
+      const message = `savepoint "${known.name}" of job ${book.job} is being taken; wait for it.`;
+      throw new MillraceError("MILL_CONFIG", message, { name: known.name });
+    }
+    if (book.exchanges.length > 0) {
+      const message = `job ${book.job} has durable exchanges; savepoints of such jobs are not supported yet.`;
+      throw new MillraceError("MILL_CONFIG", message, { operator: book.exchanges[0]!.operator });
+    }
+    const sinceMs = this.options.ports.clock.monotonicMs();
+    const [asked, taken] = [new Set<string>(), new Map<string, RegionRecord>()];
+    this.#open.set(book, { name, stop, sinceMs, asked, taken, state: "taking", error: undefined });
+    this.options.look();
+    return reportOf(false, undefined);
+  }
+
+  look(book: JobBook): void {
+    const open = this.#open.get(book);
+    if (open?.state !== "taking") return;
+    for (const region of book.regions.values()) {
+      // Taken at once: retention keeps the commit until it has fallen behind newer ones.
+      if (open.asked.has(region.region) && !region.wanted) this.#take(book, open, region);
+    }
+    const facts = {
+      jobRuns: isRunning(book.state),
+      ageMs: this.options.ports.clock.monotonicMs() - open.sinceMs,
+      regions: [...book.regions.values()].map((region) => this.#factsOf(open, region)),
+    };
+    for (const action of decideSavepoint(facts, limits.savepointTimeoutMs)) this.#carryOut(book, open, action);
+  }
+
+  #factsOf(open: Open, region: RegionBook) {
+    const taken = open.taken.get(region.region);
+    return {
+      region: region.region,
+      finished: region.phase === "FINISHED",
+      state: taken !== undefined ? ("taken" as const) : open.asked.has(region.region) ? "asked" : "none",
+      published: taken !== undefined && region.hasPublished(taken.number),
+    } as const;
+  }
+
+  #carryOut(book: JobBook, open: Open, action: SavepointAction): void {
+    switch (action.kind) {
+      case "ask": {
+        const region = book.regions.get(action.region)!;
+        open.asked.add(action.region);
+        region.held = open.stop;
+        region.wantCheckpoint();
+        this.options.look();
+        return;
+      }
+      case "take":
+        this.#take(book, open, book.regions.get(action.region)!);
+        this.options.look();
+        return;
+      case "record":
+        open.state = "recording";
+        void this.#record(book, open);
+        return;
+      case "fail": {
+        const why = action.why === "ended" ? "the job has ended, or is about to" : "it took too long";
+        this.#end(
+          book,
+          open,
+          new MillraceError("MILL_JOB_FAILED", `no savepoint of job ${book.job} was taken: ${why}.`),
+        );
+      }
+    }
+  }
+
+  #take(book: JobBook, open: Open, region: RegionBook): void {
+    const { commit } = region;
+    if (open.taken.has(region.region)) return;
+    invariant(commit !== undefined, "a region that is over, or whose checkpoint was committed, has a commit");
+    open.taken.set(region.region, commit);
+    for (const { key } of commit.actors) if (key !== "") book.pinned.add(key);
+  }
+
+  async #record(book: JobBook, open: Open): Promise<void> {
+    try {
+      const regions: SavepointRegion[] = [];
+      for (const record of open.taken.values()) regions.push(await this.#copy(book, open.name, record));
+      const sources: SavepointSource[] = [];
+      for (const source of book.sources) sources.push({ source, records: await this.#newestSplitRecord(book, source) });
+      const { topology, planHash, operators } = book;
+      const createdMs = BigInt(Math.round(this.options.ports.clock.nowMs()));
+      const record = { job: book.job, name: open.name, topology, planHash, createdMs, operators, regions, sources };
+      if (!(await this.options.leads())) return;
+      await this.options.store.create(jobKeys(book.job).savepoint(open.name), savepointFrame.encode(record));
+      this.#end(book, open, undefined);
+    } catch (cause) {
+      this.#end(book, open, MillraceError.from(cause));
+    }
+  }
+
+  async #copy(book: JobBook, name: string, record: RegionRecord): Promise<SavepointRegion> {
+    const actors: SavepointActor[] = [];
+    for (const one of record.actors) {
+      const key = jobKeys(book.job).savepointSnapshot(name, record.region, one.actor);
+      await this.options.store.put(key, one.key === "" ? one.inline : this.options.store.stream(one.key));
+      const subtask = book.subtaskOf(one.actor);
+      actors.push({ actor: one.actor, subtask, key, sha256: sha256Of(one), sizeBytes: one.sizeBytes });
+    }
+    return { region: record.region, number: record.number, actors };
+  }
+
+  /** Every assignment that a reader has taken is before it: it was recorded before the reader was told. */
+  async #newestSplitRecord({ job }: JobBook, source: string): Promise<bigint> {
+    const { store } = this.options;
+    const keys = jobKeys(job);
+    let newest = 0n;
+    for await (const { key } of store.list(keys.splitLog(source))) newest = numberIn(key) ?? newest;
+    while ((await store.head(keys.splitRecord(source, newest + 1n))) !== undefined) newest += 1n; // a listing may be old
+    return newest;
+  }
+
+  #end(book: JobBook, open: Open, error: MillraceError | undefined): void {
+    open.state = error === undefined ? "done" : "failed";
+    open.error = error;
+    book.pinned.clear();
+    if (error === undefined && open.stop) book.cancel();
+    else for (const region of book.regions.values()) region.held = false;
+    const { name } = open;
+    this.options.ports.log.info("savepoint", { job: book.job, name, state: open.state, error: error?.message ?? "" });
+    this.options.look();
+  }
+}
+
+function reportOf(done: boolean, error: MillraceError | undefined): SavepointReport {
+  if (error !== undefined) return { state: "FAILED", code: error.code, message: error.message };
+  return { state: done ? "DONE" : "OPEN", code: "", message: "" };
+}
+
+function sha256Of({ key, sha256, inline }: ActorCheckpoint): string {
+  return key === "" ? createHash("sha256").update(inline).digest("hex") : sha256;
+}

@@ -1,0 +1,153 @@
+/**
+ * Savepoints: a job is stopped at one, another goes on from it, with as many parallel instances or with others. Together they write
+ * every row once, or count every word once. Real processes, NATS, S3.
+ */
+import assert from "node:assert/strict";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import { realPorts } from "../../src/base/real/ports.js";
+import type { ObjectStore } from "../../src/storage/object-store.js";
+import { openStore } from "../../src/storage/open-store.js";
+import { type MinioServer, type NatsServer, startMinio, startNats } from "../servers/index.js";
+import { type Ended, MillraceProcess } from "./millrace-process.js";
+
+const FILES = 10;
+const WORDS = 30;
+
+describe("e2e: savepoints", function () {
+  this.timeout(120_000);
+  let nats: NatsServer;
+  let minio: MinioServer;
+  let store: ObjectStore;
+  let env: Record<string, string>;
+  let folder: string;
+  const cluster: MillraceProcess[] = [];
+  const words: string[] = [];
+
+  before(async () => {
+    nats = await startNats();
+    minio = await startMinio();
+    folder = await mkdtemp(join(tmpdir(), "millrace-e2e-"));
+    env = {
+      MILLRACE_NATS: nats.url,
+      MILLRACE_STORE: `s3://${minio.bucket}/cluster`,
+      AWS_ENDPOINT_URL_S3: minio.endpoint,
+      AWS_ACCESS_KEY_ID: minio.accessKeyId,
+      AWS_SECRET_ACCESS_KEY: minio.secretAccessKey,
+      MILLRACE_CACHE: join(folder, "cache"),
+    };
+    store = openStore(env.MILLRACE_STORE!, { s3: { ...minio } }, realPorts());
+    for (let file = 0; file < FILES; file++) {
+      const own = Array.from({ length: WORDS }, (_, i) => `${"abcdefghij"[(file + i) % 10]}${file}-${i}`);
+      words.push(...own);
+      await writeFile(join(folder, `text-${file}.txt`), own.join("\n"));
+    }
+    for (const args of [["coordinator"], ["worker", "--name", "w1"]]) {
+      const one = new MillraceProcess(args, { env });
+      cluster.push(one);
+      await one.says("is up");
+    }
+  });
+
+  after(async () => {
+    await Promise.all(cluster.map((process) => process.stop()));
+    await store.close();
+    await Promise.all([nats.stop(), minio.stop()]);
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  async function linesBelow(prefix: string): Promise<string[]> {
+    const rows: string[] = [];
+    for await (const { key } of store.list(`${prefix}/`)) {
+      if (key.includes("/_")) continue;
+      const text = Buffer.from(await store.get(key)).toString("utf8");
+      rows.push(...text.split("\n").filter((line) => line !== ""));
+    }
+    return rows;
+  }
+
+  const wordsBelow = async (prefix: string) =>
+    (await linesBelow(prefix)).map((line) => (JSON.parse(line) as { word: string }).word);
+
+  async function millrace(...args: string[]): Promise<Ended> {
+    return new MillraceProcess(args, { env }).ended;
+  }
+
+  function ok({ status, stdout, stderr }: Ended): string {
+    assert.equal(status, 0, `exit status ${status}\n${stdout}\n${stderr}`);
+    return stdout;
+  }
+
+  async function submitArgs(fixture: string, output: string, ...more: string[]): Promise<string[]> {
+    const marks = join(folder, `marks-${output}`);
+    await mkdir(marks);
+    const params = [`input=${folder}/text-*.txt`, `output=${output}`, `marks=${marks}`, ...more];
+    return ["submit", `test/fixtures/${fixture}.ts`, ...params.flatMap((param) => ["-p", param])];
+  }
+
+  /** Starts a job, waits until it has written something, and stops it at a savepoint. @returns `<job>/<name>` */
+  async function stopped(begun: () => Promise<boolean>, args: readonly string[]): Promise<string> {
+    const job = /job (\S+) submitted/.exec(ok(await millrace(...args, "--no-wait")))![1]!;
+    const lateMs = Date.now() + 30_000;
+    while (!(await begun())) {
+      assert.ok(Date.now() < lateMs, "the job has written something within 30 s");
+      await pause(50);
+    }
+    ok(await millrace("savepoint", "create", job, "--name", "half-way", "--stop"));
+    return `${job}/half-way`;
+  }
+
+  for (const [what, parallelism] of [
+    ["as many", 2],
+    ["more", 3],
+    ["fewer", 1],
+  ] as const) {
+    it(`goes on from one with ${what} instances: every row comes out once (rules 3, 6, 10)`, async () => {
+      const [first, second] = [`first-${parallelism}`, `second-${parallelism}`];
+      const keyed = parallelism === 3 ? "yes" : "";
+      const args = await submitArgs("slow-words", first, `keyed=${keyed}`);
+      const savepoint = await stopped(async () => (await linesBelow(first)).length > 0, args);
+      const written = await wordsBelow(first);
+      assert.ok(written.length < words.length, "it was stopped half-way");
+      const go = await submitArgs("slow-words", second, `keyed=${keyed}`);
+      ok(await millrace(...go, "--savepoint", savepoint, "--parallelism", `${parallelism}`));
+      assert.deepEqual([...written, ...(await wordsBelow(second))].sort(), [...words].sort());
+      assert.deepEqual(await wordsBelow(first), written, "the first job wrote nothing more");
+      if (parallelism === 2)
+        assert.match(ok(await millrace("savepoint", "list", savepoint.split("/")[0]!)), /half-way/);
+    });
+  }
+
+  it("counts by key go on with other instances, each from where it was (rule 10, K3)", async () => {
+    const args = await submitArgs("count-words", "counts-1", "emit=changes", "pauseMs=700");
+    const savepoint = await stopped(async () => (await linesBelow("counts-1")).length > 0, args);
+    const go = await submitArgs("count-words", "counts-2", "emit=changes");
+    ok(await millrace(...go, "--savepoint", savepoint, "--parallelism", "3"));
+    const rows = [...(await linesBelow("counts-1")), ...(await linesBelow("counts-2"))];
+    const seen = rows.map((line) => JSON.parse(line) as { initial: string; words: number });
+    assert.equal(seen.length, words.length);
+    for (const initial of "abcdefghij") {
+      const own = seen.filter((row) => row.initial === initial).map((row) => row.words);
+      const total = words.filter((word) => word[0] === initial).length;
+      assert.deepEqual(
+        own.sort((a, b) => a - b),
+        Array.from({ length: total }, (_, i) => i + 1),
+        initial,
+      );
+    }
+  });
+
+  it("state that finds no operator is an error that names it, unless it may be dropped", async () => {
+    const args = await submitArgs("slow-words", "unmatched-1");
+    const savepoint = await stopped(async () => (await linesBelow("unmatched-1")).length > 0, args);
+    const other = await submitArgs("count-words", "unmatched-2");
+    const refused = await millrace(...other, "--savepoint", savepoint);
+    assert.equal(refused.status, 2);
+    assert.match(refused.stderr, /MILL_SAVEPOINT_UNMATCHED.*"(shout|keep)" \((infer|mapRows)\)/);
+    const unknown = await millrace(...other, "--savepoint", `${savepoint}-not`);
+    assert.match(unknown.stderr, /MILL_CONFIG.*has no savepoint "half-way-not"/);
+    ok(await millrace(...other, "--savepoint", savepoint, "--allow-unmatched"));
+  });
+});

@@ -1,0 +1,51 @@
+/**
+ * What is not disturbed gets on.
+ *
+ *   PRO1  A checkpoint that is opened when no fault has struck for a while is committed, not given up.
+ *   PRO2  An attempt that begins when no fault has struck for a while is the last one.
+ */
+import type { Trigger } from "../../../src/wire/control.js";
+import { decodeFrame } from "../../../src/wire/frames.js";
+import { regionRecordFrame } from "../../../src/wire/stored.js";
+import { classOfSubject } from "../sim-network.js";
+import type { CheckedRun, Checker } from "./checker.js";
+import { REGION_KEY } from "./region-log.js";
+
+/** Longer than any fault lasts, and than the system takes to get over one: a silence that is noticed, a pause, a timeout. */
+const CALM_MS = 120_000;
+
+export function progressChecker({ world, struckMs }: CheckedRun): Checker {
+  /** When the checkpoint was first triggered. */
+  const opened = new Map<string, number>();
+  const attempts = new Map<string, { readonly attempt: number; readonly atMs: number }>();
+  const isCalm = (sinceMs: number) => sinceMs - struckMs() > CALM_MS;
+
+  return {
+    onMessage({ subject, payload }) {
+      if (classOfSubject(subject) !== "command") return;
+      const { kind, header } = decodeFrame(payload);
+      if (kind !== "trigger") return;
+      const { region, checkpoint } = header as Trigger;
+      const name = `${region} ${checkpoint}`;
+      if (!opened.has(name)) opened.set(name, world.nowMs);
+    },
+    onStore({ key, bytes }) {
+      const [, region] = REGION_KEY.exec(key) ?? [];
+      if (region === undefined || bytes === undefined) return;
+      const { kind, number, attempt } = regionRecordFrame.decode(bytes).header;
+      const before = attempts.get(region);
+      if (before?.attempt !== attempt) {
+        if (before !== undefined && isCalm(before.atMs)) {
+          const expected = `attempt ${before.attempt} of ${region}, begun when no fault had struck for a while, to be the last`;
+          world.found("progress (PRO2)", expected, `attempt ${attempt}`);
+        }
+        attempts.set(region, { attempt, atMs: world.nowMs });
+        return;
+      }
+      const openedMs = opened.get(`${region} ${number}`);
+      if (kind !== "FENCE" || openedMs === undefined || !isCalm(openedMs)) return;
+      const expected = `checkpoint ${number} of ${region}, opened when no fault had struck for a while, to be committed`;
+      world.found("progress (PRO1)", expected, "it was given up");
+    },
+  };
+}
