@@ -25,11 +25,14 @@ const NOT_FELT: ReadonlySet<FaultKind> = new Set<FaultKind>([
 
 export function isolationChecker({ world, struck }: CheckedRun): Checker {
   const terms = new Map<string, bigint>();
+  const newest = new Map<string, bigint>();
   return {
     onStore({ key, bytes }) {
       const [, region] = REGION_KEY.exec(key) ?? [];
       if (region === undefined || bytes === undefined) return;
-      const { attempt, term } = regionRecordFrame.decode(bytes).header;
+      const { attempt, term, number } = regionRecordFrame.decode(bytes).header;
+      if (number <= (newest.get(region) ?? 0n)) return; // of a number that was deleted (LOG9)
+      newest.set(region, number);
       const first = terms.get(region) ?? term;
       terms.set(region, first);
       if (attempt === 1 || term !== first || !struck().every((kind) => NOT_FELT.has(kind))) return;

@@ -18,6 +18,7 @@ export function progressChecker({ world, struckMs }: CheckedRun): Checker {
   /** When the checkpoint was first triggered. */
   const opened = new Map<string, number>();
   const attempts = new Map<string, { readonly attempt: number; readonly atMs: number }>();
+  const newest = new Map<string, bigint>();
   const isCalm = (sinceMs: number) => sinceMs - struckMs() > CALM_MS;
 
   return {
@@ -33,6 +34,8 @@ export function progressChecker({ world, struckMs }: CheckedRun): Checker {
       const [, region] = REGION_KEY.exec(key) ?? [];
       if (region === undefined || bytes === undefined) return;
       const { kind, number, attempt } = regionRecordFrame.decode(bytes).header;
+      if (number <= (newest.get(region) ?? 0n)) return; // of a number that was deleted (LOG9)
+      newest.set(region, number);
       const before = attempts.get(region);
       if (before?.attempt !== attempt) {
         if (before !== undefined && isCalm(before.atMs)) {
