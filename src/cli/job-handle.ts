@@ -46,7 +46,7 @@ export class JobHandle {
   /** @returns the last report of a job that FINISHED @throws the job's own error, or `MILL_JOB_FAILED` when cancelled */
   async ended(onReport: (report: JobReport) => void = () => {}): Promise<JobReport> {
     for (;;) {
-      const report = await this.#reportOnceThere();
+      const report = await this.#onceThere(() => this.report());
       onReport(report);
       if (report.state === "FINISHED") return report;
       if (report.state === "FAILED") throw asError(report);
@@ -59,12 +59,12 @@ export class JobHandle {
     }
   }
 
-  async #reportOnceThere(): Promise<JobReport> {
+  async #onceThere<T>(ask: () => Promise<T>): Promise<T> {
     const { clock } = this.options.ports;
     const untilMs = clock.monotonicMs() + AWAY_MS_MAX;
     for (;;) {
       try {
-        return await this.report();
+        return await ask();
       } catch (error) {
         if (!MillraceError.is(error) || !AWAY.has(error.code) || clock.monotonicMs() > untilMs) throw error;
         await clock.sleep(LOOK_INTERVAL_MS);
@@ -73,7 +73,8 @@ export class JobHandle {
   }
 
   async cancel(): Promise<void> {
-    const answer = await this.options.bus.request(this.#subject, cancelJobFrame.encode({ job: this.job }));
+    const ask = () => this.options.bus.request(this.#subject, cancelJobFrame.encode({ job: this.job }));
+    const answer = await this.#onceThere(ask);
     const { code, message } = acknowledgementFrame.decode(answer.payload).header;
     if (code !== "") throw asError({ code, message });
   }

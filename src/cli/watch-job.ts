@@ -1,4 +1,5 @@
 /** Follows a job at the terminal to its end, says what came of it, and stops it on Ctrl-C. */
+import { MillraceError } from "../base/errors.js";
 import type { Topology } from "../topology/nodes.js";
 import type { JobReport } from "../wire/control.js";
 import type { JobHandle } from "./job-handle.js";
@@ -11,7 +12,10 @@ export async function watchJob(job: JobHandle, topology: Topology, outputRoot: s
   const progress = showProgress(topology.unit, sinks, process.stderr.isTTY === true);
   const cancel = () => {
     process.stderr.write("\nstopping; nothing of the open work is published\n");
-    void job.cancel();
+    // Whoever signals again ends this process, as ever; the job then goes on.
+    job.cancel().catch((error: unknown) => {
+      process.stderr.write(`the job was not stopped: ${MillraceError.from(error).message}\n`);
+    });
   };
   process.once("SIGINT", cancel);
   process.once("SIGTERM", cancel);

@@ -163,7 +163,7 @@ const PERMANENT: ReadonlySet<string> = new Set([
 
 /**
  * Instances that failed before they served, newest first, down to the newest that did serve; none while one serves.
- * Those that were lost with their worker say nothing about the service.
+ * Those that failed of something else than the service do not count.
  */
 function failedInARow(facts: JobFacts, service: string): InstanceFacts[] {
   const own = facts.instances.filter((instance) => instance.service === service);
@@ -171,8 +171,16 @@ function failedInARow(facts: JobFacts, service: string): InstanceFacts[] {
   const lastServed = own.findIndex((instance) => instance.served);
   return own
     .slice(0, lastServed < 0 ? own.length : lastServed)
-    .filter((instance) => instance.state === "FAILED" && instance.code !== "MILL_WORKER_LOST");
+    .filter((instance) => instance.state === "FAILED" && !ELSEWHERE.has(instance.code));
 }
+
+/** What they failed of says nothing about the service: their worker went, or the store or NATS is away for now. */
+const ELSEWHERE: ReadonlySet<string> = new Set([
+  "MILL_WORKER_LOST",
+  "MILL_STORE_UNREACHABLE",
+  "MILL_BUS_UNREACHABLE",
+  "MILL_BUS_TIMEOUT",
+]);
 
 /** J6. Asking a worker for what it has already started changes nothing. */
 function askAgain(facts: JobFacts): JobAction[] {

@@ -59,7 +59,10 @@ async function keepBusy(workload: Workload, nemesis: Nemesis, isOver: () => bool
     say(output, "submitted");
     const ended = await job.ended;
     stop.signal.throwIfAborted();
-    const published = await workload.published(output);
+    // Faults go on: what was published can be read when the store is there.
+    const [published, refused] = await nemesis.calmly(() =>
+      Promise.all([workload.published(output), workload.deadLetters(output)]),
+    );
     const { lost, doubled } = compareRows(workload.expected, published);
     totals.rows += published.length;
     totals.lost += lost.length;
@@ -72,8 +75,7 @@ async function keepBusy(workload: Workload, nemesis: Nemesis, isOver: () => bool
     say(output, `${verdict}; ${published.length} rows, ${lost.length} lost, ${doubled.length} doubled`);
     for (const row of lost.slice(0, SHOWN_MAX)) say(output, `lost     ${row.slice(0, 200)}`);
     for (const row of doubled.slice(0, SHOWN_MAX)) say(output, `doubled  ${row.slice(0, 200)}`);
-    for (const row of (await workload.deadLetters(output)).slice(0, SHOWN_MAX))
-      say(output, `refused  ${row.slice(0, 400)}`);
+    for (const row of refused.slice(0, SHOWN_MAX)) say(output, `refused  ${row.slice(0, 400)}`);
   }
 }
 

@@ -95,6 +95,8 @@ const RATE_OF: Partial<Record<FaultKind, readonly [number, number]>> = {
   "store-fails-before": [0.002, 0.03],
   "store-fails-after": [0.002, 0.03],
 };
+/** What is lost of these the channel sends again by itself; nobody else is to notice. */
+const REPAIRED: ReadonlySet<MessageClass> = new Set<MessageClass>(["data", "control", "credit"]);
 /** Part of the fault kinds that are on in a run. */
 const KINDS_ON = 0.45;
 
@@ -102,7 +104,9 @@ export class Faults {
   readonly counts = new Map<FaultKind, number>();
   /** False in the calm phase. */
   active = true;
-  /** When the newest one struck. */
+  /** Kinds that have struck where more than a channel feels it. */
+  readonly felt = new Set<FaultKind>();
+  /** When the newest one struck, or what it did was undone. */
   struckMs = Number.NEGATIVE_INFINITY;
   #rates = new Map<FaultKind, number>();
   #random: SimRandom;
@@ -134,9 +138,17 @@ export class Faults {
     return true;
   }
 
+  /** From now on what a fault has done is undone. */
+  undone(): void {
+    this.struckMs = this.nowMs();
+  }
+
   strikesMessage(kind: "message-lost" | "message-doubled", what: MessageClass): boolean {
     const open = kind === "message-lost" ? this.profile.lost : this.profile.doubled;
-    return open.has(what) && this.strikes(kind);
+    const before = this.felt.has(kind);
+    const struck = open.has(what) && this.strikes(kind);
+    if (!before && REPAIRED.has(what)) this.felt.delete(kind);
+    return struck;
   }
 
   /** Whether a job that fails has been given a reason to. */
@@ -146,6 +158,7 @@ export class Faults {
 
   count(kind: FaultKind): void {
     this.struckMs = this.nowMs();
+    this.felt.add(kind);
     this.counts.set(kind, (this.counts.get(kind) ?? 0) + 1);
   }
 

@@ -72,6 +72,7 @@ export class Nemesis {
     this.#stopped = true;
     this.#triggers = [];
     this.#faults.active = false;
+    this.#faults.undone();
     const { network, shared, nodes } = this.cluster;
     network.joinAll();
     shared.joinAll();
@@ -155,7 +156,9 @@ export class Nemesis {
 
   #in(delayMs: number, undo: () => void): void {
     this.cluster.world.schedule(undefined, delayMs, "nemesis: undo", () => {
-      if (!this.#stopped) undo();
+      if (this.#stopped) return;
+      undo();
+      this.#faults.undone();
     });
   }
 }

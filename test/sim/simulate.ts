@@ -77,7 +77,7 @@ async function run(seed: number, random: SimRandom, knobs: string, options: SimO
     world,
     store: shared,
     scenario,
-    struck: () => [...faults.counts.keys()],
+    felt: () => [...faults.felt],
     struckMs: () => faults.struckMs,
     mayFail: () => faults.excuseFailure,
   };

@@ -14,9 +14,9 @@ export interface CheckedRun {
   readonly world: SimWorld;
   readonly store: SharedStore;
   readonly scenario: Scenario;
-  /** Kinds of faults that have struck so far. */
-  struck(): readonly FaultKind[];
-  /** When the newest fault struck; before the run: none has. */
+  /** Kinds of faults that have struck so far, but for what channels repair by themselves. */
+  felt(): readonly FaultKind[];
+  /** When the newest fault struck or was undone; before the run: none was. */
   struckMs(): number;
   /** Whether a failed job is right, as long as nothing of it was published. */
   mayFail(): boolean;

@@ -2,7 +2,7 @@
  * A failure stays in its region, and what is no failure of a region touches none.
  *
  *   ISO1  While nothing has struck but what regions are not to feel (a service's instances, a coordinator that stands
- *         still, a slow store, order, delay and duplicates), no region begins another attempt. A region that another
+ *         still, a slow store, order, delay and duplicates, what is lost on a channel), no region begins another attempt. A region that another
  *         coordinator has taken over is not judged: it may begin anew what was not yet at work.
  */
 import { regionRecordFrame } from "../../../src/wire/stored.js";
@@ -23,7 +23,7 @@ const NOT_FELT: ReadonlySet<FaultKind> = new Set<FaultKind>([
   ...(["store-slow", "instance-crash", "instance-pause", "coordinator-pause"] as const),
 ]);
 
-export function isolationChecker({ world, struck }: CheckedRun): Checker {
+export function isolationChecker({ world, felt }: CheckedRun): Checker {
   const terms = new Map<string, bigint>();
   const newest = new Map<string, bigint>();
   return {
@@ -35,8 +35,8 @@ export function isolationChecker({ world, struck }: CheckedRun): Checker {
       newest.set(region, number);
       const first = terms.get(region) ?? term;
       terms.set(region, first);
-      if (attempt === 1 || term !== first || !struck().every((kind) => NOT_FELT.has(kind))) return;
-      const seen = `attempt ${attempt}, and only ${struck().join(", ") || "nothing"} has struck`;
+      if (attempt === 1 || term !== first || !felt().every((kind) => NOT_FELT.has(kind))) return;
+      const seen = `attempt ${attempt}, and only ${felt().join(", ") || "nothing"} has struck`;
       world.found("isolation (ISO1)", `${region} to stay in its first attempt`, seen);
     },
   };

@@ -11,8 +11,8 @@ import { classOfSubject } from "../sim-network.js";
 import type { CheckedRun, Checker } from "./checker.js";
 import { REGION_KEY } from "./region-log.js";
 
-/** Longer than any fault lasts, and than the system takes to get over one: a silence that is noticed, a pause, a timeout. */
-const CALM_MS = 120_000;
+/** Longer than the system takes to get over a fault: a silence that is noticed, a question that nobody answers. */
+const CALM_MS = 60_000;
 
 export function progressChecker({ world, struckMs }: CheckedRun): Checker {
   /** When the checkpoint was first triggered. */

@@ -93,20 +93,19 @@ export const MUTANTS: readonly Mutant[] = [
     "if (there.term > term)",
     "if (there.term < 0n)",
   ]),
-  mutant("a coordinator that stood still takes others for silent (coordinator K3)", 1, [
-    "coordinator/coordinator.js",
-    "known.heardMs += deafMs;",
-    "",
-  ]),
+  {
+    ...mutant("a coordinator that stood still takes others for silent (coordinator K3)", 1, [
+      "coordinator/coordinator.js",
+      "known.heardMs += deafMs;",
+      "",
+    ]),
+    // Where little else goes wrong that is felt.
+    profile: "one-attempt",
+  },
   mutant("a host obeys a coordinator of a lower term (host T3)", 1, [
     "actors/host.js",
     "if (term < this.#term) {",
     "if (term < 0n) {",
-  ]),
-  mutant("a report of an old attempt counts for the new one (region C7)", 1, [
-    "coordinator/region-book.js",
-    "if (report.attempt !== this.attempt)",
-    "if (report.attempt < 0)",
   ]),
 
   // Snapshots

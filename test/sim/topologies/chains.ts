@@ -38,6 +38,9 @@ export function chains(random: SimRandom): Scenario {
   const loadMs = random.logBetween(10, 10_000);
   const callMs = random.logBetween(5, 20_000);
   const longMs = random.chance(0.15) ? 240_000 : 10 * callMs;
+  // A second actor behind the call, which may be slower: then batches wait for room in the channel between them.
+  const isolated = random.chance(0.5);
+  const tailMs = random.chance(0.5) ? 0 : random.logBetween(1, 2_000);
   const seed = random.id(8);
   // Most calls are short, a few take minutes.
   const timeOf = (n: number) => {
@@ -76,13 +79,20 @@ export function chains(random: SimRandom): Scenario {
     return topology(
       "sim-chains",
       (job) => {
-        job
+        const labelled = job
           .read(fromStore ? objectSource(INPUTS, input.rowsPerBatch) : memorySource(input), { id: "numbers" })
           .mapRows({ id: "clean", to: inputColumns }, (row) => {
             if (isBad(row.n)) throw new MillraceError("MILL_RECORD_INVALID", `the row ${row.n} is bad.`);
             return row;
           })
-          .infer(label, { id: "label" })
+          .infer(label, { id: "label" });
+        if (!isolated) return void labelled.to(jsonl(OUT), { id: "rows" });
+        labelled
+          .mapRows({ id: "tail", to: { ...inputColumns, label: t.utf8 } }, async (row) => {
+            if (tailMs > 0) await clock.sleep(tailMs);
+            return row;
+          })
+          .isolate()
           .to(jsonl(OUT), { id: "rows" });
       },
       { parallelism, deadLetters: BAD, checkpointIntervalMs },
@@ -91,10 +101,10 @@ export function chains(random: SimRandom): Scenario {
 
   const rows = rowsOfInput(input);
   const good = rows.filter(({ n }) => !isBad(n) && !isRejected(n));
-  const total = rows.reduce((sum, { n }) => sum + timeOf(n), 0);
+  const total = rows.reduce((sum, { n }) => sum + timeOf(n) + tailMs, 0);
   return {
     name: "chains",
-    describe: `${rows.length} rows in ${input.splits.size} splits from ${fromStore ? "objects" : "memory"}, ${parallelism} chains, ${instances} instances, calls of ${Math.round(callMs)} to ${Math.round(longMs)} ms, a checkpoint every ${checkpointIntervalMs} ms`,
+    describe: `${rows.length} rows in ${input.splits.size} splits from ${fromStore ? "objects" : "memory"}, ${parallelism} chains, ${instances} instances, calls of ${Math.round(callMs)} to ${Math.round(longMs)} ms, ${isolated ? `an actor behind them that takes ${Math.round(tailMs)} ms a row, ` : ""}a checkpoint every ${checkpointIntervalMs} ms`,
     build,
     inputs: fromStore ? objectsOf(INPUTS, input) : new Map(),
     expected: new Map([

@@ -8,6 +8,7 @@ import { MemoryBus } from "../../../src/bus/memory-bus.js";
 import type { Source } from "../../../src/topology/endpoints.js";
 import { columnOf } from "../../../src/types/batches.js";
 import { splitAssignmentFrame, splitRequestFrame } from "../../../src/wire/control.js";
+import { sourceStateFrame } from "../../../src/wire/stored.js";
 import { FakeClock } from "../coordinator/fake-ports.js";
 import { source } from "./checkpoint-world.js";
 import { gate, numbered, range, testRuntime, turns, until } from "./support.js";
@@ -76,6 +77,25 @@ describe("actors/source-reader: a place in the splits", () => {
       }
     });
   }
+
+  it("reads on in the splits that others had begun, in order, before it asks for one of its own (M3 of checkpoint/redistribute)", async () => {
+    const { asked, start } = await setUp({ splits: 1 });
+    const { reader, out } = start();
+    const one = { payload: new Uint8Array(), rows: 6, position: null };
+    const begun = {
+      taken: 0n,
+      ended: false,
+      split: { id: "0-2", payload: one.payload, rows: 6 },
+      batches: 2n,
+      position: null,
+    };
+    reader.restore(sourceStateFrame.encode({ ...begun, started: [{ ...one, id: "0-1", batches: 1n }] }));
+    await reader.run();
+    assert.deepEqual(out, [...range(16, 18), ...range(8, 12), ...range(0, 6)]);
+    assert.deepEqual(asked, [1n, 2n]);
+    const { header } = sourceStateFrame.decode(cutOf(reader));
+    assert.deepEqual([header.taken, header.ended, header.started], [1n, true, []]);
+  });
 
   it("a batch counts from the moment it is through the gate, no sooner (rule 3 of the gate)", async () => {
     const { start } = await setUp();

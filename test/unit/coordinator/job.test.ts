@@ -171,10 +171,14 @@ describe("coordinator/job: instances", () => {
     }
   });
 
-  it("those that were lost with their worker say nothing about the service (J5)", () => {
-    const lost = ["model-2", "model-1", "model-0"].map((name) => failed(name, { code: "MILL_WORKER_LOST" }));
-    assert.equal(entered(decideJob(facts({ instances: lost }))), undefined);
-  });
+  for (const code of ["MILL_WORKER_LOST", "MILL_STORE_UNREACHABLE", "MILL_BUS_UNREACHABLE", "MILL_BUS_TIMEOUT"]) {
+    it(`those that failed with ${code} say nothing about the service, and are replaced (J5)`, () => {
+      const lost = ["model-2", "model-1", "model-0"].map((name) => failed(name, { code }));
+      const actions = decideJob(facts({ instances: lost }));
+      assert.equal(entered(actions), undefined);
+      assert.equal(ofKind(actions, "start-instance").length, 2);
+    });
+  }
 
   for (const code of ["MILL_MODEL_MISSING", "MILL_MODEL_CORRUPT", "MILL_MODEL_INPUTS", "MILL_PROVIDER_MISSING"]) {
     it(`${code} fails the job at once: it is wrong in every instance`, () => {

@@ -113,8 +113,18 @@ export function leaderOf(store: ObjectStore, term: bigint) {
       assert.equal(region.facts(host, false).committed, open.checkpoint);
     }
   };
+  /** Every actor tells that it has published up to there. */
+  const publish = (published: bigint) => {
+    for (const actor of actors) {
+      const counts = { rowsRead: 0n, rowsWritten: 0n, rowsInFlight: 0n, deadLetters: 0n };
+      const report = { actor, region: "r", attempt: region.attempt, state: "RUNNING" as const, code: "", message: "" };
+      region.onReport({ ...report, ...counts, published }, "h", "w");
+    }
+  };
   return {
     ports,
+    book,
+    publish,
     answersOfLeads,
     acknowledge,
     commit,

@@ -1,0 +1,130 @@
+/** Savepoints of a job of one region, whose hosts are the test. */
+import assert from "node:assert/strict";
+import type { JobId } from "../../../src/base/ids.js";
+import { limits } from "../../../src/base/limits.js";
+import { Savepoints } from "../../../src/coordinator/savepoints.js";
+import { jobKeys } from "../../../src/storage/keys.js";
+import { MemoryStore } from "../../../src/storage/memory-store.js";
+import { savepointFrame, splitRecordFrame } from "../../../src/wire/stored.js";
+import { leaderOf } from "./region-leader.js";
+
+const JOB = "job" as JobId;
+const keys = jobKeys(JOB);
+const question = { job: JOB, name: "half-way", stop: false };
+
+async function setUp() {
+  const store = new MemoryStore();
+  const leader = leaderOf(store, 1n);
+  let cancelled = 0;
+  Object.assign(leader.book, {
+    state: "RUNNING",
+    exchanges: [],
+    sources: ["in"],
+    topology: "t",
+    planHash: "h",
+    operators: [],
+    subtaskOf: () => 0,
+    cancel: () => cancelled++,
+  });
+  const savepoints = new Savepoints({ store, ports: leader.ports, leads: async () => true, look: () => {} });
+  const look = async (times = 1) => {
+    for (let i = 0; i < times; i++) {
+      savepoints.look(leader.book);
+      await leader.look();
+    }
+  };
+  await leader.run();
+  const ask = (stop = false) => savepoints.ask(leader.book, { ...question, stop });
+  const there = async () => (await store.head(keys.savepoint("half-way"))) !== undefined;
+  return { store, leader, look, ask, there, cancelled: () => cancelled, savepoints };
+}
+
+describe("coordinator/savepoints: taking one", () => {
+  it("takes a checkpoint that is opened after it was asked for, and waits until all of it is published (V1, V2)", async () => {
+    const { store, leader, look, ask, there } = await setUp();
+    await leader.look(2);
+    const early = leader.facts().open!.checkpoint;
+    assert.equal((await ask()).state, "OPEN");
+    await look();
+    leader.snapshots(early);
+    await look(3);
+    assert.equal(leader.facts().committed, early);
+    assert.ok(leader.region.wanted, "the checkpoint that was open does not do");
+    const own = leader.facts().open!.checkpoint;
+    const key = keys.snapshot("r", own, 1, "a");
+    await store.put(key, new Uint8Array([7]));
+    leader.acknowledge("a", own, key);
+    leader.acknowledge("b", own, "");
+    await look(4);
+    assert.equal(leader.facts().committed, own);
+    assert.equal(await there(), false, "not everything is published");
+    leader.publish(own);
+    await splitLog(store);
+    await look(4);
+    assert.equal((await ask()).state, "DONE");
+    const { header } = savepointFrame.decode(await store.get(keys.savepoint("half-way")));
+    assert.deepEqual(
+      header.regions.map(({ region, number }) => [region, number]),
+      [["r", own]],
+    );
+    assert.deepEqual(header.sources, [{ source: "in", records: 2n }]);
+    const [a] = header.regions[0]!.actors;
+    assert.deepEqual([...(await store.get(a!.key))], [7], "the savepoint has its own copy");
+    assert.notEqual(a!.key, key);
+  });
+
+  it("with stop, commits nothing behind it and cancels the job (C10)", async () => {
+    const { leader, look, ask, cancelled } = await setUp();
+    await ask(true);
+    await look(2);
+    const own = leader.facts().open!.checkpoint;
+    leader.snapshots(own);
+    await look(3);
+    leader.obey();
+    await look(3);
+    assert.deepEqual([leader.facts().committed, leader.facts().open], [own, undefined], "nothing else is opened");
+    assert.equal(cancelled(), 0);
+    leader.publish(own);
+    await look(3);
+    assert.equal(cancelled(), 1);
+    assert.equal((await ask(true)).state, "DONE");
+  });
+
+  it("fails where the job ends first, leaves no record, and can be asked for again (V3)", async () => {
+    const { leader, look, ask, there } = await setUp();
+    await ask();
+    await look();
+    Object.assign(leader.book, { state: "COMMITTING" });
+    await look();
+    assert.equal((await ask()).state, "FAILED");
+    assert.equal(await there(), false);
+    Object.assign(leader.book, { state: "RUNNING" });
+    assert.equal((await ask()).state, "OPEN");
+  });
+
+  it("fails after its time (V3)", async () => {
+    const { leader, look, ask } = await setUp();
+    await ask();
+    await look();
+    await leader.ports.clock.advance(limits.savepointTimeoutMs + 1);
+    await look();
+    assert.match((await ask()).message, /it took too long/);
+  });
+
+  it("is refused where the name is none, another is being taken, or exchanges are durable", async () => {
+    const { leader, ask, savepoints } = await setUp();
+    await assert.rejects(savepoints.ask(leader.book, { ...question, name: "a/b" }), { code: "MILL_CONFIG" });
+    await ask();
+    await assert.rejects(savepoints.ask(leader.book, { ...question, name: "other" }), /half-way.*is being taken/);
+    const other = await setUp();
+    Object.assign(other.leader.book, { exchanges: [{ operator: "log", partitions: 1 }] });
+    await assert.rejects(other.ask(), /durable exchanges/);
+  });
+});
+
+async function splitLog(store: MemoryStore): Promise<void> {
+  for (const number of [1n, 2n]) {
+    const record = { source: "in", number, assignments: [], listed: false };
+    await store.create(keys.splitRecord("in", number), splitRecordFrame.encode(record));
+  }
+}
