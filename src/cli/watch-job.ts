@@ -35,10 +35,12 @@ export async function watchJob(job: JobHandle, topology: Topology, outputRoot: s
 
 function summary(job: JobHandle, report: JobReport, topology: Topology, outputRoot: string): string {
   const seconds = Number(report.finishedMs - report.startedMs) / 1000;
+  // Rows written are not rows read where operators make more or fewer of them.
+  const through = report.rowsRead > report.deadLetters ? report.rowsRead - report.deadLetters : 0n;
   const places = outputsOf(topology, outputRoot);
   const deadLetters = places.pop()!;
   const lines = [
-    `job ${job.job} finished: ${report.rowsRead} ${topology.unit} in ${seconds.toFixed(1)} s`,
+    `job ${job.job} finished: ${through} ${topology.unit} in ${seconds.toFixed(1)} s`,
     ...places.map(({ operator, url }) => `  ${operator.padEnd(12)} ${url}`),
   ];
   if (report.deadLetters > 0n)
