@@ -85,6 +85,9 @@ export const limits = {
   snapshotInlineBytesMax: 8 * KiB,
   /** Times in a row that a region may fail without a checkpoint between them before its job fails. */
   regionFailuresMax: 5,
+  /** Pause before the third attempt in a row, and the longest; it doubles. The second begins at once. */
+  regionBackoffMs: 500,
+  regionBackoffMsMax: 10_000,
   /** Checkpoints in a row that a region may give up before it counts as failed and starts again. */
   checkpointFailuresMax: 3,
   /** Newest commits of a region that are kept, with what they refer to. */
@@ -138,6 +141,7 @@ invariant(limits.frameHeaderBytesMax < limits.frameBytesMax, "a frame has room f
 invariant(limits.frameBytesMax <= limits.busReassemblyBytesMax, "the largest frame can be put together again");
 invariant(limits.frameBytesMax <= limits.busLinkQueueBytesMax, "the largest frame can cross a link");
 invariant(limits.channelGapMs <= limits.channelRepeatMs, "a gap is asked for before its sender asks");
+invariant(limits.regionBackoffMs <= limits.regionBackoffMsMax, "pauses between attempts of a region grow");
 invariant(limits.barrierAlignmentMs < limits.checkpointTimeoutMs, "a checkpoint outlives its alignment");
 invariant(limits.channelRepeatMs <= limits.channelRepeatMsMax, "pauses between repetitions grow");
 invariant(limits.exchangeEntryBytesMax * 2 <= 1 * MiB, "an entry fits NATS as it comes, with room for its header");

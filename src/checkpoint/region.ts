@@ -65,6 +65,8 @@ export interface RegionFacts {
   readonly finished: boolean;
   readonly members: readonly MemberFacts[];
   readonly hosts: readonly RegionHostFacts[];
+  /** Pause that is left before the next attempt is placed, after several have failed. */
+  readonly waitMs: number;
   /** A record is being written: its outcome decides what is next. */
   readonly writing: boolean;
   readonly open: { readonly checkpoint: bigint; readonly ageMs: number } | undefined;
@@ -124,7 +126,8 @@ export function decideRegion(region: RegionFacts, policy: RegionPolicy): RegionA
 }
 
 /** Whole milliseconds until the next checkpoint is due, as timers count; infinite: its time does not decide. */
-export function checkpointInMs(region: RegionFacts, { checkpointIntervalMs }: RegionPolicy): number {
+export function dueInMs(region: RegionFacts, { checkpointIntervalMs }: RegionPolicy): number {
+  if (region.phase === "PLACING" && region.waitMs > 0) return Math.ceil(region.waitMs);
   const waits = region.phase === "RUNNING" && region.open === undefined && !region.writing && !region.finished;
   if (!waits || region.held || checkpointIntervalMs === 0) return Number.POSITIVE_INFINITY;
   return Math.max(Math.ceil(checkpointIntervalMs - region.sinceCheckpointMs), 0);
@@ -132,7 +135,7 @@ export function checkpointInMs(region: RegionFacts, { checkpointIntervalMs }: Re
 
 /** C8. A new leader that finds the attempt at work that the log names goes on with it. */
 function place(region: RegionFacts): RegionAction[] {
-  if (!region.inherited) return [{ kind: "place" }];
+  if (!region.inherited) return region.waitMs > 0 ? [] : [{ kind: "place" }];
   const works = region.members.every(({ state, host }) => host !== "" && (state === "RUNNING" || state === "FINISHED"));
   if (works) return [{ kind: "enter", phase: "RUNNING" }];
   if (region.adopting) return [];

@@ -1,5 +1,6 @@
 /** What the coordinator knows of one region: facts gathered from its log, from reports and snapshots, for `checkpoint/region.ts`. */
 import { ERROR_CODES, invariant, isErrorCode } from "../base/errors.js";
+import { limits } from "../base/limits.js";
 import type { Clock } from "../base/ports.js";
 import type { Failure, MemberFacts, RegionFacts, RegionHostFacts, RegionPhase } from "../checkpoint/region.js";
 import type { LoggedRecord, StoredSnapshot } from "../checkpoint/retention.js";
@@ -26,6 +27,8 @@ export class RegionBook {
   #committed = 0n;
   #finished = false;
   #failures = 0;
+  /** The next attempt is not placed before that, by the monotonic clock. */
+  #notBeforeMs = 0;
   #givenUp = 0;
   #commit: RegionRecord | undefined;
   /** The newest records, in order and without a gap; those that were deleted are left out. */
@@ -62,6 +65,7 @@ export class RegionBook {
       finished: this.#finished,
       members: this.actors.map((actor) => this.#member(actor)),
       hosts: this.#hosts(hostOf),
+      waitMs: Math.max(this.#notBeforeMs - now, 0),
       writing: this.writing,
       open: this.#open && { checkpoint: this.#open.checkpoint, ageMs: now - this.#open.sinceMs },
       sinceCheckpointMs: now - this.#checkpointMs,
@@ -170,6 +174,7 @@ export class RegionBook {
     this.#enterAttempt(this.attempt + 1);
     this.#inherited = false;
     this.#failures += 1;
+    this.#notBeforeMs = this.clock.monotonicMs() + pauseMs(this.#failures);
     this.#givenUp = 0;
     this.phase = "FENCING";
     this.#stray();
@@ -264,4 +269,10 @@ export class RegionBook {
 export function failureOf(code: string, message: string): Failure {
   const known = isErrorCode(code) ? code : "MILL_OPERATOR_FAILED";
   return { code: known, message, passing: ERROR_CODES[known].retry === "backoff" };
+}
+
+/** None before the second attempt: most failures are of one process. After that what failed may need time. */
+function pauseMs(failures: number): number {
+  if (failures <= 1) return 0;
+  return Math.min(limits.regionBackoffMs * 2 ** (failures - 2), limits.regionBackoffMsMax);
 }

@@ -10,7 +10,7 @@
 import { MillraceError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
 import type { Ports } from "../base/ports.js";
-import { checkpointInMs, decideRegion, type RegionAction } from "../checkpoint/region.js";
+import { decideRegion, dueInMs, type RegionAction } from "../checkpoint/region.js";
 import { jobKeys } from "../storage/keys.js";
 import type { ObjectStore } from "../storage/object-store.js";
 import { completeFrame, deployFrame, startFrame, stopRegionFrame, triggerFrame } from "../wire/control.js";
@@ -60,7 +60,7 @@ export class RegionRunner {
       region.settle((worker) => book.hostOn(worker)?.host);
       const facts = region.facts((host) => book.host(host), book.adopting);
       for (const action of decideRegion(facts, policy)) this.#carryOut(book, region, action);
-      dueMs = Math.min(dueMs, checkpointInMs(facts, policy));
+      dueMs = Math.min(dueMs, dueInMs(facts, policy));
     }
     return dueMs;
   }

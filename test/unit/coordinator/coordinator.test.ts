@@ -228,6 +228,7 @@ describe("coordinator: who is there", () => {
     const cluster = await new Cluster().running();
     for (const worker of cluster.workers) worker.withholds.add(ALONE);
     for (let i = 0; i <= limits.regionFailuresMax; i++) {
+      for (let beats = 0; beats * beatMs < limits.regionBackoffMsMax; beats++) await cluster.pass(beatMs);
       const holder = cluster.holderOf(ALONE);
       const { host } = holder;
       holder.hosts.get(host)!.state = "EXITED";
