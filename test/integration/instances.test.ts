@@ -54,7 +54,7 @@ describe("integration/instances: a service's processes on two workers", function
     finished(await submitted.ended);
     const served = new Map<string, number>();
     for (const { instance } of await rows()) served.set(instance, (served.get(instance) ?? 0) + 1);
-    assert.deepEqual([...served.keys()].sort(), ["told-0", "told-1"]);
+    assert.deepEqual([...served.keys()].sort(), ["told-1-0", "told-1-1"]);
     assert.ok(
       [...served.values()].every((count) => count >= all.length / 4),
       `rows by instance: ${JSON.stringify([...served])}`,
