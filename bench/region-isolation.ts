@@ -1,7 +1,7 @@
 /**
  * Whether a failure stays in its region: four chains on four workers, real processes, NATS and MinIO. One host is killed;
- * rows that the other three wrote in the second after, over those in the second before. Calls take time and no processor,
- * so that what is measured is waiting for each other, and not the start of a process on this machine.
+ * rows that the other three wrote in the second after, over those in the second before. Sources keep a pace that leaves processor
+ * and service free, so that what is measured is waiting for each other, and not the start of a process on this machine.
  */
 import { mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -51,7 +51,15 @@ export async function run(options: {
     }
     const marks = join(folder, "marks");
     await mkdir(marks);
-    const params = { count: "1000000", bytes: "64", callMs: "20", instances: "8", chains: String(CHAINS), marks };
+    const params = {
+      count: "1000000",
+      bytes: "64",
+      paceMs: "50",
+      callMs: "5",
+      instances: "4",
+      chains: String(CHAINS),
+      marks,
+    };
     const submitted = await millrace(
       [
         "submit",
@@ -79,7 +87,7 @@ export async function run(options: {
     });
     const [ratios, recovered]: [number[], number[]] = [[], []];
     for (let turn = 1; turn <= options.runs; turn++) {
-      await pause(4_000); // everybody works, and has a checkpoint
+      await allAtWork(handle, marks);
       const { ratio, recoveredMs } = await killOne(handle, marks, seen);
       ratios.push(ratio);
       recovered.push(recoveredMs);
@@ -98,6 +106,7 @@ export async function run(options: {
     await Promise.all(
       cluster.map(async (one) => {
         one.kill("SIGTERM");
+        await pause(500);
         one.kill("SIGTERM"); // does not wait for what it holds
         await one.ended;
       }),
@@ -105,6 +114,20 @@ export async function run(options: {
     await Promise.all([nats.stop(), minio.stop()]);
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+/** Every chain has a checkpoint of its newest attempt, and a few seconds of steady work. */
+async function allAtWork(handle: JobHandle, marks: string): Promise<void> {
+  const untilMs = performance.now() + 90_000;
+  for (;;) {
+    const { regions } = await handle.report();
+    const alive = (await readdir(marks)).filter((name) => isAlive(Number(name.split(".")[1])));
+    if (alive.length >= CHAINS && regions.every(({ phase, checkpointMs }) => phase === "RUNNING" && checkpointMs > 0))
+      break;
+    if (performance.now() > untilMs) throw new Error(`${alive.length} of ${CHAINS} chains were at work after 90 s`);
+    await pause(200);
+  }
+  await pause(4_000);
 }
 
 async function killOne(

@@ -1,6 +1,7 @@
 /**
  * Numbers with `bytes` of payload each -> SHA-256 of the payload -> a service that takes `callMs` a call -> JSON Lines. For
- * measurements of checkpoints: the source never waits, and everything under way is in `infer`. Processes note their pids in `marks`.
+ * measurements of checkpoints: the source waits `paceMs` before a batch, or never, and everything under way is in `infer`.
+ * Processes note their pids in `marks`.
  */
 import { createHash } from "node:crypto";
 import { appendFileSync } from "node:fs";
@@ -12,7 +13,7 @@ const columns = { n: t.int32, payload: t.binary };
 const hashed = { n: t.int32, payload: t.binary, hash: t.utf8 };
 const ROWS_OF_SPLIT = 64;
 
-function numbers(count: number, bytes: number): Source<typeof columns> {
+function numbers(count: number, bytes: number, paceMs: number): Source<typeof columns> {
   const payload = new Uint8Array(bytes).fill(7);
   return {
     kind: "numbers",
@@ -26,6 +27,7 @@ function numbers(count: number, bytes: number): Source<typeof columns> {
     },
     async *read(split) {
       const { first, rows } = JSON.parse(new TextDecoder().decode(split.payload)) as { first: number; rows: number };
+      if (paceMs > 0) await pause(paceMs);
       yield batchFromRows(
         columns,
         Array.from({ length: rows }, (_, i) => ({ n: first + i, payload })),
@@ -46,6 +48,7 @@ export default topology(
       number,
     ];
     const marks = job.param("marks", "");
+    const paceMs = Number(job.param("paceMs", "0"));
     const instances = Number(job.param("instances", "2"));
     const callee = service("callee", {
       input,
@@ -68,7 +71,7 @@ export default topology(
     });
     let noted = false;
     job
-      .read(numbers(count, bytes), { id: "numbers" })
+      .read(numbers(count, bytes, paceMs), { id: "numbers" })
       .mapRows({ id: "hash", to: hashed }, ({ n, payload }, { subtask }) => {
         if (!noted && marks !== "") appendFileSync(join(marks, `host-${subtask}.${process.pid}`), "");
         noted = true;
