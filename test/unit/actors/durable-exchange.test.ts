@@ -85,8 +85,18 @@ function setUp({ batches = 6, rowBytes = 10, step = async (_n: number): Promise<
     return cuts.get(name)!;
   }
 
+  /** Checkpoints, each committed, until the actor has finished; the number of the next one, as many as it took. */
+  async function readToTheEnd(reader: Actor): Promise<bigint> {
+    let number = 1n;
+    for (; !isFinished(reader)(); number++) {
+      await checkpoint(reader, number);
+      await reader.complete(number);
+    }
+    return number;
+  }
+
   const log = () => bus.log(SUBJECTS.exchangeLog(HANDOVER, 0));
-  return { listen, actor, checkpoint, log, sink };
+  return { listen, actor, checkpoint, readToTheEnd, log, sink };
 }
 
 const isFinished = (actor: Actor) => () => {
@@ -170,18 +180,15 @@ describe("actors/durable-exchange: a log that is full (X5)", () => {
   }
 
   it("keeps a checkpoint's publication waiting, and no later checkpoint", async () => {
-    const { actor, checkpoint, writer, completing, sink } = await waiting();
+    const { actor, checkpoint, readToTheEnd, writer, completing, sink } = await waiting();
     await checkpoint(writer, 2n);
     assert.equal(writer.published, 0n);
     const reader = actor("handover-0");
     void reader.start();
-    for (let number = 1n; !isFinished(reader)(); number++) {
-      await checkpoint(reader, number);
-      await reader.complete(number);
-    }
+    const next = await readToTheEnd(reader);
     await within("the publication", completing);
-    await checkpoint(reader, 1_000n);
-    await reader.complete(1_000n);
+    await checkpoint(reader, next);
+    await reader.complete(next);
     assert.equal(writer.published, 1n);
     assert.deepEqual(published(sink), range(0, large.batches));
   });
@@ -194,7 +201,7 @@ describe("actors/durable-exchange: a log that is full (X5)", () => {
   });
 
   it("keeps the next attempt from nothing: it takes checkpoints, stops, and the last one publishes what is left, once", async () => {
-    const { actor, checkpoint, cut, writer, sink } = await waiting();
+    const { actor, checkpoint, readToTheEnd, cut, writer, sink } = await waiting();
     await writer.stop();
     const second = actor("in-0", 2, cut);
     void second.start();
@@ -205,13 +212,10 @@ describe("actors/durable-exchange: a log that is full (X5)", () => {
     void third.start();
     const reader = actor("handover-0");
     void reader.start();
-    for (let number = 1n; !isFinished(reader)(); number++) {
-      await checkpoint(reader, number);
-      await reader.complete(number);
-    }
+    const next = await readToTheEnd(reader);
     await until("the third attempt to publish", () => third.published === 2n);
-    await checkpoint(reader, 1_000n);
-    await reader.complete(1_000n);
+    await checkpoint(reader, next);
+    await reader.complete(next);
     assert.deepEqual(published(sink), range(0, large.batches));
   });
 });
