@@ -13,13 +13,14 @@
 import { isErrorCode, MillraceError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
 import type { Timer } from "../base/ports.js";
-import type { BusMessage, Subscription } from "../bus/bus.js";
+import type { Subscription } from "../bus/bus.js";
+import { Commands } from "../bus/commands.js";
+import { publishLossy } from "../bus/publish-lossy.js";
 import { clusterSubjects, type JobSubjects, jobSubjects } from "../bus/subjects.js";
 import { ServiceClient } from "../services/client.js";
 import { jobKeys } from "../storage/keys.js";
 import {
   type ActorReport,
-  acknowledgementFrame,
   type Complete,
   type Deploy,
   type DeployEnumerator,
@@ -27,14 +28,15 @@ import {
   type Start,
   type Trigger,
 } from "../wire/control.js";
-import { decodeFrame } from "../wire/frames.js";
 import type { Actor } from "./actor.js";
 import type { HostOptions } from "./host-options.js";
 import { RegionActors } from "./region-actors.js";
 import { SplitEnumerator } from "./split-enumerator.js";
 
-/** Commands that name a region and an attempt of it. */
-const OF_REGION: ReadonlySet<string> = new Set(["start", "trigger", "complete", "stop-region"]);
+const COMMANDS: ReadonlySet<string> = new Set([
+  ...["deploy", "deploy-enumerator"],
+  ...["start", "trigger", "complete", "stop-region"],
+]);
 
 interface KnownEnumerator {
   readonly attempt: number;
@@ -46,11 +48,11 @@ export class Host {
   #regions = new Map<string, RegionActors>();
   #enumerators = new Map<string, KnownEnumerator>();
   #clients = new Map<string, ServiceClient>();
-  #term = 0n;
   #closed = false;
   #reports = 0n;
   #heartbeat: Timer | undefined;
   #reportSoon: Timer | undefined;
+  #commands: Commands;
   #command: Subscription | undefined;
   #stop = new AbortController();
   #subjects: JobSubjects;
@@ -58,6 +60,13 @@ export class Host {
 
   constructor(private readonly options: HostOptions) {
     this.#subjects = jobSubjects(options.namespace, options.job);
+    this.#commands = new Commands({
+      bus: options.bus,
+      log: options.ports.log,
+      who: "a host",
+      kinds: COMMANDS,
+      obey: (kind, header) => this.#obey(kind, header),
+    });
     this.#reportSubject = clusterSubjects(options.namespace).coordinatorReport;
   }
 
@@ -66,7 +75,7 @@ export class Host {
     for (const service of this.options.topology.services) this.#clientFor(service.id);
     await Promise.all([...this.#clients.values()].map((client) => client.open()));
     const subject = this.#subjects.hostCommand(this.options.host);
-    this.#command = await this.options.bus.subscribe(subject, (message) => void this.#obey(message));
+    this.#command = await this.#commands.subscribe(subject);
     this.#beat();
   }
 
@@ -82,34 +91,10 @@ export class Host {
     for (const client of this.#clients.values()) client.close();
   }
 
-  async #obey(message: BusMessage): Promise<void> {
-    let code = "";
-    let text = "";
-    try {
-      const { kind, header } = decodeFrame(message.payload);
-      if (kind !== "deploy" && kind !== "deploy-enumerator" && !OF_REGION.has(kind)) {
-        throw new MillraceError("MILL_COMMAND_REFUSED", `a host does not know the command "${kind}".`);
-      }
-      this.#heed(header as { readonly term: bigint });
-      if (kind === "deploy") await this.#deploy(header as Deploy);
-      else if (kind === "deploy-enumerator") await this.#deployEnumerator(header as DeployEnumerator);
-      else await this.#obeyForRegion(kind, header as Start & Partial<Trigger & Complete>);
-    } catch (cause) {
-      const error = MillraceError.from(cause);
-      this.options.ports.log.error("a command failed", { error });
-      code = error.code;
-      text = error.message;
-    }
-    if (message.replyTo !== undefined) {
-      await this.#publish(message.replyTo, acknowledgementFrame.encode({ code, message: text }));
-    }
-  }
-
-  #heed({ term }: { readonly term: bigint }): void {
-    if (term < this.#term) {
-      throw new MillraceError("MILL_TERM_OVER", `term ${term} is over; the coordinator of term ${this.#term} leads.`);
-    }
-    this.#term = term;
+  async #obey(kind: string, header: unknown): Promise<void> {
+    if (kind === "deploy") await this.#deploy(header as Deploy);
+    else if (kind === "deploy-enumerator") await this.#deployEnumerator(header as DeployEnumerator);
+    else await this.#obeyForRegion(kind, header as Start & Partial<Trigger & Complete>);
   }
 
   async #deploy(command: Deploy): Promise<void> {
@@ -218,16 +203,8 @@ export class Host {
       actors: actors.map(reportOf),
       rowsTotal: BigInt(enumerators.reduce((sum, { enumerator }) => sum + enumerator.rowsTotal, 0)),
     });
-    void this.#publish(this.#reportSubject, frame);
-  }
-
-  /** What is lost here is asked for or said again. */
-  async #publish(subject: string, frame: Uint8Array): Promise<void> {
-    try {
-      await this.options.bus.publish(subject, frame);
-    } catch (error) {
-      this.options.ports.log.debug("a message was not sent", { subject, error });
-    }
+    const { bus, ports } = this.options;
+    void publishLossy(bus, ports.log, this.#reportSubject, frame);
   }
 }
 

@@ -60,7 +60,6 @@ export const ERROR_CODES = {
   MILL_STORE_FULL: external,
   MILL_STORE_KEY: user,
   MILL_STORE_FAILED: external,
-  MILL_STORE_ABORTED: { ...external, retry: "never" },
   // sources and sinks
   MILL_SOURCE_EMPTY: user,
   MILL_SOURCE_CHANGED: user,
@@ -83,7 +82,6 @@ export const ERROR_CODES = {
   // jobs and workers
   MILL_JOB_FAILED: { ...user, exit: 1 },
   MILL_JOB_UNKNOWN: { ...user, http: 404 },
-  MILL_WORKER_NONE: external,
   MILL_WORKER_LOST: external,
   MILL_CHECKPOINT_FAILED: external,
   MILL_SAVEPOINT_UNMATCHED: user,

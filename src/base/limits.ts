@@ -113,8 +113,6 @@ export const limits = {
   heartbeatLateMs: 200,
   /** Crashes a request may have been on board of before it is dead-lettered. */
   inferCrashesMax: 3,
-  /** Time to wait for a READY instance before the job fails. */
-  serviceReadyTimeoutMs: 120_000,
   serviceLoadTimeoutMs: 120_000,
   serviceLoadAttemptsMax: 3,
   /** Rows and bytes that one instance queues before it refuses. */
@@ -132,9 +130,6 @@ export const limits = {
   adoptionMs: 3_000,
   deployTimeoutMs: 30_000,
   drainTimeoutMs: 30_000,
-
-  /** Pixels of one decoded image. */
-  imagePixelsMax: 64_000_000,
 } as const;
 
 invariant(limits.frameHeaderBytesMax < limits.frameBytesMax, "a frame has room for its header");

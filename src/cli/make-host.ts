@@ -1,25 +1,15 @@
 /** Builds a host for one job from its parts; both modes do it here. */
 import { isAbsolute, resolve } from "node:path";
 import { Host } from "../actors/host.js";
-import type { HostId, JobId, Namespace } from "../base/ids.js";
-import type { Ports } from "../base/ports.js";
-import type { Bus } from "../bus/bus.js";
+import type { HostOptions } from "../actors/host-options.js";
 import { jsonl } from "../connectors/jsonl.js";
 import { outputFolder } from "../connectors/output-folder.js";
 import { ContentReader } from "../storage/content.js";
-import type { ObjectStore } from "../storage/object-store.js";
 import { openStore } from "../storage/open-store.js";
 import { type LoadOptions, loadTopology } from "./load-topology.js";
 import type { S3Settings } from "./settings.js";
 
-export interface HostParts {
-  readonly bus: Bus;
-  /** The job's. */
-  readonly store: ObjectStore;
-  readonly ports: Ports;
-  readonly namespace: Namespace;
-  readonly job: JobId;
-  readonly host: HostId;
+export interface HostParts extends Pick<HostOptions, "bus" | "store" | "ports" | "namespace" | "job" | "host"> {
   readonly bundleFile: string;
   readonly load: LoadOptions;
   readonly s3: S3Settings;

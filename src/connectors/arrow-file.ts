@@ -6,17 +6,11 @@
  */
 import { type RecordBatch, Table, tableToIPC } from "apache-arrow";
 import type { Sink } from "../topology/endpoints.js";
-import { type FileEncoder, fileWriter } from "./file-writer.js";
+import { type FileEncoder, fileSink } from "./file-writer.js";
 
 /** @param url a folder, or `s3://bucket/prefix`; a relative one is under the job's output root */
 export function arrow(url: string): Sink {
-  return {
-    kind: "arrow",
-    describe: `arrow ${url}`,
-    url,
-    check() {},
-    open: async (context) => fileWriter({ extension: "arrow", encoder: arrowEncoder }, context),
-  };
+  return fileSink("arrow", url, arrowEncoder);
 }
 
 function arrowEncoder(): FileEncoder {

@@ -15,14 +15,10 @@
  */
 import type { RecordBatch } from "apache-arrow";
 import { MillraceError } from "../base/errors.js";
-import type { OutputFolder, SinkContext, SinkWriter } from "../topology/endpoints.js";
+import type { OutputFolder, Sink, SinkContext, SinkWriter } from "../topology/endpoints.js";
+import type { Columns } from "../types/columns.js";
 
-export interface FileFormat {
-  readonly extension: string;
-  /** One for each file; takes batches as they come. What is kept until `finish` is the format's choice. */
-  encoder(context: SinkContext): FileEncoder;
-}
-
+/** Takes the batches of one file as they come. What is kept until `finish` is the format's choice. */
 export interface FileEncoder {
   add(batch: RecordBatch): void;
   /** The whole file; called once, after the last `add`. */
@@ -38,20 +34,34 @@ interface Prepared {
 const STAGING = "_staging/";
 const NOTHING = new Uint8Array();
 
-export function fileWriter(format: FileFormat, context: SinkContext): SinkWriter {
+/**
+ * @param kind the format's name, and the extension of its files
+ * @param url a folder, or `s3://bucket/prefix`; a relative one is under the job's output root
+ */
+export function fileSink(kind: string, url: string, encoder: (columns: Columns) => FileEncoder): Sink {
+  return {
+    kind,
+    describe: `${kind} ${url}`,
+    url,
+    check() {},
+    open: async (context) => fileWriter(kind, encoder, context),
+  };
+}
+
+function fileWriter(extension: string, encoderOf: (columns: Columns) => FileEncoder, context: SinkContext): SinkWriter {
   const { operator, subtask, attempt, output } = context;
   /** Of the checkpoint that is being filled, from its first row on. */
   let encoder: FileEncoder | undefined;
   return {
     write(batch) {
       if (batch.numRows === 0) return;
-      encoder ??= format.encoder(context);
+      encoder ??= encoderOf(context.columns);
       encoder.add(batch);
     },
     prepare(checkpoint) {
       const cut = encoder;
       encoder = undefined;
-      const to = `${operator}-${subtask}-${checkpoint}.${format.extension}`;
+      const to = `${operator}-${subtask}-${checkpoint}.${extension}`;
       return cut === undefined
         ? Promise.resolve(NOTHING)
         : stage(output, cut, { from: `${STAGING}${attempt}-${to}`, to });
@@ -63,7 +73,7 @@ export function fileWriter(format: FileFormat, context: SinkContext): SinkWriter
       for (const bytes of pending) if (bytes.byteLength > 0) await publish(output, decode(bytes));
       // What is still staged after that is named by no manifest.
       for (const name of await output.list(STAGING)) {
-        const by = attemptOf(name, context, format.extension);
+        const by = attemptOf(name, context, extension);
         if (by !== undefined && by < attempt) await output.delete(name);
       }
     },

@@ -4,18 +4,11 @@
  */
 import type { Sink } from "../topology/endpoints.js";
 import { rowsOf } from "../types/batches.js";
-import { fileWriter } from "./file-writer.js";
+import { fileSink } from "./file-writer.js";
 
 /** @param url a folder, or `s3://bucket/prefix`; a relative one is under the job's output root */
 export function jsonl(url: string): Sink {
-  return {
-    kind: "jsonl",
-    describe: `jsonl ${url}`,
-    url,
-    check() {},
-    open: async (context) =>
-      fileWriter({ extension: "jsonl", encoder: ({ columns }) => jsonlEncoder(columns) }, context),
-  };
+  return fileSink("jsonl", url, jsonlEncoder);
 }
 
 function jsonlEncoder(columns: Parameters<typeof rowsOf>[0]) {

@@ -7,18 +7,11 @@
 import { Table as ArrowTable, type RecordBatch, tableToIPC } from "apache-arrow";
 import { Compression, Table, WriterPropertiesBuilder, writeParquet } from "parquet-wasm";
 import type { Sink } from "../topology/endpoints.js";
-import type { FileEncoder } from "./file-writer.js";
-import { fileWriter } from "./file-writer.js";
+import { type FileEncoder, fileSink } from "./file-writer.js";
 
 /** @param url a folder, or `s3://bucket/prefix`; a relative one is under the job's output root */
 export function parquet(url: string): Sink {
-  return {
-    kind: "parquet",
-    describe: `parquet ${url}`,
-    url,
-    check() {},
-    open: async (context) => fileWriter({ extension: "parquet", encoder: parquetEncoder }, context),
-  };
+  return fileSink("parquet", url, parquetEncoder);
 }
 
 function parquetEncoder(): FileEncoder {

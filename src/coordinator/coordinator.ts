@@ -24,6 +24,7 @@ import {
 import { limits } from "../base/limits.js";
 import type { Ports, Timer } from "../base/ports.js";
 import type { Bus, BusMessage, Subscription } from "../bus/bus.js";
+import { publishLossy } from "../bus/publish-lossy.js";
 import { type ClusterSubjects, clusterSubjects, jobSubjects } from "../bus/subjects.js";
 import { type GoneInstance, goneReport } from "../services/gone-report.js";
 import { jobKeys, openJobs } from "../storage/keys.js";
@@ -175,13 +176,9 @@ export class Coordinator {
     if (message.replyTo !== undefined && !this.#closed) await this.#publish(message.replyTo, reply);
   }
 
-  /** What is lost here is asked for or said again. */
-  async #publish(subject: string, frame: Uint8Array): Promise<void> {
-    try {
-      await this.options.bus.publish(subject, frame);
-    } catch (error) {
-      this.options.ports.log.debug("a message was not sent", { subject, error });
-    }
+  #publish(subject: string, frame: Uint8Array): Promise<void> {
+    const { bus, ports } = this.options;
+    return publishLossy(bus, ports.log, subject, frame);
   }
 
   async #submit(job: JobId): Promise<void> {

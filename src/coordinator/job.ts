@@ -14,8 +14,8 @@
  *   J7  The splits of each source are handed out by one living host.
  */
 import type { Failure, RegionPhase } from "../checkpoint/region.js";
-import type { InstanceState } from "../services/balance.js";
 import type { JobState } from "../wire/control.js";
+import type { LifeCycle } from "../wire/frames.js";
 import { placeInstance, type WorkerFacts } from "./placement.js";
 
 export interface HostFacts {
@@ -38,7 +38,7 @@ export interface InstanceFacts {
   readonly instance: string;
   readonly service: string;
   readonly worker: string;
-  readonly state: InstanceState;
+  readonly state: LifeCycle;
   /** It was READY once: what made it fail came later than loading and warming. */
   readonly served: boolean;
   readonly code: string;
@@ -78,7 +78,7 @@ export type JobAction =
   | { readonly kind: "wait"; readonly message: string };
 
 const ENDED: ReadonlySet<JobState> = new Set(["FINISHED", "FAILED", "CANCELLED"]);
-const GONE: ReadonlySet<InstanceState> = new Set(["STOPPED", "FAILED"]);
+const GONE: ReadonlySet<LifeCycle> = new Set(["STOPPED", "FAILED"]);
 
 export function hasEnded(state: JobState): boolean {
   return ENDED.has(state);

@@ -24,8 +24,6 @@ export class RegionBook {
   writing = false;
   #inherited = false;
   #newest = 0n;
-  #committed = 0n;
-  #finished = false;
   #failures = 0;
   /** The next attempt is not placed before that, by the monotonic clock. */
   #notBeforeMs = 0;
@@ -61,8 +59,8 @@ export class RegionBook {
       inherited: this.#inherited,
       adopting,
       newest: this.#newest,
-      committed: this.#committed,
-      finished: this.#finished,
+      committed: this.#commit?.number ?? 0n,
+      finished: this.#commit?.actors.every((actor) => actor.finished) ?? false,
       members: this.actors.map((actor) => this.#member(actor)),
       hosts: this.#hosts(hostOf),
       waitMs: Math.max(this.#notBeforeMs - now, 0),
@@ -78,7 +76,7 @@ export class RegionBook {
 
   describe(): RegionReport {
     const { region, phase, attempt } = this;
-    return { region, phase, attempt, committed: this.#committed, checkpointMs: this.#tookMs };
+    return { region, phase, attempt, committed: this.#commit?.number ?? 0n, checkpointMs: this.#tookMs };
   }
 
   reports(): Iterable<ActorReport> {
@@ -154,8 +152,6 @@ export class RegionBook {
       this.#commit = record;
       this.#givenUp = 0;
       if (open?.wanted) this.#wanted = false;
-      this.#committed = record.number;
-      this.#finished = record.actors.every((actor) => actor.finished);
       this.#failures = 0;
       this.#tookMs = open === undefined ? 0 : this.clock.monotonicMs() - open.sinceMs;
     } else if (open !== undefined) {

@@ -11,20 +11,11 @@
  *   L3  Equal waits go to the instance that has waited longest for work.
  */
 import type { InstanceId } from "../base/ids.js";
-
-export type InstanceState =
-  | "REQUESTED"
-  | "PROVISIONING"
-  | "LOADING"
-  | "WARMING"
-  | "READY"
-  | "DRAINING"
-  | "STOPPED"
-  | "FAILED";
+import type { LifeCycle } from "../wire/frames.js";
 
 export interface InstanceView {
   readonly instance: InstanceId;
-  readonly state: InstanceState;
+  readonly state: LifeCycle;
   /** Rows queued and running there, as last reported. */
   readonly reportedRows: number;
   /** Smoothed service time per row in ms; 0: none yet. */

@@ -47,7 +47,6 @@ interface Pending {
 interface KnownInstance {
   view: InstanceView;
   report: LoadReport;
-  heardMs: number;
   schemaSent: boolean;
   /** It has refused a request and not said since then that it has room. */
   full: boolean;
@@ -253,7 +252,6 @@ export class ServiceClient {
     if (this.#gone.has(id)) return;
     const known = this.#instances.get(id);
     if (known !== undefined && report.sequence <= known.report.sequence) return;
-    const heardMs = this.options.ports.clock.monotonicMs();
     if (report.state === "STOPPED" || report.state === "FAILED") {
       this.#gone.add(id);
       if (known !== undefined) this.#lose(known, report);
@@ -262,11 +260,10 @@ export class ServiceClient {
     const told = { state: report.state, reportedRows: report.queuedRows + report.runningRows, rowMs: report.rowMs };
     if (known === undefined) {
       const view = { instance: id, outstandingRows: 0, lastSent: 0, ...told };
-      this.#instances.set(id, { view, report, heardMs, schemaSent: false, full: false, pending: new Map() });
+      this.#instances.set(id, { view, report, schemaSent: false, full: false, pending: new Map() });
     } else {
       known.view = { ...known.view, ...told };
       known.report = report;
-      known.heardMs = heardMs;
     }
     this.#dispatch();
   }

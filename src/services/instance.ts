@@ -16,6 +16,7 @@ import type { InstanceId, JobId, Namespace } from "../base/ids.js";
 import { limits } from "../base/limits.js";
 import type { Ports, Timer } from "../base/ports.js";
 import type { Bus, Subscription } from "../bus/bus.js";
+import { publishLossy } from "../bus/publish-lossy.js";
 import { type JobSubjects, jobSubjects } from "../bus/subjects.js";
 import type { LoadedHandler, Service } from "../topology/service.js";
 import { arrowSchema, type Columns } from "../types/columns.js";
@@ -25,12 +26,12 @@ import { heldFrame } from "../wire/control.js";
 import {
   type AnswerHeader,
   answerFrame,
+  type LifeCycle,
   type LoadReport,
   loadReportFrame,
   type RejectedRow,
   requestFrame,
 } from "../wire/frames.js";
-import type { InstanceState } from "./balance.js";
 import { nextCall } from "./batching.js";
 import { asDeclared } from "./declared-batch.js";
 
@@ -67,7 +68,7 @@ type RowOutcome = { readonly records: RecordBatch; readonly rejected: AnswerHead
 const SMOOTHING = 0.2;
 
 export class Instance {
-  #state: InstanceState = "PROVISIONING";
+  #state: LifeCycle = "PROVISIONING";
   #reason = "";
   #code = "";
   #reports = 0n;
@@ -99,7 +100,7 @@ export class Instance {
     this.#outputSchemaId = schemaId(this.#outputSchema);
   }
 
-  get state(): InstanceState {
+  get state(): LifeCycle {
     return this.#state;
   }
 
@@ -346,18 +347,16 @@ export class Instance {
       payload,
     );
     // The client's window bounds how many answers can be under way.
-    void this.#publish(this.#subjects.answer(request.client), frame);
+    this.#publish(this.#subjects.answer(request.client), frame);
   }
 
-  async #publish(subject: string, frame: Uint8Array): Promise<void> {
-    try {
-      await this.options.bus.publish(subject, frame);
-    } catch (error) {
-      this.options.ports.log.error("an answer or report could not be sent", { subject, error });
-    }
+  /** A client asks again for what is lost here. */
+  #publish(subject: string, frame: Uint8Array): void {
+    const { bus, ports } = this.options;
+    void publishLossy(bus, ports.log, subject, frame);
   }
 
-  #enter(state: InstanceState): void {
+  #enter(state: LifeCycle): void {
     this.options.ports.log.info("instance state", { service: this.options.service.id, from: this.#state, to: state });
     this.#state = state;
     this.#publishLoad();
@@ -377,12 +376,12 @@ export class Instance {
   #publishHeld(): void {
     const { service, instance } = this.options;
     const requests = [...this.#queue, ...this.#running].map(({ id }) => id);
-    void this.#publish(this.#subjects.held(service.id), heldFrame.encode({ service: service.id, instance, requests }));
+    this.#publish(this.#subjects.held(service.id), heldFrame.encode({ service: service.id, instance, requests }));
   }
 
   #publishLoad(): void {
     const subject = this.#subjects.load(this.options.service.id);
-    void this.#publish(subject, loadReportFrame.encode(this.#report()));
+    this.#publish(subject, loadReportFrame.encode(this.#report()));
   }
 
   #report(): LoadReport {

@@ -14,18 +14,18 @@ import { isErrorCode, MillraceError } from "../base/errors.js";
 import type { HostId, InstanceId, JobId, Namespace, ServiceId, WorkerId } from "../base/ids.js";
 import { limits } from "../base/limits.js";
 import type { Ports, Timer } from "../base/ports.js";
-import type { Bus, BusMessage, Subscription } from "../bus/bus.js";
+import type { Bus, Subscription } from "../bus/bus.js";
+import { Commands } from "../bus/commands.js";
+import { publishLossy } from "../bus/publish-lossy.js";
 import { type ClusterSubjects, clusterSubjects } from "../bus/subjects.js";
 import { goneReport } from "../services/gone-report.js";
 import {
-  acknowledgementFrame,
   type StartHost,
   type StartInstance,
   type StopHost,
   type StopInstance,
   workerReportFrame,
 } from "../wire/control.js";
-import { decodeFrame } from "../wire/frames.js";
 
 /** How a child process ended. Code and message are empty when it was told to and did. */
 export interface Exit {
@@ -73,18 +73,25 @@ export class Worker {
   #draining = false;
   #stopped = false;
   #heartbeat: Timer | undefined;
+  #commands: Commands;
   #command: Subscription | undefined;
   #emptied: (() => void)[] = [];
-  #term = 0n;
   #subjects: ClusterSubjects;
 
   constructor(private readonly options: WorkerOptions) {
     this.#subjects = clusterSubjects(options.namespace);
+    this.#commands = new Commands({
+      bus: options.bus,
+      log: options.ports.log,
+      who: "a worker",
+      kinds: COMMANDS,
+      obey: (kind, header) => this.#obey(kind, header),
+    });
   }
 
   async open(): Promise<void> {
     const subject = this.#subjects.workerCommand(this.options.worker);
-    this.#command = await this.options.bus.subscribe(subject, (message) => void this.#obey(message));
+    this.#command = await this.#commands.subscribe(subject);
     this.#beat();
   }
 
@@ -122,43 +129,20 @@ export class Worker {
     await this.options.bus.flush();
   }
 
-  async #obey(message: BusMessage): Promise<void> {
-    let code = "";
-    let text = "";
-    try {
-      const { kind, header } = decodeFrame(message.payload);
-      if (!COMMANDS.has(kind)) {
-        throw new MillraceError("MILL_COMMAND_REFUSED", `a worker does not know the command "${kind}".`);
-      }
-      this.#heed(header as { readonly term: bigint });
-      if (kind === "start-host") {
-        const { job, host } = header as StartHost;
-        this.#start("host", host, job as JobId, "");
-      } else if (kind === "start-instance") {
-        const { job, service, instance } = header as StartInstance;
-        this.#start("instance", instance, job as JobId, service as ServiceId);
-      } else if (kind === "stop-host") {
-        const { job, host } = header as StopHost;
-        this.#stop(this.#known("host", host, job as JobId, ""));
-      } else {
-        const { job, service, instance } = header as StopInstance;
-        this.#stop(this.#known("instance", instance, job as JobId, service as ServiceId));
-      }
-    } catch (cause) {
-      const error = MillraceError.from(cause);
-      code = error.code;
-      text = error.message;
+  #obey(kind: string, header: unknown): void {
+    if (kind === "start-host") {
+      const { job, host } = header as StartHost;
+      this.#start("host", host, job as JobId, "");
+    } else if (kind === "start-instance") {
+      const { job, service, instance } = header as StartInstance;
+      this.#start("instance", instance, job as JobId, service as ServiceId);
+    } else if (kind === "stop-host") {
+      const { job, host } = header as StopHost;
+      this.#stop(this.#known("host", host, job as JobId, ""));
+    } else {
+      const { job, service, instance } = header as StopInstance;
+      this.#stop(this.#known("instance", instance, job as JobId, service as ServiceId));
     }
-    if (message.replyTo !== undefined) {
-      await this.#publish(message.replyTo, acknowledgementFrame.encode({ code, message: text }));
-    }
-  }
-
-  #heed({ term }: { readonly term: bigint }): void {
-    if (term < this.#term) {
-      throw new MillraceError("MILL_TERM_OVER", `term ${term} is over; the coordinator of term ${this.#term} leads.`);
-    }
-    this.#term = term;
   }
 
   #start(kind: Held["kind"], what: string, job: JobId, service: ServiceId | ""): void {
@@ -232,7 +216,7 @@ export class Worker {
     const state = code === "" ? "STOPPED" : "FAILED";
     const gone = { service: held.service, instance: held.id, state, code, reason } as const;
     const { subject, frame } = goneReport(this.options.namespace, held.job, gone);
-    void this.#publish(subject, frame);
+    this.#publish(subject, frame);
   }
 
   /** Of what has ended only the newest stay in the reports: a worker outlives many jobs. */
@@ -284,16 +268,12 @@ export class Worker {
           message: one.exit?.message ?? "",
         })),
     });
-    void this.#publish(this.#subjects.coordinatorReport, frame);
+    this.#publish(this.#subjects.coordinatorReport, frame);
   }
 
-  /** What is lost here is asked for or said again. */
-  async #publish(subject: string, frame: Uint8Array): Promise<void> {
-    try {
-      await this.options.bus.publish(subject, frame);
-    } catch (error) {
-      this.options.ports.log.debug("a message was not sent", { subject, error });
-    }
+  #publish(subject: string, frame: Uint8Array): void {
+    const { bus, ports } = this.options;
+    void publishLossy(bus, ports.log, subject, frame);
   }
 }
 
