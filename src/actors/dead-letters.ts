@@ -1,6 +1,6 @@
 /**
  * Dead letters of one actor: records that an operator refused, each with its reason, written through a transactional
- * sink like any other output of the region (DESIGN 6, rule 11).
+ * sink like any other output of the region (rule 11).
  */
 import { isErrorCode } from "../base/errors.js";
 import type { Sink, SinkContext } from "../topology/endpoints.js";

@@ -94,7 +94,7 @@ async function* following(
   }
 }
 
-/** DESIGN 6, rule 13: the log must reach from the recorded position to its end. */
+/** rule 13: the log must reach from the recorded position to its end. */
 async function checkLog(exchange: Exchange, partition: number, log: DurableLog, next: bigint): Promise<void> {
   const [first, last] = [await log.first(), await log.last()];
   if (first > next) {

@@ -1,6 +1,6 @@
 /**
  * A durable exchange: a transactional writer in one region, a source in the next, and one log for each partition between
- * them (DESIGN 5; 6, rules 4 and 13). It is a sink and a source like others; no third mechanism, and no server knows of it.
+ * them (rules 4 and 13). It is a sink and a source like others; no third mechanism, and no server knows of it.
  *
  * Invariants of the pair:
  *   X1  Only what a committed manifest covers is in a log: readers see committed batches only.

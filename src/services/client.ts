@@ -4,7 +4,7 @@
  * Invariants:
  *   S1  A request has one owner at a time: this client's queue, or one instance. Nothing else sends it again.
  *   S2  Every `call` ends: with an answer, or with an error that names the service.
- *   S3  Only instances that reported READY are sent requests (DESIGN guarantee 5).
+ *   S3  Only instances that reported READY are sent requests (guarantee 5).
  *   S4  Outstanding rows of an instance go down on every way a request can leave it: answered, returned, lost, not sent.
  *   S5  A request that was on board of `limits.inferCrashesMax` lost instances is refused, not sent again. After its
  *       first crash it travels alone, so that its neighbours do not share its fate.

@@ -2,7 +2,7 @@
  * One instance of a service: an actor that loads a handler, warms it, and answers requests.
  *
  * Invariants:
- *   N1  No request is taken before load and warmup succeeded (DESIGN guarantee 5).
+ *   N1  No request is taken before load and warmup succeeded (guarantee 5).
  *   N2  Every request that arrives is answered once: OK, FAILED, REJECTED (queue full) or RETURNED (draining).
  *   N3  Calls of the handler do not overlap; what makes the next call is decided by `batching.ts`.
  *   N4  The queue is bounded in rows and bytes; above it requests are refused and the client keeps them.

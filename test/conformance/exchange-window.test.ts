@@ -45,7 +45,7 @@ describe("conformance/exchange: JetStream with the smallest duplicate window", (
     await untilEqual("the server to take the same id again", async () => (await publish()).duplicate, false);
   }
 
-  it("hands on each entry once when all of it is published again after the window (X3)", async () => {
+  it("hands on each entry once when all of it is published again after the window (X3, rule 4)", async () => {
     const place = new ExchangePlace(bus);
     for (let partition = 0; partition < PARTITIONS; partition++) {
       await stream(`MR_LOG_${place.logName(partition)}`, `mr_log.${place.logName(partition)}`);

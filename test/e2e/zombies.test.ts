@@ -164,7 +164,7 @@ describe("e2e: processes that are stopped until they have been replaced, and go 
     }
   }
 
-  it("a host: what it still does changes nothing, its region goes on in another attempt, the other one in its own (rules 1, 9)", async () => {
+  it("a host: what it still does changes nothing, its region goes on in another attempt, the other one in its own (guarantees 2, 8, rules 1, 9)", async () => {
     const job = await submit("host", 60);
     const zombie = (await hosts(job)).get("host-0")!;
     await committed(job, "region-texts-0", 1);

@@ -41,6 +41,50 @@ describe("docs/errors.md: the table of src/base/errors.ts, for people", () => {
   });
 });
 
+describe("docs/guarantees.md: what is promised, and what shows it", () => {
+  const text = readFileSync(join(packageRoot(), "docs", "guarantees.md"), "utf8");
+  const [guarantees = "", rules = ""] = text.split("## Rules");
+  const rows = [
+    ...tableRows(guarantees).map((row) => ({ ...row, kind: "guarantee" })),
+    ...tableRows(rules).map((row) => ({ ...row, kind: "rule" })),
+  ];
+
+  it("has 8 guarantees and 13 rules", () => {
+    const numbers = (kind: string) => rows.filter((row) => row.kind === kind).map(({ number }) => number);
+    assert.deepEqual(numbers("guarantee"), [1, 2, 3, 4, 5, 6, 7, 8]);
+    assert.deepEqual(numbers("rule"), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]);
+  });
+
+  for (const { kind, number, files } of rows) {
+    it(`${kind} ${number} is named by a test in each file that is said to show it`, () => {
+      assert.ok(files.length > 0);
+      for (const file of files) {
+        const named = numbersIn(titlesIn(readFileSync(join(packageRoot(), file), "utf8")), kind);
+        assert.ok(named.has(number), `${file}: no title names ${kind} ${number}`);
+      }
+    });
+  }
+});
+
+/** Rows of a Markdown table that begin with a number, and the test files that they name. */
+function tableRows(text: string): { readonly number: number; readonly files: readonly string[] }[] {
+  const rows = text.split("\n").filter((line) => /^\| \d/.test(line));
+  return rows.map((row) => ({
+    number: Number.parseInt(row.slice(2), 10),
+    files: [...row.matchAll(/`(test\/[^`]+)`/g)].map(([, file]) => file!),
+  }));
+}
+
+function titlesIn(source: string): string {
+  return [...source.matchAll(/\b(?:it|describe)\(\s*(["`].*)/g)].map(([, title]) => title).join("\n");
+}
+
+/** Those that are named as "rule 1", or "rules 1, 4". */
+function numbersIn(titles: string, kind: string): Set<number> {
+  const lists = [...titles.matchAll(new RegExp(`${kind}s? (\\d+(?:, \\d+)*)`, "g"))];
+  return new Set(lists.flatMap(([, list]) => list!.split(", ").map(Number)));
+}
+
 describe("docs: links", () => {
   it("every page and file that a page links to exists", () => {
     const root = packageRoot();

@@ -1,6 +1,6 @@
 /**
  * Faults planted one at a time in compiled files, to see that the simulator would find them. Each breaks a rule that a
- * module header or DESIGN states; `find` must be in the file exactly once, so that a change of the source that moves
+ * module header or docs/guarantees.md states; `find` must be in the file exactly once, so that a change of the source that moves
  * the rule shows here.
  *
  * Not here, because no run can tell them from the real thing: a frame or a snapshot of an old attempt whose number is not looked
@@ -61,7 +61,7 @@ export const MUTANTS: readonly Mutant[] = [
     "if (bytes.byteLength > 0)\n                    await publish(output, decode(bytes));\n            // What",
     "// What",
   ]),
-  mutant("a restored output publishes under another name (DESIGN 6 rule 9)", 5, [
+  mutant("a restored output publishes under another name (rule 9)", 5, [
     "connectors/file-writer.js",
     "await publish(output, decode(bytes));\n            // What",
     "await publish(output, { ...decode(bytes), to: 'again-' + decode(bytes).to });\n            // What",
@@ -136,7 +136,7 @@ export const MUTANTS: readonly Mutant[] = [
   ]),
 
   // Channels
-  mutant("a barrier is not forwarded on one of several channels (DESIGN 6 rule 8)", 149, [
+  mutant("a barrier is not forwarded on one of several channels (rule 8)", 149, [
     "actors/actor.js",
     "output.barrier(checkpoint);",
     "if (output !== this.#graph.outputs[1]) output.barrier(checkpoint);",

@@ -198,7 +198,7 @@ describe("actors/actor-checkpoint: killed and restored at random moments", () =>
   after(() => void Object.assign(limits, normal));
 
   for (const scenario of scenarios) {
-    it(`${scenario.name}: publishes what a run without failures does (guarantee 1, A2, A3, I6, U1 to U3, rule 8)`, async function () {
+    it(`${scenario.name}: publishes what a run without failures does (guarantees 1, 3, A2, A3, I6, U1 to U3, rule 8)`, async function () {
       this.timeout(20_000);
       const expected = await run(scenario, 1, 0);
       for (const url of scenario.sinks) assert.ok(expected.rows[url]!.length > 0);

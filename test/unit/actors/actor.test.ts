@@ -322,7 +322,7 @@ describe("actors/actor: from open to published", () => {
     assert.equal(bench.actor.published, 1n);
   });
 
-  it("a bad record is a dead letter that appears with its checkpoint; the others go on (A3)", async () => {
+  it("a bad record is a dead letter that appears with its checkpoint; the others go on (A3, guarantee 7, rule 11)", async () => {
     const bench = new Bench("check-0", {
       double: (n) => {
         if (n === 2) throw new MillraceError("MILL_RECORD_INVALID", "two is bad");

@@ -62,7 +62,7 @@ describe("actors/alignment: when an actor cuts", () => {
     assert.deepEqual(cuts, ["1 late []"]);
   });
 
-  it("an ended input counts as every later barrier (DESIGN 6 rule 7)", async () => {
+  it("an ended input counts as every later barrier (rule 7)", async () => {
     const { made, cuts } = setUp({ inputs: 2 });
     made.ended(0);
     made.ended(1);
@@ -109,7 +109,7 @@ describe("actors/alignment: when an actor cuts", () => {
     assert.deepEqual(cuts, ["1 late [0]"]);
   });
 
-  it("a barrier that comes while an overdue cut waits for a flow is not passed before the cut (L4, DESIGN 6 rule 8)", async () => {
+  it("a barrier that comes while an overdue cut waits for a flow is not passed before the cut (L4, rule 8)", async () => {
     const { clock, made, cuts, passed, reach, state } = setUp({ inputs: 2 });
     const cutting = gate();
     state.cutting = cutting.promise;

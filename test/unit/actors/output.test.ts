@@ -67,7 +67,7 @@ describe("actors/output: what a snapshot holds of an output", () => {
     assert.deepEqual(await pending(output.cut(1n)), ["1 1:2"]);
   });
 
-  it("publishes up to the number it is told, oldest first, one after the other (U2, DESIGN 6 rule 5)", async () => {
+  it("publishes up to the number it is told, oldest first, one after the other (U2, rule 5)", async () => {
     const { output, calls, holds } = setUp();
     for (const n of [1n, 2n, 4n]) {
       await output.write(numbers(1));

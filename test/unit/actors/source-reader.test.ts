@@ -61,7 +61,7 @@ const cutOf = (reader: SourceReader) => reader.cut(1n)({} as never) as Uint8Arra
 
 describe("actors/source-reader: a place in the splits", () => {
   for (const positions of [false, true]) {
-    it(`restored from any cut it goes on with the next batch, ${positions ? "at its position" : "skipping those before"} (E2, DESIGN 6 rule 6)`, async () => {
+    it(`restored from any cut it goes on with the next batch, ${positions ? "at its position" : "skipping those before"} (E2, rule 6)`, async () => {
       const { start } = await setUp({ positions });
       const cuts: { readonly state: Uint8Array; readonly seen: number }[] = [];
       const whole = start(() => void cuts.push({ state: cutOf(whole.reader), seen: whole.out.length }));

@@ -98,7 +98,7 @@ async function checkLog(store: ObjectStore, answers: ReadonlyMap<string, string>
 }
 
 describe("actors/split-enumerator: questions and the log", () => {
-  it("an assignment is in the log before its reader is told; the same question has the same answer (D1, DESIGN 6 rule 6)", async () => {
+  it("an assignment is in the log before its reader is told; the same question has the same answer (D1, rule 6)", async () => {
     const { store, enumerator, said } = setUp();
     await enumerator(listing(2)).open();
     assert.equal(await said("a", 1n), "s0");

@@ -3,7 +3,7 @@ import { decideRegion, dueInMs, type Failure } from "../../../src/checkpoint/reg
 import { decide, final, host, kinds, member, passing, policy, region } from "./region-facts.js";
 
 describe("checkpoint/region: from the log to running", () => {
-  it("reads the log first, then fences the place behind it, then places (C4, DESIGN 6 rule 1)", () => {
+  it("reads the log first, then fences the place behind it, then places (C4, rule 1)", () => {
     assert.deepEqual(kinds(decide({ phase: "OPENING" })), ["read-log"]);
     assert.deepEqual(decide({ phase: "FENCING" }), [{ kind: "fence", number: 5n }]);
     assert.deepEqual(decide({ phase: "FENCING", writing: true }), []);
@@ -70,14 +70,14 @@ describe("checkpoint/region: checkpoints", () => {
     assert.deepEqual(decide({ open: { checkpoint: 5n, ageMs: 5_001 } }), [{ kind: "give-up", checkpoint: 5n }]);
   });
 
-  it("takes the last one at once when every actor is finished (DESIGN 6 rule 7)", () => {
+  it("takes the last one at once when every actor is finished (rule 7)", () => {
     const members = [member("a", "h1", { state: "FINISHED" }), member("b", "h2", { state: "FINISHED" })];
     const never = { ...policy, checkpointIntervalMs: 0 };
     assert.deepEqual(kinds(decideRegion(region({ members }), never)), ["open-checkpoint"]);
     assert.deepEqual(decideRegion(region({ sinceCheckpointMs: 1e9 }), never), []);
   });
 
-  it("tells of the newest commit until every output has followed (DESIGN 6 rule 5)", () => {
+  it("tells of the newest commit until every output has followed (rule 5)", () => {
     const members = [member("a", "h1", { published: 3n }), member("b", "h2", { published: 2n })];
     assert.deepEqual(decide({ committed: 3n, members }), [{ kind: "complete", host: "h2", checkpoint: 3n }]);
   });

@@ -39,7 +39,7 @@ describe("checkpoint/retention: what of a region's log is not needed any more", 
     assert.deepEqual(decide({ records, older: [5n, 2n, 6n] }).records, [2n, 5n, 6n]);
   });
 
-  it("deletes the snapshots of checkpoints that were given up and of attempts that were too late (H2)", () => {
+  it("deletes the snapshots of checkpoints that were given up and of attempts that were too late (H2, rule 12)", () => {
     const snapshots = [
       { key: "of 3, given up", checkpoint: 3n },
       { key: "4-1-a", checkpoint: 4n },
@@ -55,7 +55,7 @@ describe("checkpoint/retention: what of a region's log is not needed any more", 
     assert.deepEqual(decide({ records, pinned: new Set(["2"]) }, 1), { records: [2n, 3n], snapshots: ["3"] });
   });
 
-  it("keeps a snapshot that both a record that goes and one that stays refer to (H2)", () => {
+  it("keeps a snapshot that both a record that goes and one that stays refer to (H2, rule 12)", () => {
     assert.deepEqual(decide({ records: [commit(1n, "both"), commit(2n, "both")] }, 1).snapshots, []);
   });
 

@@ -9,7 +9,7 @@ import { gate, within } from "../actors/support.js";
 import { Bench, doubles, type Infer, numbers, subjects, valuesOf } from "./instance-bench.js";
 
 describe("services/instance: loading and warming", () => {
-  it("takes requests only after load and warmup have succeeded (N1)", async () => {
+  it("takes requests only after load and warmup have succeeded (N1, guarantee 5)", async () => {
     const loading = gate();
     const warming = gate();
     const bench = await new Bench({ load: () => loading.promise, warm: () => warming.promise }).listen();
