@@ -8,7 +8,22 @@ export { arrow } from "./connectors/arrow-file.js";
 export { type FileColumns, type FilesOptions, files } from "./connectors/files.js";
 export { jsonl } from "./connectors/jsonl.js";
 export { parquet } from "./connectors/parquet.js";
-export { type ModelInput, type OnnxCall, type OnnxModel, type OnnxSpec, onnx } from "./services/onnx-handler.js";
+export type { ChatMessage, ChatSpec } from "./services/handlers/chat.js";
+export type { EmbeddingsSpec } from "./services/handlers/embeddings.js";
+export type { EndpointSettings } from "./services/handlers/endpoint.js";
+export { type HandlerParts, handler } from "./services/handlers/handler.js";
+export {
+  type ModelInput,
+  type OnnxCall,
+  type OnnxModel,
+  type OnnxSession,
+  type OnnxSpec,
+  onnx,
+} from "./services/handlers/onnx.js";
+export { type OpenInferenceSpec, openInference } from "./services/handlers/open-inference.js";
+export { openai } from "./services/handlers/openai.js";
+export type { Datatype, Tensor } from "./services/handlers/tensor.js";
+export type { TensorOptions } from "./services/handlers/tensor-columns.js";
 export type {
   ContentAccess,
   OutputFolder,

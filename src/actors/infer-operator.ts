@@ -17,6 +17,8 @@ import { type Data, makeData, RecordBatch, type Schema, Struct } from "apache-ar
 import { invariant, isErrorCode, MillraceError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
 import type { Answer, ServiceClient } from "../services/client.js";
+import { isOfRows } from "../services/row-errors.js";
+import { type Run, runsOf } from "../services/runs.js";
 import type { InferNode } from "../topology/nodes.js";
 import { batchBytes, batchFromRows, columnOf, rowsOf } from "../types/batches.js";
 import { arrowSchema, type Columns } from "../types/columns.js";
@@ -124,7 +126,8 @@ export class InferOperator implements Operator {
       answer.catch(() => {}); // met by the pump when the batch's turn comes
       return { start, rows, answer, outcome: { error } };
     }
-    return this.#call(requests, start, rows, this.#bucketOf(requests)(start));
+    const [run] = runsOf(this.node.service, requests.slice(start, start + 1));
+    return this.#call(requests, { ...run!, start, rows });
   }
 
   async #run(): Promise<void> {
@@ -169,36 +172,21 @@ export class InferOperator implements Operator {
     return recordBatch(this.#requestSchema, children, length);
   }
 
-  /** Sends the rows in runs of at most `rowsMax` neighbours of one bucket. */
   #send(requests: RecordBatch): Call[] {
-    const { rowsMax } = this.node.service.batch;
-    const bucketOf = this.#bucketOf(requests);
-    const calls: Call[] = [];
-    for (let start = 0; start < requests.numRows; ) {
-      const bucket = bucketOf(start);
-      let rows = 1;
-      while (rows < rowsMax && start + rows < requests.numRows && bucketOf(start + rows) === bucket) rows++;
-      calls.push(this.#call(requests, start, rows, bucket));
-      start += rows;
-    }
-    return calls;
+    return runsOf(this.node.service, requests).map((run) => this.#call(requests, run));
   }
 
-  #bucketOf(requests: RecordBatch): (row: number) => string {
-    const keys = this.node.service.batch.bucketBy.map((name) => columnOf(requests, name));
-    return (row) => keys.map((key) => String(key.get(row))).join("/");
-  }
-
-  #call(requests: RecordBatch, start: number, rows: number, bucket: string): Call {
+  #call(requests: RecordBatch, { start, rows, bucket, affinity }: Run): Call {
     const whole = rows === requests.numRows;
-    const answer = this.client.call(whole ? requests : requests.slice(start, start + rows), bucket, this);
+    const records = whole ? requests : requests.slice(start, start + rows);
+    const answer = this.client.call(records, this, { bucket, affinity });
     const call: Call = { start, rows, answer, outcome: undefined };
     answer.then(
       (ended) => {
         call.outcome = { answer: ended };
       },
       (error: unknown) => {
-        if (MillraceError.is(error) && PER_REQUEST.has(error.code)) call.outcome = { error };
+        if (isOfRows(error)) call.outcome = { error };
       },
     );
     return call;
@@ -287,7 +275,7 @@ export class InferOperator implements Operator {
       answer = await call.answer;
     } catch (error) {
       this.runtime.signal.throwIfAborted();
-      if (!MillraceError.is(error) || !PER_REQUEST.has(error.code)) throw error;
+      if (!isOfRows(error)) throw error;
       for (let row = 0; row < call.rows; row++) await onBad({ row, code: error.code, message: error.message });
       return undefined;
     }
@@ -312,15 +300,6 @@ export class InferOperator implements Operator {
 }
 
 type RejectedRow = Answer["rejected"][number];
-
-/** Errors of one request: its rows are bad records, the operator goes on. */
-const PER_REQUEST: ReadonlySet<string> = new Set([
-  "MILL_SERVICE_FAILED",
-  "MILL_SERVICE_LOST",
-  "MILL_SERVICE_TIMEOUT",
-  "MILL_RECORD_INVALID",
-  "MILL_FRAME_TOO_LARGE",
-]);
 
 function recordBatch(schema: Schema, children: Data[], length: number): RecordBatch {
   const type = new Struct(schema.fields);

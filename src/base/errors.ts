@@ -76,6 +76,13 @@ export const ERROR_CODES = {
   MILL_MODEL_CORRUPT: user,
   MILL_MODEL_INPUTS: user,
   MILL_PROVIDER_MISSING: user,
+  /** Not retried as it is: an instance halves the call at once. Acts: whoever chose the batch size and the machine. */
+  MILL_OUT_OF_MEMORY: { ...user, http: 507, exit: 1 },
+  MILL_ENDPOINT_UNREACHABLE: external,
+  MILL_ENDPOINT_BUSY: external,
+  MILL_ENDPOINT_FAILED: { ...external, http: 502 },
+  MILL_ENDPOINT_REFUSED: user,
+  MILL_ENDPOINT_INVALID: { ...external, retry: "never", http: 502 },
   MILL_SERVICE_FAILED: { ...external, exit: 1 },
   MILL_SERVICE_LOST: external,
   MILL_SERVICE_TIMEOUT: external,

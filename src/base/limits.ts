@@ -46,6 +46,10 @@ export const limits = {
   exchangeEntryBytesMax: 512 * KiB,
   /** Bytes that one writer of a durable exchange has prepared or is filling before its input waits for a commit. */
   exchangeUnpublishedBytesMax: 64 * MiB,
+  /** Bytes of entries in one object: what a savepoint keeps of an exchange, and what a job that begins from it reads first. */
+  exchangeObjectBytesMax: 8 * MiB,
+  /** Time after which the reader of a durable exchange looks whether its log is still the one that it began to read. */
+  exchangeCheckIntervalMs: 5_000,
   /** Bytes behind a missing entry that a reader of a durable exchange keeps before it takes the entry for lost. */
   exchangeHeldBytesMax: 64 * MiB,
   /** Pauses before an append that found the log full, or a call that failed, is tried again; they double. */
@@ -70,10 +74,22 @@ export const limits = {
 
   /** Splits that an enumerator lists ahead of its readers. */
   splitsAheadMax: 10_000,
-  /** Time that a reader waits for an answer before it asks again; a slow listing may take longer. */
-  splitRequestTimeoutMs: 5_000,
-  /** Pause before a reader asks again where nobody answers. */
-  splitRequestRepeatMs: 200,
+  /** Splits that a reader is given before it begins them: as many as last for that time at its pace, and no more than that. */
+  splitsReadyMs: 1_000,
+  splitsReadyMax: 32,
+  /** Time that a reader waits for an answer before it asks again; doubles up to the second, for a listing may be slow. */
+  splitRequestTimeoutMs: 200,
+  splitRequestTimeoutMsMax: 2_000,
+  /** Pause before a reader asks again where nobody answers; doubles up to the second. */
+  splitRequestRepeatMs: 10,
+  splitRequestRepeatMsMax: 200,
+  /** Splits that an enumerator lists before other work of its process has its turn. */
+  splitsListedInTurn: 256,
+  /** Records of an enumerator's log that a page repeats, and pages that a larger one does; sizes of pages. */
+  splitPageParts: 16,
+  splitPageLevels: 3,
+  /** Objects of the log that are read at a time. */
+  splitLogReads: 32,
 
   /** Time between two checkpoints of a region, where the topology says nothing else. */
   checkpointIntervalMs: 10_000,
@@ -83,9 +99,11 @@ export const limits = {
   checkpointTimeoutMs: 60_000,
   /** Bytes of an actor's snapshot up to which it rides in the acknowledgement and in the manifest. */
   snapshotInlineBytesMax: 8 * KiB,
+  /** Bytes of a snapshot that are copied, or hashed, before other work has its turn; a part of an upload to S3. */
+  snapshotChunkBytes: 8 * MiB,
   /** Times in a row that a region may fail without a checkpoint between them before its job fails. */
   regionFailuresMax: 5,
-  /** Pause before the third attempt in a row, and the longest; it doubles. The second begins at once. */
+  /** Pause before the third attempt in a row of a region, host or instance, and the longest; it doubles. The second begins at once. */
   regionBackoffMs: 500,
   regionBackoffMsMax: 10_000,
   /** Checkpoints in a row that a region may give up before it counts as failed and starts again. */
@@ -113,8 +131,51 @@ export const limits = {
   heartbeatLateMs: 200,
   /** Crashes a request may have been on board of before it is dead-lettered. */
   inferCrashesMax: 3,
-  serviceLoadTimeoutMs: 120_000,
+  /** Time in which a connection to a model server must come about. */
+  endpointConnectTimeoutMs: 10_000,
+  /** Silence of a model server, before its answer or within it, after which a call counts as failed. */
+  endpointIdleTimeoutMs: 120_000,
+  /** Time that a handler waits for a model server to become ready, and the pause between two looks. */
+  endpointReadyTimeoutMs: 60_000,
+  endpointReadyPauseMs: 500,
+  /** Bytes of one answer of a model server; of an answer that is an error; characters of it that a message repeats. */
+  endpointAnswerBytesMax: 256 * MiB,
+  endpointErrorBytesMax: 64 * KiB,
+  endpointErrorCharsMax: 300,
+  /** Characters of one line of a streamed answer. */
+  endpointEventCharsMax: 4 * MiB,
+  /** Where a service's declaration says nothing else. */
+  serviceLoadTimeoutMs: 300_000,
+  serviceWarmTimeoutMs: 120_000,
   serviceLoadAttemptsMax: 3,
+  /** Bytes of the rows of one call of a handler. */
+  callBytesMax: 64 * MiB,
+  /** Time of one try, and of a call with all its tries and pauses. */
+  callTimeoutMs: 600_000,
+  callDeadlineMs: 1_800_000,
+  callAttemptsMax: 3,
+  callPauseMs: 200,
+  callPauseMsMax: 10_000,
+  /** How often a client looks for requests whose time is up, or whose pause is over. */
+  callSweepMs: 100,
+  /** Time that a restored client waits to be told who holds its rows. */
+  askWaitMs: 500,
+  /** Time that an instance is put aside for when it fails more often than its peers; it doubles from time to time. */
+  asideMs: 5_000,
+  asideMsMax: 60_000,
+  /** Age from which on what an instance has reported does not count for its depth: three heartbeats. */
+  loadStaleMs: 3_000,
+  /** Instances up to which the best of all is chosen; above, the better of two drawn at random. */
+  balanceAllMax: 16,
+  /** Work that a client has at one instance at most, where its calls are shorter than that: it hides the way there and back. */
+  outstandingMs: 10,
+  outstandingCallsMax: 64,
+  /** Time that a request waits longer for the instance that it has an affinity to. */
+  affinityWaitMs: 200,
+  /** Time that an aborted call may take to end before its instance counts as hung. */
+  callHungMs: 10_000,
+  /** Bytes of answers that one instance keeps for rows that are asked about again. */
+  journalBytesMax: 64 * MiB,
   /** Rows and bytes that one instance queues before it refuses. */
   instanceQueueRowsMax: 4_096,
   instanceQueueBytesMax: 256 * MiB,
@@ -126,10 +187,16 @@ export const limits = {
   hostReportIntervalMs: 200,
   /** Silence after which a worker, host or instance counts as lost. */
   heartbeatTimeoutMs: 10_000,
+  /** Silence of a host after which another hands out the splits of its sources: too soon does no harm, too late stops readers. */
+  enumeratorSilenceMs: 2_000,
+  /** Instances of a job that have ended and that its report still names. */
+  instancesEndedMax: 64,
   /** Time in which a new coordinator hears of what an earlier one has started. */
   adoptionMs: 3_000,
   deployTimeoutMs: 30_000,
+  /** Time that a process has to drain before it is killed, and the part of it that an instance gives to its calls. */
   drainTimeoutMs: 30_000,
+  drainCallsMs: 25_000,
 } as const;
 
 invariant(limits.frameHeaderBytesMax < limits.frameBytesMax, "a frame has room for its header");
@@ -137,6 +204,9 @@ invariant(limits.frameBytesMax <= limits.busReassemblyBytesMax, "the largest fra
 invariant(limits.frameBytesMax <= limits.busLinkQueueBytesMax, "the largest frame can cross a link");
 invariant(limits.channelGapMs <= limits.channelRepeatMs, "a gap is asked for before its sender asks");
 invariant(limits.regionBackoffMs <= limits.regionBackoffMsMax, "pauses between attempts of a region grow");
+invariant(limits.splitRequestTimeoutMs <= limits.splitRequestTimeoutMsMax, "times to wait for a split grow");
+invariant(limits.splitRequestRepeatMs <= limits.splitRequestRepeatMsMax, "pauses between questions for a split grow");
+invariant(limits.snapshotInlineBytesMax <= limits.snapshotChunkBytes, "a snapshot in a message is one chunk");
 invariant(limits.barrierAlignmentMs < limits.checkpointTimeoutMs, "a checkpoint outlives its alignment");
 invariant(limits.channelRepeatMs <= limits.channelRepeatMsMax, "pauses between repetitions grow");
 invariant(limits.exchangeEntryBytesMax * 2 <= 1 * MiB, "an entry fits NATS as it comes, with room for its header");
@@ -145,5 +215,13 @@ invariant(limits.exchangeBackoffMs <= limits.exchangeBackoffMsMax, "pauses betwe
 invariant(limits.storeMultipartBytes >= 5 * MiB, "S3 refuses smaller parts, except for the last one");
 invariant(limits.storeBackoffMs <= limits.storeBackoffMsMax, "pauses between attempts grow");
 invariant(limits.storeConnectTimeoutMs < limits.storeCheckTimeoutMs, "a check can try to connect twice");
+invariant(limits.drainCallsMs < limits.drainTimeoutMs, "an instance gives back what it could not finish");
+invariant(limits.callTimeoutMs <= limits.callDeadlineMs, "a call has time for a try");
+invariant(limits.callPauseMs <= limits.callPauseMsMax, "pauses between tries grow");
 invariant(limits.heartbeatIntervalMs * 2 < limits.adoptionMs, "every worker and host reports while jobs are taken up");
+invariant(limits.hostReportIntervalMs * 5 <= limits.enumeratorSilenceMs, "a few lost reports are no silence");
+invariant(
+  limits.enumeratorSilenceMs < limits.heartbeatTimeoutMs,
+  "splits are handed out while a host may still come back",
+);
 invariant(limits.heartbeatIntervalMs * 3 <= limits.heartbeatTimeoutMs, "one lost heartbeat is not a lost worker");

@@ -87,6 +87,8 @@ export interface DurableLog {
   last(): Promise<bigint>;
   /** Sequence of the oldest entry kept; `last() + 1n` when there is none. */
   first(): Promise<bigint>;
+  /** A text that is another one when the log was deleted and made anew. @throws {MillraceError} `MILL_BUS_LOG_GONE` */
+  incarnation(): Promise<string>;
   /** Drops every entry below `sequence`. */
   purgeBelow(sequence: bigint): Promise<void>;
 }

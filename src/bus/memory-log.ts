@@ -13,6 +13,8 @@ export class MemoryLog {
   constructor(
     readonly name: string,
     private readonly options: LogOptions,
+    /** Of the logs of its system, how many came before it. */
+    private readonly made: number,
   ) {}
 
   append(payload: Uint8Array, expectedLast: bigint | undefined): bigint {
@@ -34,6 +36,11 @@ export class MemoryLog {
     this.gone = true;
     this.entries = [];
     this.bytes = 0;
+  }
+
+  incarnation(): string {
+    if (this.gone) throw logGone(this.name, "describe");
+    return `${this.made}`;
   }
 
   last(): bigint {

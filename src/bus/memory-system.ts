@@ -32,6 +32,7 @@ export class MemorySystem {
   private readonly logs = new Map<string, MemoryLog>();
   private readonly buckets = new Map<string, MemoryBucket>();
   private waiting: Delivery[] = [];
+  private logsMade = 0;
   private scheduled = false;
   private turnMessages = 0;
   private turnMs = 0;
@@ -49,7 +50,7 @@ export class MemorySystem {
 
   /** The log of that name; whoever is first decides its options. */
   log(name: string, options: LogOptions): MemoryLog {
-    const log = this.logs.get(name) ?? new MemoryLog(name, options);
+    const log = this.logs.get(name) ?? new MemoryLog(name, options, this.logsMade++);
     this.logs.set(name, log);
     return log;
   }

@@ -20,6 +20,10 @@ export function logOf(log: MemoryLog, ended: AbortSignal): DurableLog {
       ended.throwIfAborted();
       return log.first();
     },
+    async incarnation() {
+      ended.throwIfAborted();
+      return log.incarnation();
+    },
     async purgeBelow(sequence) {
       ended.throwIfAborted();
       log.purgeBelow(sequence);

@@ -141,6 +141,10 @@ class NatsLog implements DurableLog {
     return BigInt(state.messages === 0 ? state.last_seq + 1 : state.first_seq);
   }
 
+  async incarnation(): Promise<string> {
+    return `${(await this.info()).created}`;
+  }
+
   async purgeBelow(sequence: bigint): Promise<void> {
     try {
       // A purge beyond the end would move the end: the next entry would not be last() + 1.
@@ -165,9 +169,13 @@ class NatsLog implements DurableLog {
   }
 
   private async state() {
+    return (await this.info()).state;
+  }
+
+  private async info() {
     this.js.ended.throwIfAborted();
     try {
-      return (await whileOpen(this.js, this.js.manager.streams.info(this.stream))).state;
+      return await whileOpen(this.js, this.js.manager.streams.info(this.stream));
     } catch (error) {
       throw this.failure(error, "describe");
     }

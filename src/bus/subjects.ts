@@ -11,7 +11,8 @@
  *     mr.<namespace>.<job>.channel.<attempt>.<channel>.credit    from the receiver back to the sender
  *     mr.<namespace>.<job>.service.<service>.load           load reports of every instance
  *     mr.<namespace>.<job>.service.<service>.held           requests that each instance holds
- *     mr.<namespace>.<job>.service.<service>.instance.<instance>.request
+ *     mr.<namespace>.<job>.service.<service>.ask            clients to all instances: what do you hold, what may you forget
+ *     mr.<namespace>.<job>.service.<service>.instance.<instance>.request    requests to one instance, and that they are cancelled
  *     mr.<namespace>.<job>.answer.<client>                  answers to one client
  *
  * A log has no dots in its name, so it is not below the root:
@@ -41,6 +42,7 @@ export interface JobSubjects {
   channel(channel: ChannelId, attempt: number): ChannelSubjects;
   load(service: ServiceId): string;
   held(service: ServiceId): string;
+  ask(service: ServiceId): string;
   instanceRequest(service: ServiceId, instance: InstanceId): string;
   answer(client: string): string;
   /** Name of a log. */
@@ -71,6 +73,7 @@ export function jobSubjects(namespace: Namespace, job: JobId): JobSubjects {
     },
     load: (service) => `${root}.service.${service}.load`,
     held: (service) => `${root}.service.${service}.held`,
+    ask: (service) => `${root}.service.${service}.ask`,
     instanceRequest: (service, instance) => `${root}.service.${service}.instance.${instance}.request`,
     answer: (client) => `${root}.answer.${client}`,
     exchangeLog(operator, partition) {

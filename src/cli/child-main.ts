@@ -9,13 +9,13 @@ import { limits } from "../base/limits.js";
 import type { ChildFailure } from "./child-process.js";
 
 /**
- * Runs `start` with the parent's settings; it returns how to stop. Ends the process with status 0 after that, or
+ * Runs `start` with the parent's settings; it returns how to stop, and may call `fail` later. Ends the process with status 0 after that, or
  * with 1 after having told the parent what failed.
  *
  * @param drainTimeoutMs how long stopping may take once the parent is gone
  */
 export function runChild<Config>(
-  start: (config: Config) => Promise<() => Promise<void>>,
+  start: (config: Config, fail: (cause: unknown) => void) => Promise<() => Promise<void>>,
   drainTimeoutMs: number = limits.drainTimeoutMs,
 ): void {
   let stop: (() => Promise<void>) | undefined;
@@ -44,7 +44,7 @@ export function runChild<Config>(
   process.once("uncaughtException", fail);
   process.once("unhandledRejection", fail);
   process.once("message", (config) => {
-    start(config as Config).then((stopper) => {
+    start(config as Config, fail).then((stopper) => {
       stop = stopper;
       if (ending) void stopper().then(() => end(0), fail);
     }, fail);

@@ -29,7 +29,7 @@ export interface InstanceConfig {
 /** Where `startChild` puts the pipe to the parent. */
 const LINK_FD = 4;
 
-runChild<InstanceConfig>(async (config) => {
+runChild<InstanceConfig>(async (config, fail) => {
   const ports = realPorts();
   const { topology } = await loadTopology(config.bundleFile, config.load);
   const service = topology.services.find((candidate) => candidate.id === config.service);
@@ -55,7 +55,10 @@ runChild<InstanceConfig>(async (config) => {
         `service "${service.id}": its handler asks for the asset "${name}" but declares only ${Object.keys(config.assets).join(", ")}.`,
       );
     },
+    env: (name) => process.env[name],
     yieldToMessages: () => new Promise((resolve) => setImmediate(resolve)),
+    // The call goes on whatever this thread does; its clients must not wait for it.
+    onHung: (error) => void bus.flush().finally(() => fail(error)),
   });
   await instance.start();
   return async () => {

@@ -4,32 +4,57 @@
  * Invariants:
  *   S1  A request has one owner at a time: this client's queue, or one instance. Nothing else sends it again.
  *   S2  Every `call` ends: with an answer, or with an error that names the service.
- *   S3  Only instances that reported READY are sent requests (guarantee 5).
- *   S4  Outstanding rows of an instance go down on every way a request can leave it: answered, returned, lost, not sent.
- *   S5  A request that was on board of `limits.inferCrashesMax` lost instances is refused, not sent again. After its
- *       first crash it travels alone, so that its neighbours do not share its fate.
- *   S6  An instance that is gone stays gone, whatever of it still arrives.
+ *   S5  A request that was on board of `limits.inferCrashesMax` lost instances is refused, not sent again. After its first crash its
+ *       rows travel alone, each by itself, so that their neighbours do not share their fate.
  *   S7  A request that was sent `limits.requestLostMs` ago and that its instance says it does not hold was lost, or its
  *       answer was: it is this client's again.
+ *   S9  What fails is tried again, split, handed to the fallback, or refused, as `retry.ts` says; nothing waits longer than its time.
+ *   S10 A request that is asked about is sent only when every instance has had time to say who holds its rows, and then to that one.
  */
 import type { RecordBatch, Schema } from "apache-arrow";
 import { type ErrorCode, isErrorCode, MillraceError } from "../base/errors.js";
 import type { InstanceId, JobId, Namespace } from "../base/ids.js";
 import { limits } from "../base/limits.js";
-import type { Ports } from "../base/ports.js";
+import type { Ports, Timer } from "../base/ports.js";
 import type { Bus, BusMessage, Subscription } from "../bus/bus.js";
+import { publishLossy } from "../bus/publish-lossy.js";
 import { type JobSubjects, jobSubjects } from "../bus/subjects.js";
 import type { Service } from "../topology/service.js";
 import { arrowSchema } from "../types/columns.js";
 import { decodeBatch, encodeBatch, encodeSchema, schemaId } from "../wire/arrow.js";
 import { type Held, heldFrame } from "../wire/control.js";
-import { answerFrame, type LoadReport, loadReportFrame, requestFrame } from "../wire/frames.js";
-import { chooseInstance, type InstanceView } from "./balance.js";
+import {
+  type AnswerHeader,
+  answerFrame,
+  askFrame,
+  cancelFrame,
+  frameKind,
+  type HoldingHeader,
+  holdingFrame,
+  type LoadReport,
+  loadReportFrame,
+  releaseFrame,
+  requestFrame,
+} from "../wire/frames.js";
+import { InstanceTable, type KnownInstance } from "./instance-table.js";
+import { afterFailure } from "./retry.js";
+import { isOfRows } from "./row-errors.js";
+import { idBytes, idsOf } from "./row-ids.js";
+import { runsOf } from "./runs.js";
+import { type Answer, halves, joinAnswers, type Part, singles } from "./split-request.js";
 
-export interface Answer {
-  /** As many rows as were sent; the places of rejected rows hold anything. */
-  readonly records: RecordBatch;
-  readonly rejected: readonly { readonly row: number; readonly code: string; readonly message: string }[];
+export type { Answer } from "./split-request.js";
+
+/** What a request may say beyond its rows. */
+export interface CallOptions {
+  /** Rows of different calls meet in one batch of an instance only where this is equal. */
+  readonly bucket?: string;
+  /** Requests with the same go to the same instance, if that can be. */
+  readonly affinity?: string;
+  /** One for each row, or none. */
+  readonly rowIds?: readonly string[];
+  /** Whoever called has been restored: an instance may hold these rows already (S10). */
+  readonly ask?: boolean;
 }
 
 interface Pending {
@@ -38,19 +63,22 @@ interface Pending {
   readonly records: RecordBatch;
   readonly rows: number;
   readonly bucket: string;
+  readonly affinity: string;
+  readonly rowIds: readonly string[];
+  /** By the monotonic clock; Infinity: none. */
+  readonly deadlineMs: number;
   readonly resolve: (answer: Answer) => void;
-  readonly reject: (error: MillraceError) => void;
+  readonly reject: (error: unknown) => void;
   crashes: number;
+  tries: number;
   sentMs: number;
-}
-
-interface KnownInstance {
-  view: InstanceView;
-  report: LoadReport;
-  schemaSent: boolean;
-  /** It has refused a request and not said since then that it has room. */
-  full: boolean;
-  readonly pending: Map<string, Pending>;
+  /** Not sent before that. */
+  notBeforeMs: number;
+  /** Where it failed last. */
+  avoid: string;
+  /** Instance that has said it holds the rows. */
+  holder: string;
+  readonly suspect: boolean;
 }
 
 export interface ServiceClientOptions {
@@ -62,24 +90,31 @@ export interface ServiceClientOptions {
   /** Unique among the clients of the job. */
   readonly client: string;
   readonly service: Service;
+  /** Of the service's fallback. */
+  readonly fallback?: ServiceClient | undefined;
 }
 
 export class ServiceClient {
   readonly service: Service;
-  #instances = new Map<InstanceId, KnownInstance>();
-  #gone = new Set<InstanceId>();
+  /** Rows that were sent again after work on them may have begun: what a failure has cost. */
+  duplicateCalls = 0;
+  #instances: InstanceTable<Pending>;
   #queue: Pending[] = [];
+  /** They wait to be told who holds their rows. */
+  #asked: Pending[] = [];
   #subscriptions: Subscription[] = [];
   #subjects: JobSubjects;
   #inputSchema: Uint8Array;
   #inputSchemaId: Uint8Array;
   #outputSchema: Schema;
   #calls = 0;
-  #sends = 0;
   #error: MillraceError | undefined;
+  #sweep: Timer | undefined;
+  #asking: Timer | undefined;
 
   constructor(private readonly options: ServiceClientOptions) {
     this.service = options.service;
+    this.#instances = new InstanceTable(options.service, options.ports);
     this.#subjects = jobSubjects(options.namespace, options.job);
     this.#inputSchema = encodeSchema(arrowSchema(this.service.input));
     this.#inputSchemaId = schemaId(this.#inputSchema);
@@ -91,14 +126,14 @@ export class ServiceClient {
     return this.#queue.reduce((sum, request) => sum + request.rows, 0);
   }
 
-  /** Subscribes to answers and load reports; instances that report afterwards are known. */
+  /** Subscribes to answers and load reports, and asks all instances for theirs. */
   async open(): Promise<void> {
     const { bus } = this.options;
     this.#subscriptions = await Promise.all([
       bus.subscribe(this.#subjects.answer(this.options.client), (message) => this.#onAnswer(message)),
       bus.subscribe(this.#subjects.load(this.service.id), (message) => {
         const report = loadReportFrame.decode(message.payload).header;
-        const known = this.#instances.get(report.instance as InstanceId);
+        const known = this.#instances.get(report.instance);
         if (known !== undefined) known.full = false;
         this.#onReport(report);
       }),
@@ -106,46 +141,68 @@ export class ServiceClient {
         this.#onHeld(heldFrame.decode(message.payload).header);
       }),
     ]);
+    this.#ask([]);
   }
 
   /**
    * Runs the service on the rows of `records`, whose columns are the service's input.
-   * @param bucket rows of different calls meet in one batch of an instance only where this is equal
    * @param owner what `giveUp` names it by
-   * @throws {MillraceError} `MILL_SERVICE_FAILED` when the handler failed on these rows; `MILL_SERVICE_LOST` (S5)
+   * @throws {MillraceError} what the last try failed with, when there is no further one and no fallback
    */
-  call(records: RecordBatch, bucket: string, owner: object): Promise<Answer> {
+  call(records: RecordBatch, owner: object, about: CallOptions = {}): Promise<Answer> {
     return new Promise((resolve, reject) => {
       if (this.#error !== undefined) return reject(this.#error);
-      const id = `${this.options.client}-${++this.#calls}`;
-      this.#queue.push({ id, owner, records, rows: records.numRows, bucket, resolve, reject, crashes: 0, sentMs: 0 });
+      const { bucket = "", affinity = "", rowIds = [], ask = false } = about;
+      const { deadlineMs } = this.service;
+      const now = this.options.ports.clock.monotonicMs();
+      const request: Pending = {
+        ...{ id: `${this.options.client}-${++this.#calls}`, owner, records, rows: records.numRows },
+        ...{ bucket, affinity, rowIds, resolve, reject },
+        deadlineMs: deadlineMs === 0 ? Number.POSITIVE_INFINITY : now + deadlineMs,
+        ...{ crashes: 0, tries: 0, sentMs: 0, notBeforeMs: 0, avoid: "", holder: "", suspect: false },
+      };
+      if (ask && rowIds.length > 0) this.#askAbout(request);
+      else this.#queue.push(request);
       this.#dispatch();
     });
   }
 
+  /** Cuts the rows into requests as the service wants them, and calls with each. */
+  async callInRuns(records: RecordBatch, owner: object, rowIds: readonly string[] = []): Promise<Answer> {
+    const runs = runsOf(this.service, records);
+    const answers = runs.map(({ start, rows, bucket, affinity }) =>
+      this.call(records.slice(start, start + rows), owner, {
+        bucket,
+        affinity,
+        rowIds: rowIds.slice(start, start + rows),
+      }),
+    );
+    return joinAnswers(runs, answers, isOfRows);
+  }
+
+  /** The answers of these rows may be forgotten: nobody will ask for them again. */
+  release(rowIds: readonly string[]): void {
+    if (rowIds.length === 0) return;
+    this.#say(
+      this.#subjects.ask(this.service.id),
+      releaseFrame.encode({ service: this.service.id, rowIds: idBytes(rowIds) }),
+    );
+    this.options.fallback?.release(rowIds);
+  }
+
   /** Ends the owner's calls with the error: what still waits here is not sent, what was sent is not awaited. */
   giveUp(owner: object, error: MillraceError): void {
-    const given = this.#queue.filter((request) => request.owner === owner);
-    this.#queue = this.#queue.filter((request) => request.owner !== owner);
-    for (const instance of this.#instances.values()) {
-      for (const request of [...instance.pending.values()]) {
-        if (request.owner === owner) given.push(this.#take(instance, request.id)!);
-      }
-    }
-    for (const request of given) request.reject(error);
+    this.options.fallback?.giveUp(owner, error);
+    this.#endAll((request) => request.owner === owner, error);
     this.#dispatch();
   }
 
   /** Ends every call with the error, now and from now on. */
   fail(error: MillraceError): void {
     this.#error ??= error;
-    for (const request of this.#queue.splice(0)) request.reject(error);
-    for (const instance of this.#instances.values()) {
-      for (const request of [...instance.pending.values()]) {
-        this.#take(instance, request.id);
-        request.reject(error);
-      }
-    }
+    this.#endAll(() => true, error);
+    this.#sweep?.cancel();
+    this.#asking?.cancel();
   }
 
   close(): void {
@@ -153,50 +210,79 @@ export class ServiceClient {
     this.fail(new MillraceError("MILL_SERVICE_LOST", `service "${this.service.id}": its client was closed.`));
   }
 
-  #dispatch(): void {
-    // Two calls' worth for each instance: one runs, one waits, and the rest stays here for whoever is free first.
-    const outstandingMax = 2 * this.service.batch.rowsMax;
-    for (let request = this.#queue[0]; request !== undefined; request = this.#queue[0]) {
-      // A suspect waits for an instance that has nothing of ours, and nothing joins it there (S5).
-      const open = [...this.#instances.values()].filter((instance) => !instance.full && !holdsSuspect(instance));
-      const chosen = chooseInstance(
-        open.map((instance) => instance.view),
-        isSuspect(request) ? 1 : outstandingMax,
-      );
-      if (chosen === undefined) return;
-      this.#queue.shift();
-      this.#send(request, this.#instances.get(chosen.instance)!);
+  #endAll(matches: (request: Pending) => boolean, error: MillraceError): void {
+    const ended = [...this.#queue, ...this.#asked].filter(matches);
+    this.#queue = this.#queue.filter((request) => !matches(request));
+    this.#asked = this.#asked.filter((request) => !matches(request));
+    for (const instance of this.#instances) {
+      const sent = [...instance.pending.values()].filter(matches);
+      for (const request of sent) this.#instances.take(instance, request.id);
+      this.#cancel(instance, sent);
+      ended.push(...sent);
     }
+    for (const request of ended) request.reject(error);
   }
 
-  #send(request: Pending, instance: KnownInstance): void {
+  // Sending
+
+  #dispatch(): void {
+    const now = this.options.ports.clock.monotonicMs();
+    const pausing: Pending[] = [];
+    let i = 0;
+    // The oldest that finds no room waits before all others, so that none is passed over for ever.
+    for (; i < this.#queue.length; i++) {
+      const request = this.#queue[i]!;
+      if (request.notBeforeMs > now) {
+        pausing.push(request);
+        continue;
+      }
+      const chosen = this.#instanceFor(request);
+      if (chosen === undefined) break;
+      this.#send(request, chosen);
+    }
+    if (i > pausing.length) this.#queue = [...pausing, ...this.#queue.slice(i)];
+    if (this.#sweep === undefined && this.#error === undefined && this.#hasRequests) this.#sweepLater();
+  }
+
+  get #hasRequests(): boolean {
+    if (this.#queue.length + this.#asked.length > 0) return true;
+    for (const { pending } of this.#instances) if (pending.size > 0) return true;
+    return false;
+  }
+
+  #instanceFor(request: Pending): KnownInstance<Pending> | undefined {
+    const holder = request.holder === "" ? undefined : this.#instances.get(request.holder);
+    if (holder?.report.state === "READY") return holder;
+    return this.#instances.choose(request, request, request.avoid);
+  }
+
+  #send(request: Pending, instance: KnownInstance<Pending>): void {
     request.sentMs = this.options.ports.clock.monotonicMs();
-    instance.pending.set(request.id, request);
-    this.#count(instance, request.rows);
-    instance.view = { ...instance.view, lastSent: ++this.#sends };
+    request.tries += 1;
+    this.#instances.add(instance, request);
     // The window of the `infer` operators bounds what is under way, so the bus's own bound is not waited for here.
     void this.#publish(request, instance).catch((cause: unknown) => {
-      if (!this.#take(instance, request.id)) return;
+      if (!this.#instances.take(instance, request.id)) return;
       request.reject(MillraceError.from(cause, "MILL_SERVICE_LOST", `service "${this.service.id}"`));
       this.#dispatch();
     });
   }
 
-  async #publish(request: Pending, instance: KnownInstance): Promise<void> {
+  async #publish(request: Pending, instance: KnownInstance<Pending>): Promise<void> {
+    const { id, bucket, crashes, rows } = request;
     const frame = requestFrame.encode(
       {
-        id: request.id,
+        ...{ id, crashes, rows },
         client: this.options.client,
         service: this.service.id,
-        instance: instance.view.instance,
+        instance: instance.id,
         attempt: this.options.attempt,
-        timeoutMs: 0,
-        crashes: request.crashes,
+        timeoutMs: this.#timeLeftMs(request),
         // A suspect has a call of its own, too, apart from the requests of other clients.
-        bucket: isSuspect(request) ? `${request.bucket}#${request.id}` : request.bucket,
-        rows: request.rows,
+        bucket: request.suspect ? `${bucket}#${id}` : bucket,
         schemaId: this.#inputSchemaId,
         schema: instance.schemaSent ? null : this.#inputSchema,
+        rowIds: idBytes(request.rowIds),
       },
       encodeBatch(request.records),
     );
@@ -204,37 +290,61 @@ export class ServiceClient {
     await this.options.bus.publish(instance.report.subject, frame);
   }
 
-  /** S4. The request leaves the instance. @returns whether it was there */
-  #take(instance: KnownInstance, id: string): Pending | undefined {
-    const request = instance.pending.get(id);
-    if (request === undefined) return undefined;
-    instance.pending.delete(id);
-    this.#count(instance, -request.rows);
-    return request;
+  /** Of this try; 0: no limit. */
+  #timeLeftMs({ deadlineMs, sentMs }: Pending): number {
+    const left = Math.min(
+      deadlineMs - sentMs,
+      this.service.timeoutMs === 0 ? Number.POSITIVE_INFINITY : this.service.timeoutMs,
+    );
+    return left === Number.POSITIVE_INFINITY ? 0 : Math.max(1, Math.ceil(left));
   }
 
-  #count(instance: KnownInstance, rows: number): void {
-    instance.view = { ...instance.view, outstandingRows: instance.view.outstandingRows + rows };
+  #cancel(instance: KnownInstance<Pending>, requests: readonly Pending[]): void {
+    if (requests.length === 0) return;
+    const header = { client: this.options.client, requests: requests.map(({ id }) => id) };
+    this.#say(instance.report.subject, cancelFrame.encode(header));
   }
 
-  #onAnswer(message: BusMessage): void {
-    const { header, payload } = answerFrame.decode(message.payload);
-    const instance = this.#instances.get(header.instance as InstanceId);
-    const request = instance && this.#take(instance, header.id);
+  /** What is lost here costs time at an instance, and nothing else. */
+  #say(subject: string, frame: Uint8Array): void {
+    void publishLossy(this.options.bus, this.options.ports.log, subject, frame);
+  }
+
+  // What comes back
+
+  #onAnswer({ payload: bytes }: BusMessage): void {
+    if (frameKind(bytes) === "holding") this.#onHolding(holdingFrame.decode(bytes).header);
+    else this.#onOutcome(answerFrame.decode(bytes));
+  }
+
+  #onOutcome({ header, payload }: { readonly header: AnswerHeader; readonly payload: Uint8Array }): void {
+    const instance = this.#instances.get(header.instance);
+    const request = instance && this.#instances.take(instance, header.id);
     if (instance !== undefined) instance.full = header.status === "REJECTED";
     this.#onReport(header.load);
-    if (request === undefined) return; // answered before, or given to another since
+    if (instance === undefined || request === undefined) return; // answered before, or given to another since
     if (header.status === "OK") {
+      this.#instances.onOutcome(instance, header.rejectedRows.length === request.rows);
       this.#resolve(request, payload, header.rejectedRows);
     } else if (header.status === "FAILED") {
-      const code: ErrorCode = isErrorCode(header.code) ? header.code : "MILL_SERVICE_FAILED";
-      request.reject(
-        new MillraceError(code, `service "${this.service.id}": ${header.message}`, { service: this.service.id }),
-      );
+      const error = this.#errorOf(header);
+      this.#instances.onOutcome(instance, isOfRows(error));
+      request.avoid = instance.id;
+      this.#onFailure(request, error);
+    } else if (header.status === "EXPIRED") {
+      this.#onFailure(request, this.#timedOut(request));
     } else {
+      request.tries -= 1; // it was not begun
+      request.holder = "";
       this.#queue.unshift(request);
     }
     this.#dispatch();
+  }
+
+  #errorOf({ code, message, retryAfterMs }: AnswerHeader): MillraceError {
+    const { id } = this.service;
+    const known: ErrorCode = isErrorCode(code) ? code : "MILL_SERVICE_FAILED";
+    return new MillraceError(known, `service "${id}": ${message}`, { service: id, retryAfterMs });
   }
 
   /** A payload that does not fit ends the call, too (S2). */
@@ -247,24 +357,47 @@ export class ServiceClient {
     }
   }
 
-  #onReport(report: LoadReport): void {
-    const id = report.instance as InstanceId;
-    if (this.#gone.has(id)) return;
-    const known = this.#instances.get(id);
-    if (known !== undefined && report.sequence <= known.report.sequence) return;
-    if (report.state === "STOPPED" || report.state === "FAILED") {
-      this.#gone.add(id);
-      if (known !== undefined) this.#lose(known, report);
+  /** S9 */
+  #onFailure(request: Pending, error: MillraceError): void {
+    const { clock, random } = this.options.ports;
+    request.holder = "";
+    const next = afterFailure(request, error, this.service.retry, clock.monotonicMs(), random.next());
+    if (next.kind === "retry") {
+      request.notBeforeMs = next.atMs;
+      this.#queue.push(request);
+    } else if (next.kind === "split") {
+      // Each part has one try more: all of them have been spent on the whole.
+      this.#split(request, halves(request.rows), { tries: Math.max(0, this.service.retry.attemptsMax - 1) });
+    } else this.#giveUp(request, error);
+  }
+
+  #giveUp(request: Pending, error: MillraceError): void {
+    const { fallback } = this.options;
+    if (fallback === undefined || !isOfRows(error)) {
+      request.reject(error);
       return;
     }
-    const told = { state: report.state, reportedRows: report.queuedRows + report.runningRows, rowMs: report.rowMs };
-    if (known === undefined) {
-      const view = { instance: id, outstandingRows: 0, lastSent: 0, ...told };
-      this.#instances.set(id, { view, report, schemaSent: false, full: false, pending: new Map() });
-    } else {
-      known.view = { ...known.view, ...told };
-      known.report = report;
-    }
+    const { id } = this.service;
+    this.options.ports.log.debug("rows go to the fallback", { service: id, fallback: fallback.service.id, error });
+    fallback.callInRuns(request.records, request.owner, request.rowIds).then(request.resolve, request.reject);
+  }
+
+  #split(request: Pending, parts: readonly Part[], about: Partial<Pending>): void {
+    const { records, rowIds, id } = request;
+    const answers = parts.map(
+      ({ start, rows }) =>
+        new Promise<Answer>((resolve, reject) => {
+          const part = { id: `${id}.${start}`, records: records.slice(start, start + rows), rows, resolve, reject };
+          const own = rowIds.slice(start, start + rows);
+          this.#queue.push({ ...request, ...part, rowIds: own, notBeforeMs: 0, ...about });
+        }),
+    );
+    joinAnswers(parts, answers, isOfRows).then(request.resolve, request.reject);
+  }
+
+  #onReport(report: LoadReport): void {
+    const lost = this.#instances.onReport(report);
+    if (lost !== undefined) this.#lose(lost, report);
     this.#dispatch();
   }
 
@@ -274,47 +407,116 @@ export class ServiceClient {
     if (instance === undefined) return;
     const held = new Set(requests);
     const before = this.options.ports.clock.monotonicMs() - limits.requestLostMs;
-    const lost = [...instance.pending.values()].filter(
-      ({ sentMs, id: request }) => sentMs < before && !held.has(request),
-    );
-    for (const request of lost) this.#take(instance, request.id);
+    const lost = [...instance.pending.values()].filter((request) => request.sentMs < before && !held.has(request.id));
+    if (lost.length === 0) return;
+    for (const request of lost) this.#again(instance, request);
     this.#queue.unshift(...lost);
-    if (lost.length > 0) {
-      instance.schemaSent = false; // it may have been in what was lost
-      this.options.ports.log.warn("requests were lost and are sent again", { instance: id, requests: lost.length });
-      this.#dispatch();
-    }
+    instance.schemaSent = false; // it may have been in what was lost
+    this.options.ports.log.warn("requests were lost and are sent again", { instance: id, requests: lost.length });
+    this.#dispatch();
+  }
+
+  /** It leaves the instance, which may have worked on it. */
+  #again(instance: KnownInstance<Pending>, request: Pending): void {
+    this.#instances.take(instance, request.id);
+    request.tries -= 1;
+    this.duplicateCalls += request.rows;
   }
 
   /** The instance is gone: what it had on board goes to another, oldest first (S4, S5). */
-  #lose(lost: KnownInstance, report: LoadReport): void {
-    this.#instances.delete(lost.view.instance);
+  #lose(lost: KnownInstance<Pending>, report: LoadReport): void {
     const again: Pending[] = [];
-    for (const request of lost.pending.values()) {
+    for (const request of [...lost.pending.values()]) {
+      this.#again(lost, request);
       // One that was told to stop has not crashed.
-      if (report.state === "FAILED") request.crashes++;
-      if (request.crashes < limits.inferCrashesMax) again.push(request);
-      else {
-        request.reject(
-          new MillraceError(
-            "MILL_SERVICE_LOST",
-            `service "${this.service.id}": this request was on board of ${request.crashes} instances that were lost; the last one: ${report.reason}`,
-            { service: this.service.id, crashes: request.crashes },
-          ),
-        );
-      }
+      const crashes = request.crashes + (report.state === "FAILED" ? 1 : 0);
+      if (crashes === 0) again.push(request);
+      else if (crashes >= limits.inferCrashesMax) this.#giveUp(request, this.#poison(request, crashes, report.reason));
+      else if (request.rows > 1) this.#split(request, singles(request.rows), { crashes, suspect: true });
+      else again.push({ ...request, crashes, suspect: true });
     }
     this.#queue.unshift(...again);
+  }
+
+  #poison({ rows }: Pending, crashes: number, reason: string): MillraceError {
+    const what = `this request of ${rows} rows was on board of ${crashes} instances that were lost; the last one: ${reason}`;
+    return new MillraceError("MILL_SERVICE_LOST", `service "${this.service.id}": ${what}`, {
+      service: this.service.id,
+      crashes,
+    });
+  }
+
+  // Time
+
+  #sweepLater(): void {
+    this.#sweep = this.options.ports.clock.after(limits.callSweepMs, () => {
+      this.#sweep = undefined;
+      this.#expire();
+      this.#dispatch();
+    });
+  }
+
+  /** S9. Requests whose try or whose deadline is over. */
+  #expire(): void {
+    const now = this.options.ports.clock.monotonicMs();
+    const waited = this.#queue.filter(({ deadlineMs }) => deadlineMs <= now);
+    this.#queue = this.#queue.filter(({ deadlineMs }) => deadlineMs > now);
+    for (const request of waited) this.#giveUp(request, this.#timedOut(request));
+    for (const instance of this.#instances) {
+      const late = [...instance.pending.values()].filter((request) => now >= request.sentMs + this.#limitOf(request));
+      this.#cancel(instance, late);
+      for (const request of late) {
+        this.#instances.take(instance, request.id);
+        this.#instances.onOutcome(instance, true);
+        this.duplicateCalls += request.rows;
+        request.avoid = instance.id;
+        this.#onFailure(request, this.#timedOut(request));
+      }
+    }
+  }
+
+  #limitOf(request: Pending): number {
+    const left = this.#timeLeftMs(request);
+    return left === 0 ? Number.POSITIVE_INFINITY : left;
+  }
+
+  #timedOut({ tries, deadlineMs }: Pending): MillraceError {
+    const { id, timeoutMs, deadlineMs: all } = this.service;
+    const now = this.options.ports.clock.monotonicMs();
+    const what =
+      now >= deadlineMs
+        ? `no answer within its deadlineMs of ${all} ms, ${tries} tries`
+        : `no answer within its timeoutMs of ${timeoutMs} ms, try ${tries}`;
+    return new MillraceError("MILL_SERVICE_TIMEOUT", `service "${id}": ${what}.`, { service: id, tries });
+  }
+
+  // Who holds what
+
+  /** S10 */
+  #askAbout(request: Pending): void {
+    this.#asked.push(request);
+    this.#asking ??= this.options.ports.clock.after(0, () => {
+      this.#ask(this.#asked.flatMap(({ rowIds }) => rowIds));
+      this.#asking = this.options.ports.clock.after(limits.askWaitMs, () => {
+        this.#asking = undefined;
+        this.#queue.unshift(...this.#asked.splice(0));
+        this.#dispatch();
+      });
+    });
+  }
+
+  #ask(rowIds: readonly string[]): void {
+    const header = { client: this.options.client, service: this.service.id, rowIds: idBytes(rowIds) };
+    this.#say(this.#subjects.ask(this.service.id), askFrame.encode(header));
+  }
+
+  #onHolding({ instance, rowIds }: HoldingHeader): void {
+    const held = new Set(idsOf(rowIds));
+    const found = this.#asked.filter((request) => request.rowIds.some((id) => held.has(id)));
+    if (found.length === 0) return;
+    this.#asked = this.#asked.filter((request) => !found.includes(request));
+    for (const request of found) request.holder = instance;
+    this.#queue.unshift(...found);
     this.#dispatch();
   }
-}
-
-/** It was on board of an instance that crashed, and may be why. */
-function isSuspect(request: Pending): boolean {
-  return request.crashes > 0;
-}
-
-function holdsSuspect(instance: KnownInstance): boolean {
-  for (const request of instance.pending.values()) if (isSuspect(request)) return true;
-  return false;
 }

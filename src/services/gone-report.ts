@@ -23,7 +23,7 @@ export function goneReport(
   job: JobId,
   gone: GoneInstance,
 ): { subject: string; frame: Uint8Array } {
-  const load = { sequence: LAST_SEQUENCE, subject: "", queuedRows: 0, runningRows: 0, rowMs: 0 };
+  const load = { sequence: LAST_SEQUENCE, subject: "", queuedRows: 0, runningRows: 0, rowMs: 0, enteredMs: 0n };
   const subject = jobSubjects(namespace, job).load(gone.service as ServiceId);
   return { subject, frame: loadReportFrame.encode({ ...load, ...gone }) };
 }

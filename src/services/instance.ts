@@ -1,14 +1,13 @@
 /**
- * One instance of a service: an actor that loads a handler, warms it, and answers requests.
+ * One instance of a service: an actor that loads a handler, warms it, serves, and drains. Its requests are its `Desk`'s.
  *
  * Invariants:
- *   N1  No request is taken before load and warmup succeeded (guarantee 5).
- *   N2  Every request that arrives is answered once: OK, FAILED, REJECTED (queue full) or RETURNED (draining).
- *   N3  Calls of the handler do not overlap; what makes the next call is decided by `batching.ts`.
- *   N4  The queue is bounded in rows and bytes; above it requests are refused and the client keeps them.
- *   N5  A draining instance takes nothing new, gives back what is queued, finishes what runs, then stops.
+ *   N1  No request is taken before load and warmup succeeded, each within its time (guarantee 5).
+ *   N5  A draining instance takes nothing new, gives back what is queued, finishes what runs, then stops; what still runs when
+ *       the time to drain is up is aborted and given back.
  *   N6  A heartbeat names the requests it holds, unless a call kept it from looking at what has arrived. One that comes
  *       again while it is held is dropped.
+ *   N10 What waits here and would be served sooner elsewhere is given back (`rebalance.ts`).
  */
 import type { RecordBatch, Schema } from "apache-arrow";
 import { MillraceError } from "../base/errors.js";
@@ -19,21 +18,27 @@ import type { Bus, Subscription } from "../bus/bus.js";
 import { publishLossy } from "../bus/publish-lossy.js";
 import { type JobSubjects, jobSubjects } from "../bus/subjects.js";
 import type { LoadedHandler, Service } from "../topology/service.js";
+import { rowsOf } from "../types/batches.js";
 import { arrowSchema, type Columns } from "../types/columns.js";
-import { concatBatches } from "../types/concat.js";
-import { decodeBatch, encodeBatch, encodeSchema, schemaId } from "../wire/arrow.js";
+import { decodeBatch } from "../wire/arrow.js";
 import { heldFrame } from "../wire/control.js";
 import {
-  type AnswerHeader,
-  answerFrame,
+  type AskHeader,
+  type CancelHeader,
+  decodeFrame,
+  holdingFrame,
   type LifeCycle,
   type LoadReport,
   loadReportFrame,
-  type RejectedRow,
-  requestFrame,
+  type ReleaseHeader,
+  type RequestHeader,
 } from "../wire/frames.js";
-import { nextCall } from "./batching.js";
-import { asDeclared } from "./declared-batch.js";
+import { AnswerWriter } from "./answer-writer.js";
+import { Desk } from "./desk.js";
+import { CheckedHandler } from "./handler-call.js";
+import { type QueueLoad, rowsToReturn } from "./rebalance.js";
+import type { Sender } from "./request-queue.js";
+import { idBytes, idsOf } from "./row-ids.js";
 
 export interface InstanceOptions {
   readonly bus: Bus;
@@ -44,60 +49,42 @@ export interface InstanceOptions {
   readonly service: Service;
   /** Local path of each asset of the handler, content checked. */
   asset(name: string): string;
+  /** A variable of the instance's environment: keys of endpoints are there, never in a plan. */
+  env(name: string): string | undefined;
   /** Yields to incoming messages after a call that blocked this thread. */
   yieldToMessages(): Promise<void>;
+  /** A call cannot be stopped: the process must end. The instance has reported that it FAILED. */
+  onHung(error: MillraceError): void;
 }
-
-/** Whom an answer goes to. */
-interface Sender {
-  readonly id: string;
-  readonly client: string;
-  readonly rows: number;
-}
-
-interface QueuedRequest extends Sender {
-  readonly bucket: string;
-  readonly bytes: number;
-  readonly arrivedMs: number;
-  readonly records: RecordBatch;
-}
-
-type RowOutcome = { readonly records: RecordBatch; readonly rejected: AnswerHeader["rejectedRows"] };
-
-/** Weight of the newest call in the smoothed time per row. */
-const SMOOTHING = 0.2;
 
 export class Instance {
   #state: LifeCycle = "PROVISIONING";
+  #enteredMs = 0;
   #reason = "";
   #code = "";
   #reports = 0n;
-  #rowMs = 0;
-  #queue: QueuedRequest[] = [];
-  #queuedBytes = 0;
-  #running: readonly Sender[] = [];
-  #working: Promise<void> | undefined;
+  #desk: Desk | undefined;
   #draining: Promise<void> | undefined;
-  /** Ends the wait for more rows before its time. */
-  #wake: (() => void) | undefined;
   #heartbeat: Timer | undefined;
-  #subscription: Subscription | undefined;
+  #subscriptions: Subscription[] = [];
   #handler: LoadedHandler<Columns, Columns> | undefined;
+  #others = new Map<string, QueueLoad & { readonly heardMs: number }>();
   #stop = new AbortController();
   #subjects: JobSubjects;
   #inputSchema: Schema;
-  #declaredOutput: Schema;
-  #outputSchema: Uint8Array;
-  #outputSchemaId: Uint8Array;
-  #schemaSentTo = new Set<string>();
+  #answers: AnswerWriter;
 
   constructor(private readonly options: InstanceOptions) {
-    const { service } = options;
+    const { service, instance } = options;
     this.#subjects = jobSubjects(options.namespace, options.job);
     this.#inputSchema = arrowSchema(service.input);
-    this.#declaredOutput = arrowSchema(service.output);
-    this.#outputSchema = encodeSchema(this.#declaredOutput);
-    this.#outputSchemaId = schemaId(this.#outputSchema);
+    this.#answers = new AnswerWriter({
+      instance,
+      schema: arrowSchema(service.output),
+      load: () => this.#report(),
+      // The client's window bounds how many answers can be under way.
+      publish: (client, frame) => this.#publish(this.#subjects.answer(client), frame),
+    });
   }
 
   get state(): LifeCycle {
@@ -109,37 +96,92 @@ export class Instance {
    * @throws {MillraceError} what the handler threw while loading or warming; the instance is FAILED and has reported it
    */
   async start(): Promise<void> {
-    const { service, instance, bus } = this.options;
+    const { service, bus } = this.options;
     try {
       this.#enter("LOADING");
-      this.#handler = await service.handler.load({
-        service: service.id,
-        instance,
-        asset: (name) => this.options.asset(name),
-        signal: this.#stop.signal,
-      });
-      this.#stop.signal.throwIfAborted();
+      this.#handler = await this.#within(service.load.timeoutMs, "load", (signal) => this.#load(signal));
       this.#enter("WARMING");
-      await this.#handler.warm?.();
-      this.#stop.signal.throwIfAborted();
+      await this.#within(service.load.warmTimeoutMs, "warm", async () => this.#handler!.warm?.());
     } catch (cause) {
       if (this.#stop.signal.aborted) return; // `drain` has said how it ended
       const error = MillraceError.from(cause, "MILL_SERVICE_FAILED", `service "${service.id}"`);
-      this.#code = error.code;
-      this.#reason = error.message;
-      this.#enter("FAILED");
+      this.#fail(error);
       await bus.flush().catch(() => {}); // what failed first is what counts
       throw error;
     }
-    this.#subscription = await bus.subscribe(this.#subjects.instanceRequest(service.id, instance), (message) => {
-      this.#take(message.payload);
-    });
-    if (this.#stop.signal.aborted) {
-      this.#subscription.unsubscribe();
-      return;
-    }
+    this.#desk = this.#openDesk(this.#handler);
+    await this.#listen();
+    if (this.#stop.signal.aborted) return this.#deafen();
     this.#enter("READY");
     this.#beat();
+  }
+
+  #load(signal: AbortSignal): Promise<LoadedHandler<Columns, Columns>> {
+    const { service, instance, asset, env, ports } = this.options;
+    const { id, input, output, handler } = service;
+    return handler.load({
+      service: id,
+      instance,
+      input,
+      output,
+      asset: (name) => asset(name),
+      env: (name) => env(name),
+      clock: ports.clock,
+      signal,
+    });
+  }
+
+  /** N1. A step that blocks its thread is late by as long as it blocks. */
+  async #within<T>(timeoutMs: number, what: "load" | "warm", step: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const late = new AbortController();
+    const signal = AbortSignal.any([late.signal, this.#stop.signal]);
+    const timer = this.options.ports.clock.after(timeoutMs, () => {
+      const text = `service "${this.options.service.id}": its handler did not ${what} within ${timeoutMs} ms; see its setting load.${what === "load" ? "timeoutMs" : "warmTimeoutMs"}.`;
+      late.abort(new MillraceError("MILL_SERVICE_TIMEOUT", text));
+    });
+    const aborted = new Promise<never>((_, reject) => {
+      signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+    });
+    try {
+      const result = await Promise.race([step(signal), aborted]);
+      this.#stop.signal.throwIfAborted();
+      return result;
+    } finally {
+      timer.cancel();
+      aborted.catch(() => {});
+    }
+  }
+
+  #openDesk(handler: LoadedHandler<Columns, Columns>): Desk {
+    const { service, ports } = this.options;
+    return new Desk({
+      service,
+      handler: (onOutOfMemory) =>
+        new CheckedHandler(service.id, handler, arrowSchema(service.output), (rows) => {
+          ports.log.warn("a call did not fit the memory; it is made again in halves", { service: service.id, rows });
+          onOutOfMemory(rows);
+        }),
+      ports,
+      answers: this.#answers,
+      yieldToMessages: () => this.options.yieldToMessages(),
+      onHung: (error) => {
+        this.#fail(error);
+        this.options.onHung(error);
+      },
+    });
+  }
+
+  async #listen(): Promise<void> {
+    const { service, instance, bus } = this.options;
+    this.#subscriptions = await Promise.all([
+      bus.subscribe(this.#subjects.instanceRequest(service.id, instance), ({ payload }) => this.#obey(payload)),
+      bus.subscribe(this.#subjects.ask(service.id), ({ payload }) => this.#obey(payload)),
+      bus.subscribe(this.#subjects.load(service.id), ({ payload }) => this.#hear(payload)),
+    ]);
+  }
+
+  #deafen(): void {
+    for (const subscription of this.#subscriptions.splice(0)) subscription.unsubscribe();
   }
 
   /** N5. Resolves when the instance has stopped. Before it is READY, that gives up loading and warming. */
@@ -153,10 +195,7 @@ export class Instance {
     const stopped = new MillraceError("MILL_SERVICE_LOST", "the instance was stopped");
     if (this.#state !== "READY") this.#stop.abort(stopped);
     this.#enter("DRAINING");
-    for (const request of this.#queue.splice(0)) this.#refuse(request, "RETURNED", "the instance is draining");
-    this.#queuedBytes = 0;
-    this.#wake?.();
-    await this.#working;
+    await this.#desk?.drain(limits.drainCallsMs);
     try {
       await this.#handler?.unload?.();
     } catch (error) {
@@ -165,44 +204,37 @@ export class Instance {
     this.#heartbeat?.cancel();
     // What arrives up to here is returned. What comes later meets nobody; STOPPED tells its client to send it elsewhere.
     await this.options.bus.flush();
-    this.#subscription?.unsubscribe();
+    this.#deafen();
     this.#stop.abort(stopped);
     this.#enter("STOPPED");
     await this.options.bus.flush();
   }
 
-  #take(bytes: Uint8Array): void {
-    const { header, payload } = requestFrame.decode(bytes);
-    const sender = { id: header.id, client: header.client, rows: header.rows };
-    if ([...this.#queue, ...this.#running].some(({ id }) => id === sender.id)) return;
-    let records: RecordBatch;
+  #obey(bytes: Uint8Array): void {
+    const { kind, header, payload } = decodeFrame(bytes);
+    if (kind === "request") this.#take(header as RequestHeader, payload, bytes.length);
+    else if (kind === "cancel") {
+      const { client, requests } = header as CancelHeader;
+      this.#desk!.cancel(client, new Set(requests));
+    } else if (kind === "ask") this.#tell(header as AskHeader);
+    else if (kind === "release") this.#desk!.release(idsOf((header as ReleaseHeader).rowIds));
+  }
+
+  #take(header: RequestHeader, payload: Uint8Array, bytes: number): void {
+    const sender: Sender = { id: header.id, client: header.client, rows: header.rows };
+    const nowMs = this.options.ports.clock.monotonicMs();
     try {
-      records = this.#recordsOf(header.rows, payload);
+      const records = this.#recordsOf(header.rows, payload);
+      const rowIds = idsOf(header.rowIds);
+      if (rowIds.length > 0 && rowIds.length !== header.rows) {
+        throw new MillraceError("MILL_FRAME_INVALID", `a request has ${header.rows} rows and ${rowIds.length} ids.`);
+      }
+      const dueMs = header.timeoutMs > 0 ? nowMs + header.timeoutMs : Number.POSITIVE_INFINITY;
+      const cost = this.#costOf(records);
+      this.#desk!.take({ ...sender, bucket: header.bucket, bytes, cost, arrivedMs: nowMs, dueMs, records, rowIds });
     } catch (cause) {
-      this.#fail(sender, MillraceError.from(cause, "MILL_FRAME_INVALID"));
-      return;
+      this.#answers.failed(sender, MillraceError.from(cause, "MILL_FRAME_INVALID"));
     }
-    const request: QueuedRequest = {
-      ...sender,
-      bucket: header.bucket,
-      bytes: bytes.length,
-      arrivedMs: this.options.ports.clock.monotonicMs(),
-      records,
-    };
-    if (this.#state !== "READY") {
-      this.#refuse(request, "RETURNED", `the instance is ${this.#state}`);
-      return;
-    }
-    const rows = rowsOf(this.#queue) + request.rows;
-    const full = rows > limits.instanceQueueRowsMax || this.#queuedBytes + request.bytes > limits.instanceQueueBytesMax;
-    if (full && this.#queue.length > 0) {
-      this.#refuse(request, "REJECTED", "the instance's queue is full");
-      return;
-    }
-    this.#queue.push(request);
-    this.#queuedBytes += request.bytes;
-    this.#wake?.();
-    this.#working ??= this.#work();
   }
 
   /** @throws what is wrong with them: it must not reach the requests they would share a call with */
@@ -215,139 +247,50 @@ export class Instance {
     );
   }
 
-  async #work(): Promise<void> {
-    const { clock } = this.options.ports;
-    try {
-      for (;;) {
-        await this.options.yieldToMessages();
-        const decision = nextCall(this.#queue, this.options.service.batch, clock.monotonicMs());
-        if (decision.kind === "idle") return;
-        if (decision.kind === "wait") {
-          await this.#moreOrUntil(decision.untilMs);
-          continue;
-        }
-        const taken = new Set(decision.take);
-        const requests = this.#queue.filter((_, i) => taken.has(i));
-        this.#queue = this.#queue.filter((_, i) => !taken.has(i));
-        for (const request of requests) this.#queuedBytes -= request.bytes;
-        await this.#call(requests);
-      }
-    } finally {
-      this.#working = undefined;
-      // A request may have come between the last look and here.
-      if (this.#queue.length > 0) this.#working = this.#work();
-    }
-  }
-
-  /** Until the time has come, or there is something new to decide on. */
-  #moreOrUntil(untilMs: number): Promise<void> {
-    const { clock } = this.options.ports;
-    return new Promise((resolve) => {
-      const timer = clock.after(Math.max(untilMs - clock.monotonicMs(), 0), () => this.#wake?.());
-      this.#wake = () => {
-        this.#wake = undefined;
-        timer.cancel();
-        resolve();
-      };
-    });
-  }
-
-  async #call(requests: readonly QueuedRequest[]): Promise<void> {
-    const { clock } = this.options.ports;
-    const rows = rowsOf(requests);
-    this.#running = requests;
-    const startMs = clock.monotonicMs();
-    let outcome: RowOutcome | MillraceError;
-    try {
-      outcome = await this.#infer(concatBatches(requests.map((request) => request.records)));
-    } catch (cause) {
-      outcome = MillraceError.from(cause, "MILL_SERVICE_FAILED");
-    }
-    const perRow = (clock.monotonicMs() - startMs) / rows;
-    this.#rowMs = this.#rowMs === 0 ? perRow : this.#rowMs + SMOOTHING * (perRow - this.#rowMs);
-    this.#running = [];
-    let at = 0;
-    for (const request of requests) {
-      if (MillraceError.is(outcome)) this.#fail(request, outcome);
-      else this.#answer(request, outcome, at);
-      at += request.rows;
-    }
-  }
-
-  async #infer(batch: RecordBatch): Promise<RowOutcome> {
-    const { id } = this.options.service;
-    const rejected = new Map<number, RejectedRow>();
-    const answered = await this.#handler!.infer(batch, {
-      signal: this.#stop.signal,
-      reject(row, cause) {
-        if (!Number.isInteger(row) || row < 0 || row >= batch.numRows) {
-          throw new MillraceError(
-            "MILL_SERVICE_FAILED",
-            `the handler refused row ${row} of a call with ${batch.numRows} rows; rows are numbered from 0.`,
-          );
-        }
-        const error = MillraceError.from(cause, "MILL_RECORD_INVALID");
-        if (!rejected.has(row)) rejected.set(row, { row, code: error.code, message: error.message });
-      },
-    });
-    const records = asDeclared(`the handler of service "${id}"`, this.#declaredOutput, answered);
-    if (records.numRows !== batch.numRows) {
-      throw new MillraceError(
-        "MILL_SERVICE_FAILED",
-        `the handler was given ${batch.numRows} rows and answered with ${records.numRows}; it must answer each row in its place.`,
-      );
-    }
-    return { records, rejected: [...rejected.values()] };
-  }
-
-  #answer(request: QueuedRequest, outcome: RowOutcome, at: number): void {
-    const end = at + request.rows;
-    const records = request.rows === outcome.records.numRows ? outcome.records : outcome.records.slice(at, end);
-    const rejectedRows = outcome.rejected
-      .filter(({ row }) => row >= at && row < end)
-      .map((rejected) => ({ ...rejected, row: rejected.row - at }));
-    const schema = this.#schemaSentTo.has(request.client) ? null : this.#outputSchema;
-    try {
-      this.#reply(request, { status: "OK", code: "", message: "", rejectedRows, schema }, encodeBatch(records));
-      this.#schemaSentTo.add(request.client);
-    } catch (cause) {
-      this.#fail(request, MillraceError.from(cause, "MILL_SERVICE_FAILED", "its answer cannot be sent"));
-    }
-  }
-
-  #fail(request: Sender, error: MillraceError): void {
-    const refusal = {
-      status: "FAILED",
-      code: error.code,
-      message: error.message,
-      rejectedRows: [],
-      schema: null,
-    } as const;
-    this.#reply(request, refusal, []);
-  }
-
-  #refuse(request: Sender, status: "REJECTED" | "RETURNED", message: string): void {
-    this.#reply(request, { status, code: "", message, rejectedRows: [], schema: null }, []);
-  }
-
-  #reply(
-    request: Sender,
-    outcome: Pick<AnswerHeader, "status" | "code" | "message" | "rejectedRows" | "schema">,
-    payload: Uint8Array[],
-  ): void {
-    const frame = answerFrame.encode(
-      {
-        id: request.id,
-        instance: this.options.instance,
-        ...outcome,
-        rows: payload.length > 0 ? request.rows : 0,
-        load: this.#report(),
-        schemaId: this.#outputSchemaId,
-      },
-      payload,
+  #costOf(records: RecordBatch): number {
+    const { id, input, batch } = this.options.service;
+    if (batch.cost === undefined) return 0;
+    const cost = rowsOf(input, records as never).reduce((sum, row) => sum + batch.cost!.of(row), 0);
+    if (cost >= 0) return cost;
+    throw new MillraceError(
+      "MILL_SERVICE_FAILED",
+      `service "${id}": batch.cost.of gave ${cost} for a row; give a number from 0 on.`,
     );
-    // The client's window bounds how many answers can be under way.
-    this.#publish(this.#subjects.answer(request.client), frame);
+  }
+
+  #tell({ client, rowIds }: AskHeader): void {
+    const { service, instance } = this.options;
+    this.#publishLoad();
+    const held = this.#desk!.holding(idsOf(rowIds));
+    if (held.length === 0) return;
+    const header = { service: service.id, instance, rowIds: idBytes(held) };
+    this.#publish(this.#subjects.answer(client), holdingFrame.encode(header));
+  }
+
+  /** N10 */
+  #hear(payload: Uint8Array): void {
+    const { header } = loadReportFrame.decode(payload);
+    const { instance, ports, service } = this.options;
+    if (header.instance === instance) return;
+    const heardMs = ports.clock.monotonicMs();
+    const { queuedRows, rowMs } = header;
+    this.#others.set(header.instance, { ready: header.state === "READY", queuedRows, rowMs, heardMs });
+    if (this.#state !== "READY") return;
+    const fresh = [...this.#others].filter(([, other]) => heardMs - other.heardMs <= limits.heartbeatTimeoutMs);
+    const ready = fresh.filter(([, other]) => other.ready);
+    const own = { ready: true, ...this.#desk!.load };
+    const excess = rowsToReturn(
+      own,
+      ready.map(([, other]) => other),
+      service.batch.rowsMax * service.concurrency,
+    );
+    const returned = excess === 0 ? 0 : this.#desk!.giveBack(excess, "others are less busy");
+    if (returned === 0) return;
+    // They will have these rows before they can tell of it; without that the rest would seem too much again.
+    for (const [other, load] of ready) {
+      this.#others.set(other, { ...load, queuedRows: load.queuedRows + returned / ready.length });
+    }
+    this.#publishLoad();
   }
 
   /** A client asks again for what is lost here. */
@@ -356,9 +299,17 @@ export class Instance {
     void publishLossy(bus, ports.log, subject, frame);
   }
 
+  #fail({ code, message }: MillraceError): void {
+    this.#code = code;
+    this.#reason = message;
+    this.#enter("FAILED");
+  }
+
   #enter(state: LifeCycle): void {
-    this.options.ports.log.info("instance state", { service: this.options.service.id, from: this.#state, to: state });
+    const { ports, service } = this.options;
+    ports.log.info("instance state", { service: service.id, from: this.#state, to: state });
     this.#state = state;
+    this.#enteredMs = ports.clock.nowMs();
     this.#publishLoad();
   }
 
@@ -375,7 +326,7 @@ export class Instance {
   /** N6 */
   #publishHeld(): void {
     const { service, instance } = this.options;
-    const requests = [...this.#queue, ...this.#running].map(({ id }) => id);
+    const { requests } = this.#desk!;
     this.#publish(this.#subjects.held(service.id), heldFrame.encode({ service: service.id, instance, requests }));
   }
 
@@ -386,21 +337,19 @@ export class Instance {
 
   #report(): LoadReport {
     const { service, instance } = this.options;
+    const { queuedRows, runningRows, rowMs } = this.#desk?.load ?? { queuedRows: 0, runningRows: 0, rowMs: 0 };
     return {
       service: service.id,
       instance,
       sequence: ++this.#reports,
       subject: this.#subjects.instanceRequest(service.id, instance),
       state: this.#state,
-      queuedRows: rowsOf(this.#queue),
-      runningRows: rowsOf(this.#running),
-      rowMs: this.#rowMs,
+      queuedRows,
+      runningRows,
+      rowMs,
       reason: this.#reason,
       code: this.#code,
+      enteredMs: BigInt(Math.round(this.#enteredMs)),
     };
   }
-}
-
-function rowsOf(requests: readonly Sender[]): number {
-  return requests.reduce((sum, request) => sum + request.rows, 0);
 }

@@ -227,15 +227,17 @@ export class TopologyBuilder {
     const found = new Map<string, Service>();
     for (const node of this.#nodes.values()) {
       if (node.kind !== "infer") continue;
-      const known = found.get(node.service.id);
-      if (known !== undefined && known !== node.service) {
-        throw new MillraceError(
-          "MILL_TOPOLOGY_DUPLICATE_ID",
-          `operator "${node.id}": another service is called "${node.service.id}" too. Give each service its own name.`,
-          { operator: node.id, service: node.service.id },
-        );
+      for (let service: Service | undefined = node.service; service !== undefined; service = service.fallback) {
+        const known = found.get(service.id);
+        if (known !== undefined && known !== service) {
+          throw new MillraceError(
+            "MILL_TOPOLOGY_DUPLICATE_ID",
+            `operator "${node.id}": another service is called "${service.id}" too. Give each service its own name.`,
+            { operator: node.id, service: service.id },
+          );
+        }
+        found.set(service.id, service);
       }
-      found.set(node.service.id, node.service);
     }
     return [...found.values()];
   }

@@ -19,6 +19,11 @@ const VERSION_V5 = 4;
 const SCHEMA = 1;
 const RECORD_BATCH = 3;
 
+/** Key of a batch's lineage in the metadata of its message; see `types/lineage.ts`. */
+export const LINEAGE_KEY = "millrace.lineage";
+/** Ours comes first; a message with more entries than that is read as one without. */
+const ENTRIES_MAX = 16;
+
 export interface Span {
   readonly offset: number;
   readonly length: number;
@@ -28,6 +33,8 @@ export interface BatchMetadata {
   readonly rows: number;
   /** Per field, depth first: its length and its nulls. */
   readonly nodes: readonly { readonly length: number; readonly nulls: number }[];
+  /** Of the message: where its rows come from; empty: it does not say. */
+  readonly lineage: string;
   /** Parts of `body`, each within it. */
   readonly buffers: readonly Span[];
   readonly body: Uint8Array;
@@ -36,7 +43,7 @@ export interface BatchMetadata {
 /** @param nodes, buffers  how many the schema needs: a message with other counts is refused unread */
 export function readBatchMetadata(bytes: Uint8Array, nodes: number, buffers: number): BatchMetadata {
   return guarded(() => {
-    const { header, body } = open(bytes, RECORD_BATCH, "record batch");
+    const { message, header, body } = open(bytes, RECORD_BATCH, "record batch");
     if (header.slot(3) !== 0) throw broken("its body is compressed, which is not supported");
     const spans = header.structs(2, buffers).map(([offset, length]) => {
       if (offset < 0 || length < 0 || offset > body.length - length) throw broken("a buffer lies outside of it");
@@ -45,6 +52,7 @@ export function readBatchMetadata(bytes: Uint8Array, nodes: number, buffers: num
     return {
       rows: header.long(0),
       nodes: header.structs(1, nodes).map(([length, nulls]) => ({ length, nulls })),
+      lineage: message.entry(4, LINEAGE_KEY),
       buffers: spans,
       body,
     };
@@ -79,6 +87,7 @@ function countMetadata(table: Table, slot: number, budget: { left: number }): vo
 }
 
 interface Message {
+  readonly message: Table;
   readonly header: Table;
   readonly flatbuffer: Uint8Array;
   readonly body: Uint8Array;
@@ -96,7 +105,7 @@ function open(bytes: Uint8Array, type: number, what: string): Message {
   if (message.byte(1) !== type) throw broken(`it is not a ${what}`);
   const bodyBytes = message.long(3);
   if (bodyBytes !== bytes.length - PREFIX_BYTES - size) throw broken(`its body should have ${bodyBytes} bytes`);
-  return { header: message.table(2), flatbuffer, body: bytes.subarray(PREFIX_BYTES + size) };
+  return { message, header: message.table(2), flatbuffer, body: bytes.subarray(PREFIX_BYTES + size) };
 }
 
 /** A flatbuffers table. Slots are numbered as in the `.fbs` file; one that is absent has its type's zero. */
@@ -144,6 +153,17 @@ class Table {
   tables(index: number): Table[] {
     const { start, count } = this.vector(index, 4);
     return Array.from({ length: count }, (_, i) => this.follow(start + 4 * i));
+  }
+
+  /** Value of a key among the first of a table of keys and values; empty: it is not there. */
+  entry(index: number, key: string): string {
+    for (const pair of this.tables(index).slice(0, ENTRIES_MAX)) if (pair.text(0) === key) return pair.text(1);
+    return "";
+  }
+
+  text(index: number): string {
+    const { start, count } = this.vector(index, 1);
+    return Buffer.from(this.view.buffer, this.view.byteOffset + start, count).toString("utf8");
   }
 
   count(index: number): number {

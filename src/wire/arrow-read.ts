@@ -8,6 +8,7 @@
  *       values or the child. Values themselves are not judged: a text may be no UTF-8, a timestamp outside all calendars.
  */
 import { type Data, type DataType, makeData, RecordBatch, type Schema, Struct } from "apache-arrow";
+import { lineageFromText, withLineage } from "../types/lineage.js";
 import { type BatchMetadata, broken, guarded, readBatchMetadata } from "./arrow-message.js";
 import { type LaidOut, layOut } from "./arrow-types.js";
 
@@ -22,7 +23,8 @@ export function readBatch(schema: Schema, message: Uint8Array): RecordBatch {
       if (child.length !== metadata.rows) throw broken(`a column has ${child.length} rows of ${metadata.rows}`);
     }
     const length = metadata.rows;
-    return new RecordBatch(schema, makeData({ type: new Struct(schema.fields), length, nullCount: 0, children }));
+    const data = makeData({ type: new Struct(schema.fields), length, nullCount: 0, children });
+    return withLineage(new RecordBatch(schema, data), lineageFromText(metadata.lineage));
   });
 }
 

@@ -13,7 +13,8 @@ import { Message, type RecordBatch, Schema } from "apache-arrow";
 import { RecordBatch as BatchHeader, BufferRegion, FieldNode } from "apache-arrow/ipc/metadata/message";
 import { VectorAssembler } from "apache-arrow/visitor/vectorassembler";
 import { MillraceError } from "../base/errors.js";
-import { broken, checkSchema, guarded } from "./arrow-message.js";
+import { lineageOf, lineageText } from "../types/lineage.js";
+import { broken, checkSchema, guarded, LINEAGE_KEY } from "./arrow-message.js";
 import { readBatch } from "./arrow-read.js";
 import { type LaidOutSchema, layOut } from "./arrow-types.js";
 import type { SchemaFields } from "./frames.js";
@@ -28,7 +29,7 @@ export function encodeBatch(batch: RecordBatch): Uint8Array[] {
   const laidOut = layOut(batch.schema);
   if (batch.numRows === 0) return [withoutRows(laidOut)];
   const { byteLength, nodes, bufferRegions, buffers } = VectorAssembler.assemble(batch);
-  const header = new BatchHeader(batch.numRows, nodes, bufferRegions, null);
+  const header = new BatchHeader(batch.numRows, nodes, bufferRegions, null, metadataOf(batch));
   const pieces = [encapsulated(Message.encode(Message.from(header, byteLength)))];
   for (const buffer of buffers) {
     if (buffer.byteLength === 0) continue;
@@ -37,6 +38,11 @@ export function encodeBatch(batch: RecordBatch): Uint8Array[] {
     if (padding > 0) pieces.push(PADDING.subarray(0, padding));
   }
   return pieces;
+}
+
+function metadataOf(batch: RecordBatch): Map<string, string> | undefined {
+  const lineage = lineageOf(batch);
+  return lineage && new Map([[LINEAGE_KEY, lineageText(lineage)]]);
 }
 
 /** The columns of an empty batch may lack offsets and children, which the assembler expects. */

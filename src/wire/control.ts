@@ -24,9 +24,16 @@ export interface ServiceSpec {
   readonly instances: number;
 }
 
+export interface ExchangeWriterSpec {
+  readonly writer: string;
+  readonly actor: string;
+}
+
 export interface ExchangeSpec {
   readonly operator: string;
   readonly partitions: number;
+  readonly readers: readonly string[];
+  readonly writers: readonly ExchangeWriterSpec[];
 }
 
 export interface RegionSeed {
@@ -245,6 +252,7 @@ export interface ActorReport {
   readonly rowsWritten: bigint;
   readonly rowsInFlight: bigint;
   readonly deadLetters: bigint;
+  readonly sinksPublished: bigint;
 }
 
 export interface HostReport {
@@ -259,6 +267,8 @@ export interface SplitRequest {
   readonly operator: string;
   readonly reader: string;
   readonly number: bigint;
+  readonly ahead: number;
+  readonly more: number;
 }
 
 export interface SplitAssignment {

@@ -2,6 +2,7 @@
  * What a durable exchange writes: entries of its logs, and what its writers and readers keep in checkpoints.
  * Meaning and range of every field: `schemas/exchange-entry.avsc`, `schemas/stored/exchange-*.avsc`.
  */
+import { MillraceError } from "../base/errors.js";
 import { frame } from "./frame.js";
 import type { SchemaFields } from "./frames.js";
 
@@ -45,8 +46,48 @@ export interface ExchangeWriterPosition {
 export interface ExchangePosition {
   readonly next: bigint;
   readonly writers: readonly ExchangeWriterPosition[];
+  readonly seed: bigint;
+  readonly seedBatches: number;
+  readonly incarnation: string;
+}
+
+export interface ExchangeEntries {
+  readonly operator: string;
+  readonly partition: number;
+  readonly number: bigint;
+  readonly last: boolean;
+  readonly sizes: readonly number[];
 }
 
 export const exchangeEntryFrame = frame<ExchangeEntryHeader>("exchange-entry");
 export const exchangePendingFrame = frame<ExchangePending>("exchange-pending");
 export const exchangePositionFrame = frame<ExchangePosition>("exchange-position");
+export const exchangeEntriesFrame = frame<ExchangeEntries>("exchange-entries");
+
+/** An object of entries: `schemas/stored/exchange-entries.avsc`. */
+export function packEntries(header: Omit<ExchangeEntries, "sizes">, entries: readonly Uint8Array[]): Uint8Array {
+  return exchangeEntriesFrame.encode({ ...header, sizes: entries.map(({ byteLength }) => byteLength) }, entries);
+}
+
+/** @returns the header, and the entries: views of `bytes` @throws {MillraceError} `MILL_FRAME_INVALID` */
+export function unpackEntries(bytes: Uint8Array): {
+  readonly header: ExchangeEntries;
+  readonly entries: readonly Uint8Array[];
+} {
+  const { header, payload } = exchangeEntriesFrame.decode(bytes);
+  let at = 0;
+  const entries = header.sizes.map((size) => {
+    if (size < 0) throw broken(header);
+    at += size;
+    return payload.subarray(at - size, at);
+  });
+  if (at !== payload.byteLength) throw broken(header);
+  return { header, entries };
+}
+
+function broken({ operator, partition, number }: ExchangeEntries): MillraceError {
+  return new MillraceError(
+    "MILL_FRAME_INVALID",
+    `object ${number} of partition ${partition} of durable exchange "${operator}" is broken: it does not hold the entries that it lists.`,
+  );
+}

@@ -4,7 +4,7 @@
  *
  * Invariants:
  *   F1  A frame is plain Avro of its whole schema: any Avro library reads it.
- *   F2  A payload is copied once on encode (into the frame) and never on decode (a view of the frame).
+ *   F2  A payload is copied once on encode (into the frame), not at all by `pieces`, and never on decode (a view of the frame).
  *   F3  Bytes that are not a frame are refused before anything is allocated for them.
  *   F4  A frame over `limits.frameBytesMax`, or a header over `limits.frameHeaderBytesMax`, is neither made nor read.
  *   F5  A frame of an earlier schema of its kind is read as the current one.
@@ -31,6 +31,8 @@ export interface Frame<Header> {
    * @throws {MillraceError} `MILL_FRAME_INVALID`: the header does not fit the schema; `MILL_FRAME_TOO_LARGE`
    */
   encode(header: Header, payload?: Uint8Array | readonly Uint8Array[]): Uint8Array;
+  /** The bytes that `encode` gives, for whoever copies them anyway: a new piece, then those of the payload, as they are. */
+  pieces(header: Header, payload: readonly Uint8Array[]): readonly Uint8Array[];
   /**
    * @throws {MillraceError} `MILL_FRAME_UNKNOWN_SCHEMA`: written with a schema that this version does not know;
    *   `MILL_FRAME_INVALID`: no frame, a broken one, or one of another kind; `MILL_FRAME_TOO_LARGE`
@@ -46,7 +48,9 @@ export class FrameCodec {
     const current = this.schemas.current(kind);
     return {
       kind,
-      encode: (header, payload = []) => encode(current, header, payload instanceof Uint8Array ? [payload] : payload),
+      encode: (header, payload = []) =>
+        joined(pieces(current, header, payload instanceof Uint8Array ? [payload] : payload)),
+      pieces: (header, payload) => pieces(current, header, payload),
       decode: (bytes) => {
         const version = this.#versionOf(bytes);
         if (version.kind !== kind) throw invalid(`expected a frame of kind "${kind}", got "${version.kind}"`);
@@ -90,18 +94,30 @@ export function frame<Header>(kind: string): Frame<Header> {
 export const frameKind = (bytes: Uint8Array): string => codec.kind(bytes);
 export const decodeFrame = (bytes: Uint8Array): Decoded<unknown> & { readonly kind: string } => codec.decode(bytes);
 
-/** Headers are made here first, so that the frame can be allocated once at its final size. */
+/** Headers are made here first, so that what holds them can be allocated once at its final size. */
 let scratch = Buffer.alloc(16 * 1024);
 
-function encode(version: SchemaVersion, header: unknown, payload: readonly Uint8Array[]): Uint8Array {
+function pieces(version: SchemaVersion, header: unknown, payload: readonly Uint8Array[]): readonly Uint8Array[] {
   const headerBytes = encodeHeader(version, header);
   checkHeaderSize(version.kind, headerBytes);
   if (!version.hasPayload) {
     if (payload.length > 0) throw invalid(`frames of kind "${version.kind}" have no payload`);
-    return assemble(version, headerBytes, undefined, []);
+    return [assembleHead(version, headerBytes, undefined)];
   }
   const payloadBytes = payload.reduce((sum, piece) => sum + piece.length, 0);
-  return assemble(version, headerBytes, payloadBytes, payload);
+  return [assembleHead(version, headerBytes, payloadBytes), ...payload];
+}
+
+function joined(parts: readonly Uint8Array[]): Uint8Array {
+  const [first] = parts;
+  if (parts.length === 1 && first !== undefined) return first;
+  const whole = Buffer.allocUnsafe(parts.reduce((sum, piece) => sum + piece.length, 0));
+  let at = 0;
+  for (const piece of parts) {
+    whole.set(piece, at);
+    at += piece.length;
+  }
+  return whole;
 }
 
 function encodeHeader(version: SchemaVersion, header: unknown): number {
@@ -131,27 +147,18 @@ function misfit(version: SchemaVersion, value: unknown): string {
   return where || "does not fit its schema";
 }
 
-function assemble(
-  version: SchemaVersion,
-  headerBytes: number,
-  payloadBytes: number | undefined,
-  pieces: readonly Uint8Array[],
-): Uint8Array {
+/** Everything before the payload's first byte. */
+function assembleHead(version: SchemaVersion, headerBytes: number, payloadBytes: number | undefined): Uint8Array {
   const lengthBytes = payloadBytes === undefined ? 0 : varintBytes(payloadBytes);
-  const total = PREFIX_BYTES + headerBytes + lengthBytes + (payloadBytes ?? 0);
-  checkFrameSize(version.kind, total);
-  const frameBytes = Buffer.allocUnsafe(total);
-  frameBytes[0] = MARKER[0];
-  frameBytes[1] = MARKER[1];
-  frameBytes.writeBigUInt64LE(version.fingerprint, 2);
-  scratch.copy(frameBytes, PREFIX_BYTES, 0, headerBytes);
-  if (payloadBytes === undefined) return frameBytes;
-  let at = writeLength(frameBytes, PREFIX_BYTES + headerBytes, payloadBytes);
-  for (const piece of pieces) {
-    frameBytes.set(piece, at);
-    at += piece.length;
-  }
-  return frameBytes;
+  const head = PREFIX_BYTES + headerBytes + lengthBytes;
+  checkFrameSize(version.kind, head + (payloadBytes ?? 0));
+  const bytes = Buffer.allocUnsafe(head);
+  bytes[0] = MARKER[0];
+  bytes[1] = MARKER[1];
+  bytes.writeBigUInt64LE(version.fingerprint, 2);
+  scratch.copy(bytes, PREFIX_BYTES, 0, headerBytes);
+  if (payloadBytes !== undefined) writeLength(bytes, PREFIX_BYTES + headerBytes, payloadBytes);
+  return bytes;
 }
 
 function decode(version: SchemaVersion, bytes: Uint8Array): Decoded<unknown> {
@@ -210,10 +217,9 @@ function varintBytes(length: number): number {
   return bytes;
 }
 
-/** Writes `length` as an Avro long (zigzag: twice the number) and returns the position behind it. */
-function writeLength(target: Uint8Array, at: number, length: number): number {
+/** Writes `length` as an Avro long (zigzag: twice the number). */
+function writeLength(target: Uint8Array, at: number, length: number): void {
   let rest = length * 2;
   for (; rest >= 128; rest = Math.floor(rest / 128)) target[at++] = (rest % 128) | 0x80;
-  target[at++] = rest;
-  return at;
+  target[at] = rest;
 }

@@ -76,6 +76,30 @@ export interface RequestHeader extends SchemaFields {
   readonly crashes: number;
   readonly bucket: string;
   readonly rows: number;
+  /** 16 bytes each; empty: the rows have no ids. */
+  readonly rowIds: Uint8Array;
+}
+
+export interface CancelHeader {
+  readonly client: string;
+  readonly requests: readonly string[];
+}
+
+export interface AskHeader {
+  readonly client: string;
+  readonly service: string;
+  readonly rowIds: Uint8Array;
+}
+
+export interface HoldingHeader {
+  readonly service: string;
+  readonly instance: string;
+  readonly rowIds: Uint8Array;
+}
+
+export interface ReleaseHeader {
+  readonly service: string;
+  readonly rowIds: Uint8Array;
 }
 
 export type LifeCycle =
@@ -99,6 +123,7 @@ export interface LoadReport {
   readonly rowMs: number;
   readonly reason: string;
   readonly code: string;
+  readonly enteredMs: bigint;
 }
 
 export type AnswerStatus = "OK" | "REJECTED" | "RETURNED" | "FAILED" | "EXPIRED";
@@ -118,6 +143,8 @@ export interface AnswerHeader extends SchemaFields {
   readonly rejectedRows: readonly RejectedRow[];
   readonly rows: number;
   readonly load: LoadReport;
+  readonly retryAfterMs: number;
+  readonly repeatedRows: number;
 }
 
 /** A frame whose writer may leave out the fields that have a default. */
@@ -135,6 +162,10 @@ export const endFrame: WithDefaults<EndHeader, "barriers"> = frame<EndHeader>("e
 export const creditFrame: WithDefaults<CreditHeader, "arrived" | "barriers" | "ended"> = frame<CreditHeader>("credit");
 export const nackFrame = frame<NackHeader>("nack");
 export const pollFrame = frame<PollHeader>("poll");
-export const requestFrame = frame<RequestHeader>("request");
+export const requestFrame: WithDefaults<RequestHeader, "rowIds"> = frame<RequestHeader>("request");
 export const loadReportFrame = frame<LoadReport>("load-report");
-export const answerFrame = frame<AnswerHeader>("answer");
+export const answerFrame: WithDefaults<AnswerHeader, "retryAfterMs" | "repeatedRows"> = frame<AnswerHeader>("answer");
+export const cancelFrame = frame<CancelHeader>("cancel");
+export const askFrame = frame<AskHeader>("ask");
+export const holdingFrame = frame<HoldingHeader>("holding");
+export const releaseFrame = frame<ReleaseHeader>("release");

@@ -128,6 +128,8 @@ export interface SplitRecord {
   readonly number: bigint;
   readonly assignments: readonly RecordedAssignment[];
   readonly listed: boolean;
+  readonly term: bigint;
+  readonly attempt: number;
 }
 
 export interface OperatorSpec {
@@ -156,6 +158,24 @@ export interface SavepointSource {
   readonly records: bigint;
 }
 
+export interface KeptEntries {
+  readonly key: string;
+  readonly sha256: string;
+  readonly sizeBytes: bigint;
+}
+
+export interface SavepointPartition {
+  readonly next: bigint;
+  readonly last: bigint;
+  readonly objects: readonly KeptEntries[];
+  readonly seeds: number;
+}
+
+export interface SavepointExchange {
+  readonly operator: string;
+  readonly partitions: readonly SavepointPartition[];
+}
+
 /** A checkpoint of every region of a job that the user keeps. */
 export interface Savepoint {
   readonly job: string;
@@ -166,6 +186,7 @@ export interface Savepoint {
   readonly operators: readonly OperatorSpec[];
   readonly regions: readonly SavepointRegion[];
   readonly sources: readonly SavepointSource[];
+  readonly exchanges: readonly SavepointExchange[];
 }
 
 export const savepointFrame = frame<Savepoint>("savepoint");

@@ -269,9 +269,13 @@ export class World {
         source: node.source,
         operator: node.id,
         subject: SUBJECTS.splits(node.id),
+        readers: this.plan.actors.filter(({ operators }) => operators.includes(node.id)).length,
+        rank: { term: 1n, attempt: 1 },
         bus: this.#bus,
         store: this.#store,
         logKey: (number) => jobKeys(JOB).splitRecord(node.id, number),
+        pageKey: (size, number) => jobKeys(JOB).splitPage(node.id, size, number),
+        clock: realPorts().clock,
         context: { content: noContent, log: silentLog, signal: new AbortController().signal },
       }).open();
     }
@@ -367,8 +371,8 @@ export class World {
     return false;
   }
 
-  #look(snapshot: Uint8Array): void {
-    const { parked, operators } = actorSnapshotFrame.decode(snapshot).header;
+  #look(snapshot: readonly Uint8Array[]): void {
+    const { parked, operators } = actorSnapshotFrame.decode(Buffer.concat(snapshot)).header;
     const kindOf = (id: string) => this.topology.operators.find((node) => node.id === id)?.kind;
     for (const { operator } of operators) if (kindOf(operator) === "infer") this.met.add("infer");
     const inputs = new Map<string, number>();
@@ -405,7 +409,7 @@ export class World {
   #client(): ServiceClient {
     const open = new Map<object, Set<(error: MillraceError) => void>>();
     const client = {
-      call: (records: RecordBatch, _bucket: string, owner: object): Promise<Answer> =>
+      call: (records: RecordBatch, owner: object): Promise<Answer> =>
         new Promise((resolve, reject) => {
           const mine = open.get(owner) ?? new Set();
           open.set(owner, mine.add(reject));

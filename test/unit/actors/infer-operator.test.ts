@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { InferOperator } from "../../../src/actors/infer-operator.js";
 import { MillraceError } from "../../../src/base/errors.js";
 import { limits } from "../../../src/base/limits.js";
-import type { Answer, ServiceClient } from "../../../src/services/client.js";
+import type { Answer, CallOptions, ServiceClient } from "../../../src/services/client.js";
 import type { InferNode } from "../../../src/topology/nodes.js";
 import { service } from "../../../src/topology/service.js";
 import { batchFromRows, rowsOf } from "../../../src/types/batches.js";
@@ -34,7 +34,7 @@ function setUp(options: { rowsMax?: number; bucketBy?: string[]; each?: boolean;
     batch: { rowsMax: options.rowsMax ?? 2, bucketBy: options.bucketBy ?? [] },
   });
   const client = {
-    call(records: RecordBatch, bucket: string): Promise<Answer> {
+    call(records: RecordBatch, _owner: object, { bucket = "" }: CallOptions = {}): Promise<Answer> {
       const values = (rowsOf(columns, records as never) as { n: number }[]).map((row) => row.n);
       return new Promise((resolve, reject) => {
         asked.push({

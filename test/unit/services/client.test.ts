@@ -1,170 +1,17 @@
 import assert from "node:assert/strict";
-import type { RecordBatch } from "apache-arrow";
 import { MillraceError } from "../../../src/base/errors.js";
-import type { InstanceId, JobId, Namespace, ServiceId } from "../../../src/base/ids.js";
+import type { ServiceId } from "../../../src/base/ids.js";
 import { limits } from "../../../src/base/limits.js";
 import type { Bus } from "../../../src/bus/bus.js";
-import { MemoryBus } from "../../../src/bus/memory-bus.js";
-import { jobSubjects } from "../../../src/bus/subjects.js";
-import { ServiceClient } from "../../../src/services/client.js";
-import { goneReport } from "../../../src/services/gone-report.js";
-import { type Service, service } from "../../../src/topology/service.js";
-import { batchFromRows, rowsOf } from "../../../src/types/batches.js";
-import { arrowSchema, t } from "../../../src/types/columns.js";
-import { decodeBatch, encodeBatch, encodeSchema, schemaId } from "../../../src/wire/arrow.js";
-import { heldFrame } from "../../../src/wire/control.js";
-import {
-  type AnswerStatus,
-  answerFrame,
-  type LifeCycle,
-  type LoadReport,
-  loadReportFrame,
-  type RequestHeader,
-  requestFrame,
-} from "../../../src/wire/frames.js";
+import { loadReportFrame } from "../../../src/wire/frames.js";
 import { isOpen, within } from "../actors/support.js";
-import { type FakeClock, fakePorts } from "../coordinator/fake-ports.js";
-
-const namespace = "test" as Namespace;
-const job = "job" as JobId;
-const input = { n: t.int32 };
-const output = { doubled: t.int32 };
-const subjects = jobSubjects(namespace, job);
-const ROWS_MAX = 2;
-/** Who calls. */
-const owner = {};
-/** Rows that a client has at one instance at most (balance.ts, L2). */
-const SHARE = 2 * ROWS_MAX;
-
-const declared = service("double", {
-  input,
-  output,
-  handler: { kind: "none", assets: {}, load: () => Promise.reject(new Error("never loaded")) },
-  batch: { rowsMax: ROWS_MAX },
-}) as unknown as Service;
-
-const batch = (...values: number[]) =>
-  batchFromRows(
-    input,
-    values.map((n) => ({ n })),
-  ) as unknown as RecordBatch;
-
-/** An instance that only says what the test tells it to. */
-class FakeInstance {
-  readonly requests: { readonly header: RequestHeader; readonly values: number[] }[] = [];
-  #sequence = 0n;
-
-  constructor(
-    readonly bus: Bus,
-    private readonly clock: FakeClock,
-    readonly name: string,
-  ) {}
-
-  async open(): Promise<this> {
-    const subject = subjects.instanceRequest(declared.id, this.name as InstanceId);
-    await this.bus.subscribe(subject, (message) => {
-      const { header, payload } = requestFrame.decode(message.payload);
-      const records = batchOf(payload);
-      this.requests.push({ header, values: records });
-    });
-    return this;
-  }
-
-  load(state: LifeCycle, about: Partial<LoadReport> = {}): LoadReport {
-    return {
-      service: declared.id,
-      instance: this.name,
-      sequence: ++this.#sequence,
-      subject: subjects.instanceRequest(declared.id, this.name as InstanceId),
-      state,
-      queuedRows: 0,
-      runningRows: 0,
-      rowMs: 0,
-      reason: "",
-      code: "",
-      ...about,
-    };
-  }
-
-  async says(state: LifeCycle, about: Partial<LoadReport> = {}): Promise<void> {
-    await this.bus.publish(subjects.load(declared.id), loadReportFrame.encode(this.load(state, about)));
-    await this.clock.settle();
-  }
-
-  /** Answers the oldest request it has. */
-  async answers(status: AnswerStatus = "OK", about: { code?: string; state?: LifeCycle; payload?: Uint8Array } = {}) {
-    const { header, values } = this.requests.shift()!;
-    const schema = encodeSchema(arrowSchema(output));
-    const made = batchFromRows(
-      output,
-      values.map((n) => ({ doubled: 2 * n })),
-    );
-    const frame = answerFrame.encode(
-      {
-        id: header.id,
-        instance: this.name,
-        status,
-        code: about.code ?? "",
-        message: status === "FAILED" ? "it broke" : "",
-        rejectedRows: [],
-        rows: values.length,
-        load: this.load(about.state ?? "READY"),
-        schemaId: schemaId(schema),
-        schema,
-      },
-      about.payload ?? (status === "OK" ? encodeBatch(made as unknown as RecordBatch) : []),
-    );
-    await this.bus.publish(subjects.answer(header.client), frame);
-    await this.clock.settle();
-  }
-
-  /** A heartbeat that names these requests. */
-  async holds(...requests: string[]): Promise<void> {
-    const held = heldFrame.encode({ service: declared.id, instance: this.name, requests });
-    await this.bus.publish(subjects.held(declared.id), held);
-    await this.clock.settle();
-  }
-
-  async crashes(state: "FAILED" | "STOPPED" = "FAILED"): Promise<void> {
-    this.requests.length = 0;
-    const gone = { service: declared.id, instance: this.name, state, code: "MILL_SERVICE_LOST", reason: "killed" };
-    const { subject, frame } = goneReport(namespace, job, gone);
-    await this.bus.publish(subject, frame);
-    await this.clock.settle();
-  }
-}
-
-function batchOf(payload: Uint8Array): number[] {
-  const read = decodeBatch(arrowSchema(input), payload);
-  return (rowsOf(input, read as never) as { n: number }[]).map((row) => row.n);
-}
-
-async function setUp(wrap: (bus: Bus) => Bus = (bus) => bus) {
-  const ports = fakePorts();
-  const { clock } = ports;
-  const bus = new MemoryBus(ports);
-  const client = new ServiceClient({
-    bus: wrap(bus),
-    ports,
-    namespace,
-    job,
-    attempt: 1,
-    client: "client-1",
-    service: declared,
-  });
-  await client.open();
-  const instance = (name: string) => new FakeInstance(bus, clock, name).open();
-  return { bus, client, clock, instance };
-}
-
-const doubled = (answer: { records: RecordBatch }) =>
-  (rowsOf(output, answer.records as never) as { doubled: number }[]).map((row) => row.doubled);
+import { batch, doubled, FakeInstance, owner, SHARE, setUp, subjects } from "./fake-instance.js";
 
 describe("services/client: requests and answers", () => {
   it("sends nothing until an instance is READY (S3)", async () => {
     const { client, instance } = await setUp();
     const a = await instance("a-0");
-    const call = client.call(batch(1), "", owner);
+    const call = client.call(batch(1), owner);
     for (const state of ["REQUESTED", "PROVISIONING", "LOADING", "WARMING"] as const) {
       await a.says(state);
       assert.equal(a.requests.length, 0, state);
@@ -183,8 +30,8 @@ describe("services/client: requests and answers", () => {
     const { client, clock, instance } = await setUp();
     const a = await instance("a-0");
     await a.says("READY");
-    void client.call(batch(1), "", owner);
-    void client.call(batch(2), "", owner);
+    void client.call(batch(1), owner);
+    void client.call(batch(2), owner);
     await clock.settle();
     assert.deepEqual(
       a.requests.map((one) => one.header.schema !== null),
@@ -198,7 +45,7 @@ describe("services/client: requests and answers", () => {
       const a = await instance("a-0");
       const b = await instance("a-1");
       await a.says("READY");
-      const call = client.call(batch(1), "", owner);
+      const call = client.call(batch(1), owner);
       await clock.settle();
       assert.equal(a.requests.length, 1, "the request");
       await b.says("READY");
@@ -213,7 +60,7 @@ describe("services/client: requests and answers", () => {
     const { client, clock, instance } = await setUp();
     const a = await instance("a-0");
     await a.says("READY");
-    const call = client.call(batch(1), "", owner);
+    const call = client.call(batch(1), owner);
     await clock.settle();
     assert.equal(a.requests.length, 1, "the request");
     await a.answers("REJECTED");
@@ -229,7 +76,7 @@ describe("services/client: requests and answers", () => {
     const { client, clock, instance } = await setUp();
     const a = await instance("a-0");
     await a.says("READY");
-    const call = client.call(batch(1), "", owner);
+    const call = client.call(batch(1), owner);
     await clock.settle();
     assert.equal(a.requests.length, 1, "the request");
     const failed = assert.rejects(call, { code: "MILL_MODEL_INPUTS", message: /"double".*it broke/ });
@@ -241,7 +88,7 @@ describe("services/client: requests and answers", () => {
     const { client, clock, instance } = await setUp();
     const a = await instance("a-0");
     await a.says("READY");
-    const call = client.call(batch(1), "", owner);
+    const call = client.call(batch(1), owner);
     await clock.settle();
     assert.equal(a.requests.length, 1, "the request");
     const failed = assert.rejects(call, { code: "MILL_SERVICE_FAILED", message: /"double"/ });
@@ -253,14 +100,14 @@ describe("services/client: requests and answers", () => {
     const { client, clock, instance } = await setUp();
     const a = await instance("a-0");
     await a.says("READY");
-    const call = client.call(batch(1), "", owner);
+    const call = client.call(batch(1), owner);
     await clock.settle();
     assert.equal(a.requests.length, 1, "the request");
     a.requests.push(a.requests[0]!);
     await a.answers();
     await a.answers();
     await call;
-    for (let i = 0; i < SHARE + 1; i++) void client.call(batch(i), "", owner).catch(() => {});
+    for (let i = 0; i < SHARE + 1; i++) void client.call(batch(i), owner).catch(() => {});
     await clock.settle();
     assert.equal(a.requests.length, SHARE, "the instance has the share of a client, no row more");
   });
@@ -269,11 +116,11 @@ describe("services/client: requests and answers", () => {
     const { client, clock, instance } = await setUp();
     const a = await instance("a-0");
     await a.says("READY");
-    const calls = Array.from({ length: SHARE + 2 }, (_, i) => client.call(batch(i), "", owner));
+    const calls = Array.from({ length: SHARE + 2 }, (_, i) => client.call(batch(i), owner));
     await clock.settle();
     client.close();
     for (const result of await within("every call", Promise.allSettled(calls))) assert.equal(result.status, "rejected");
-    await assert.rejects(client.call(batch(1), "", owner), { message: /"double"/ });
+    await assert.rejects(client.call(batch(1), owner), { message: /"double"/ });
     assert.equal(client.queuedRows, 0);
   });
 });
@@ -283,7 +130,7 @@ describe("services/client: how much an instance is given", () => {
     const { client, clock, instance } = await setUp();
     const a = await instance("a-0");
     await a.says("READY");
-    for (let i = 0; i < 20; i++) void client.call(batch(i), "", owner).catch(() => {});
+    for (let i = 0; i < 20; i++) void client.call(batch(i), owner).catch(() => {});
     await clock.settle();
     assert.equal(a.requests.length, SHARE);
     for (const status of ["OK", "FAILED", "RETURNED"] as const) {
@@ -305,13 +152,10 @@ describe("services/client: how much an instance is given", () => {
     const a = await instance("a-0");
     await a.says("READY");
     for (let i = 0; i < SHARE; i++) {
-      await within(
-        "the call to end",
-        assert.rejects(client.call(batch(1), "", owner), { message: /no room on the wire/ }),
-      );
+      await within("the call to end", assert.rejects(client.call(batch(1), owner), { message: /no room on the wire/ }));
     }
     broken = false;
-    const call = client.call(batch(1), "", owner);
+    const call = client.call(batch(1), owner);
     await clock.settle();
     assert.equal(a.requests.length, 1, "a request after those that were not sent");
     await a.answers();
@@ -330,7 +174,7 @@ describe("services/client: lost instances", () => {
     const a = await instance("a-0");
     const b = await instance("a-1");
     await a.says("READY");
-    const calls = [client.call(batch(1), "", owner), client.call(batch(2), "", owner)];
+    const calls = [client.call(batch(1), owner), client.call(batch(2), owner)];
     await clock.settle();
     assert.equal(a.requests.length, 2, "the requests");
     await a.crashes();
@@ -346,7 +190,7 @@ describe("services/client: lost instances", () => {
 
   it(`a request that was on board of ${limits.inferCrashesMax} crashes is refused, and not sent again (S5)`, async () => {
     const { client, clock, instance } = await setUp();
-    const call = assert.rejects(client.call(batch(1), "", owner), {
+    const call = assert.rejects(client.call(batch(1), owner), {
       code: "MILL_SERVICE_LOST",
       message: /3 instances/,
     });
@@ -366,8 +210,8 @@ describe("services/client: lost instances", () => {
 
   it("the neighbours of a request that kills its instances are answered, each after one crash at most (S5)", async () => {
     const { client, clock, instance } = await setUp();
-    const poison = assert.rejects(client.call(batch(-1), "", owner), { code: "MILL_SERVICE_LOST" });
-    const calls = [1, 2, 3, 4, 5].map((n) => client.call(batch(n), "", owner));
+    const poison = assert.rejects(client.call(batch(-1), owner), { code: "MILL_SERVICE_LOST" });
+    const calls = [1, 2, 3, 4, 5].map((n) => client.call(batch(n), owner));
     let all: FakeInstance[] = [];
     for (let turn = 0; turn < 40 && client.queuedRows + all.length >= 0; turn++) {
       if (all.length === 0) {
@@ -398,7 +242,7 @@ describe("services/client: lost instances", () => {
     const { client, clock, instance } = await setUp();
     const a = await instance("a-0");
     await a.says("READY");
-    void client.call(batch(1), "wide", owner).catch(() => {});
+    void client.call(batch(1), owner, { bucket: "wide" }).catch(() => {});
     await clock.settle();
     assert.equal(a.requests.length, 1, "the request");
     assert.equal(a.requests[0]!.header.bucket, "wide");
@@ -413,7 +257,7 @@ describe("services/client: lost instances", () => {
     const { client, clock, instance } = await setUp();
     for (let i = 0; i <= limits.inferCrashesMax; i++) {
       const one = await instance(`a-${i}`);
-      if (i === 0) void client.call(batch(1), "", owner).catch(() => {});
+      if (i === 0) void client.call(batch(1), owner).catch(() => {});
       await one.says("READY");
       await clock.settle();
       assert.equal(one.requests.length, 1, `request ${i}`);
@@ -428,7 +272,7 @@ describe("services/client: lost instances", () => {
     const { client, clock, instance } = await setUp();
     const a = await instance("a-0");
     await a.says("READY");
-    const call = client.call(batch(1), "", owner);
+    const call = client.call(batch(1), owner);
     await clock.settle();
     assert.equal(a.requests.length, 1, "the request");
     const [late] = a.requests;
@@ -449,9 +293,9 @@ describe("services/client: lost instances", () => {
     const a = await instance("a-0");
     const old = a.load("READY");
     await a.says("DRAINING");
-    await a.bus.publish(subjects.load(declared.id as ServiceId), loadReportFrame.encode(old));
+    await a.bus.publish(subjects.load("double" as ServiceId as ServiceId), loadReportFrame.encode(old));
     await clock.settle();
-    void client.call(batch(1), "", owner).catch(() => {});
+    void client.call(batch(1), owner).catch(() => {});
     await clock.settle();
     assert.equal(a.requests.length, 0);
     client.close();
@@ -465,7 +309,7 @@ describe("services/client: requests that were lost on their way", () => {
     const { client, clock, instance } = await setUp();
     const a = await instance("a-0");
     await a.says("READY");
-    const calls = [client.call(batch(1), "", owner), client.call(batch(2), "", owner)];
+    const calls = [client.call(batch(1), owner), client.call(batch(2), owner)];
     await clock.settle();
     const [lost, held] = ids(a);
     const [, kept] = a.requests.splice(0);
@@ -487,14 +331,14 @@ describe("services/client: requests that were lost on their way", () => {
     const { client, clock, instance } = await setUp();
     const a = await instance("a-0");
     await a.says("READY");
-    const call = client.call(batch(1), "", owner);
+    const call = client.call(batch(1), owner);
     await clock.settle();
     a.requests.length = 0; // answered; nobody heard it
     await clock.advance(limits.requestLostMs + 1);
     await a.holds();
     await a.answers();
     assert.deepEqual(doubled(await within("the call", call)), [2]);
-    for (let i = 0; i < SHARE + 1; i++) void client.call(batch(i), "", owner).catch(() => {});
+    for (let i = 0; i < SHARE + 1; i++) void client.call(batch(i), owner).catch(() => {});
     await clock.settle();
     assert.equal(a.requests.length, SHARE, "the instance has the share of a client, no row more or less");
     client.close();
@@ -505,7 +349,7 @@ describe("services/client: requests that were lost on their way", () => {
     const a = await instance("a-0");
     const b = await instance("b-0");
     await a.says("READY");
-    void client.call(batch(1), "", owner).catch(() => {});
+    void client.call(batch(1), owner).catch(() => {});
     await clock.settle();
     await b.says("DRAINING");
     a.requests.length = 0;
@@ -524,7 +368,7 @@ describe("services/client: requests that were lost on their way", () => {
     const { client, clock, instance } = await setUp();
     const [a, b] = [await instance("a-0"), await instance("b-0")];
     await a.says("READY");
-    const call = client.call(batch(1), "", owner);
+    const call = client.call(batch(1), owner);
     await clock.settle();
     a.requests.length = 0;
     await a.says("DRAINING");
@@ -545,9 +389,9 @@ describe("services/client: an owner that gives up", () => {
     const a = await instance("a-0");
     await a.says("READY");
     const other = {};
-    const mine = Array.from({ length: SHARE + 2 }, (_, i) => client.call(batch(i), "", owner));
+    const mine = Array.from({ length: SHARE + 2 }, (_, i) => client.call(batch(i), owner));
     const ended = mine.map((call) => assert.rejects(call, stopped));
-    const theirs = client.call(batch(70), "", other);
+    const theirs = client.call(batch(70), other);
     await clock.settle();
     assert.deepEqual([a.requests.length, client.queuedRows], [SHARE, 3]);
     client.giveUp(owner, stopped);
@@ -564,10 +408,10 @@ describe("services/client: an owner that gives up", () => {
     const { client, clock, instance } = await setUp();
     const a = await instance("a-0");
     await a.says("READY");
-    for (let i = 0; i < SHARE; i++) void client.call(batch(i), "", owner).catch(() => {});
+    for (let i = 0; i < SHARE; i++) void client.call(batch(i), owner).catch(() => {});
     await clock.settle();
     client.giveUp(owner, stopped);
-    const calls = Array.from({ length: SHARE + 1 }, (_, i) => client.call(batch(i), "", {}));
+    const calls = Array.from({ length: SHARE + 1 }, (_, i) => client.call(batch(i), {}));
     for (const call of calls) call.catch(() => {});
     await clock.settle();
     assert.equal(a.requests.length, 2 * SHARE);
@@ -580,7 +424,7 @@ describe("services/client: an owner that gives up", () => {
     const { client, clock, instance } = await setUp();
     const a = await instance("a-0");
     await a.says("READY");
-    void client.call(batch(1), "", owner).catch(() => {});
+    void client.call(batch(1), owner).catch(() => {});
     await clock.settle();
     client.giveUp(owner, stopped);
     a.requests.length = 0;
@@ -590,7 +434,7 @@ describe("services/client: an owner that gives up", () => {
     const b = await instance("b-0");
     await b.says("READY");
     assert.deepEqual([a.requests.length, b.requests.length], [0, 0]);
-    const call = client.call(batch(2), "", owner);
+    const call = client.call(batch(2), owner);
     await clock.settle();
     await b.answers();
     assert.deepEqual(doubled(await within("the call", call)), [4]);

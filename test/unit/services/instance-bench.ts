@@ -10,6 +10,7 @@ import {
   type CallContext,
   type LoadedHandler,
   type Service,
+  type ServiceSpec,
   service,
 } from "../../../src/topology/service.js";
 import { batchFromRows, rowsOf } from "../../../src/types/batches.js";
@@ -19,8 +20,13 @@ import { heldFrame } from "../../../src/wire/control.js";
 import {
   type AnswerHeader,
   answerFrame,
+  askFrame,
+  cancelFrame,
+  frameKind,
+  holdingFrame,
   type LoadReport,
   loadReportFrame,
+  releaseFrame,
   requestFrame,
 } from "../../../src/wire/frames.js";
 import { within } from "../actors/support.js";
@@ -57,7 +63,12 @@ export interface Parts {
   readonly infer?: Infer;
   readonly unload?: () => Promise<void>;
   readonly batch?: Batching;
+  readonly spec?: Partial<Omit<ServiceSpec<typeof input, typeof output>, "input" | "output" | "handler" | "batch">>;
 }
+
+/** 16 bytes for each letter. */
+export const rowIds = (letters: string) =>
+  Buffer.from([...letters].map((letter) => letter.repeat(16)).join(""), "latin1");
 
 /** An instance on a bus of its own whose time the test moves, and a client that writes down what it is told. */
 export class Bench {
@@ -73,6 +84,8 @@ export class Bench {
   /** Requests that each heartbeat named. */
   readonly held: (readonly string[])[] = [];
   readonly events: string[] = [];
+  readonly hung: string[] = [];
+  readonly holding: string[] = [];
   #next = 0;
 
   constructor(parts: Parts = {}) {
@@ -102,6 +115,7 @@ export class Bench {
       input,
       output,
       handler: { kind: "test", assets: {}, load },
+      ...parts.spec,
       ...(parts.batch === undefined ? {} : { batch: parts.batch }),
     }) as unknown as Service;
     this.instance = new Instance({
@@ -113,6 +127,8 @@ export class Bench {
       service: this.service,
       asset: (name) => name,
       yieldToMessages: () => new Promise((resolve) => setImmediate(resolve)),
+      env: () => undefined,
+      onHung: (error) => void this.hung.push(error.message),
     });
   }
 
@@ -127,6 +143,11 @@ export class Bench {
     });
     for (const client of ["client-1", "client-2"]) {
       await this.bus.subscribe(subjects.answer(client), ({ payload }) => {
+        if (frameKind(payload) === "holding") {
+          const held = Buffer.from(holdingFrame.decode(payload).header.rowIds).toString("latin1");
+          this.holding.push(...[...held].filter((_, i) => i % 16 === 0));
+          return;
+        }
         const { header, payload: body } = answerFrame.decode(payload);
         const rows = header.status === "OK" ? decodeBatch(arrowSchema(output), body) : undefined;
         const doubled = rows === undefined ? [] : (rowsOf(output, rows as never) as { doubled: number }[]);
@@ -153,6 +174,9 @@ export class Bench {
       payload?: Uint8Array[];
       schema?: Uint8Array;
       id?: string;
+      timeoutMs?: number;
+      /** One letter for each row. */
+      rowIds?: string;
     } = {},
   ) {
     const id = about.id ?? `r${this.#next++}`;
@@ -165,17 +189,38 @@ export class Bench {
         service: this.service.id,
         instance: "double-0",
         attempt: 1,
-        timeoutMs: 0,
+        timeoutMs: about.timeoutMs ?? 0,
         crashes: 0,
         bucket: about.bucket ?? "",
         rows: about.says ?? values.length,
         schemaId: schemaId(schema),
         schema,
+        rowIds: rowIds(about.rowIds ?? ""),
       },
       about.payload ?? encodeBatch(numbers(...values)),
     );
     void this.bus.publish(subjects.instanceRequest(this.service.id, "double-0" as InstanceId), frame);
     return id;
+  }
+
+  cancel(...requests: string[]): void {
+    const frame = cancelFrame.encode({ client: "client-1", requests });
+    void this.bus.publish(subjects.instanceRequest(this.service.id, "double-0" as InstanceId), frame);
+  }
+
+  /** Ids, as letters, of the rows that the instance says it holds. */
+  async ask(letters: string): Promise<string> {
+    this.holding.splice(0);
+    const header = { client: "client-2", service: this.service.id, rowIds: rowIds(letters) };
+    void this.bus.publish(subjects.ask(this.service.id), askFrame.encode(header));
+    await this.clock.settle();
+    return this.holding.join("");
+  }
+
+  async release(letters: string): Promise<void> {
+    const header = { service: this.service.id, rowIds: rowIds(letters) };
+    void this.bus.publish(subjects.ask(this.service.id), releaseFrame.encode(header));
+    await this.clock.settle();
   }
 
   answer(id: string): Told {

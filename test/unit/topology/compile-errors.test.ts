@@ -150,6 +150,7 @@ describe("topology: a wrong column is refused by TypeScript and by the plan", ()
   it("batch.bucketBy of a column that the service does not take", () => {
     const { handler } = serviceOf("reader", { text: t.utf8 }, language);
     assert.throws(
+      // @ts-expect-error no such input
       () => service("reader", { input: { text: t.utf8 }, output: language, handler, batch: { bucketBy: ["width"] } }),
       {
         code: "MILL_TOPOLOGY_COLUMN",

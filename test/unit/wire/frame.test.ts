@@ -62,6 +62,18 @@ describe("wire/frame: the payload", () => {
     assert.equal(payload.buffer, bytes.buffer);
   });
 
+  it("is not copied into pieces, which are the bytes of the frame (F2)", () => {
+    const payload = [Uint8Array.of(1, 2), Uint8Array.of(), Uint8Array.of(3)];
+    const [head, ...rest] = frame<typeof header>("data").pieces(header, payload);
+    assert.deepEqual(
+      rest.map((piece, i) => piece === payload[i]),
+      [true, true, true],
+    );
+    const whole = Buffer.concat([head!, ...rest]);
+    assert.ok(whole.equals(dataFrame.encode(header, payload)));
+    assert.deepEqual([...dataFrame.decode(whole).payload], [1, 2, 3]);
+  });
+
   it("is read from a frame that lies anywhere in a larger buffer", () => {
     const bytes = dataFrame.encode(header, Uint8Array.of(7));
     for (let offset = 0; offset < 8; offset++) {

@@ -79,6 +79,7 @@ const load: frames.LoadReport = {
   rowMs: 15.25,
   reason: "",
   code: "",
+  enteredMs: 1_700_000_000_123n,
 };
 
 const request = {
@@ -91,9 +92,19 @@ const request = {
   crashes: 0,
   bucket: "48x320",
   rows: 2,
+  rowIds: Uint8Array.from({ length: 32 }, (_, i) => i),
 };
 
-const outcome = { id: "r-1", instance: "recognise-1", code: "", message: "", rejectedRows: [], load };
+const outcome = {
+  id: "r-1",
+  instance: "recognise-1",
+  code: "",
+  message: "",
+  rejectedRows: [],
+  load,
+  retryAfterMs: 0,
+  repeatedRows: 1,
+};
 const { schemaId, schema } = words0.next();
 const spelt = { schemaId, schema };
 const named = { schemaId, schema: null };
@@ -148,6 +159,18 @@ export const GOLDEN: Readonly<Record<string, GoldenFrame>> = {
   }),
   nack: golden("nack: frames 5 and 6 are missing", frames.nackFrame, { ...onChannel, from: 5n, to: 7n }),
   poll: golden("poll: after 42 data frames", frames.pollFrame, { ...onChannel, sequence: 42n }),
+  cancel: golden("cancel: two requests", frames.cancelFrame, { client: "ocr-0", requests: ["r-1", "r-2"] }),
+  ask: golden("ask: one row", frames.askFrame, {
+    client: "ocr-0",
+    service: "recognise",
+    rowIds: Uint8Array.from({ length: 16 }, (_, i) => i),
+  }),
+  holding: golden("holding: one row", frames.holdingFrame, {
+    service: "recognise",
+    instance: "recognise-1",
+    rowIds: Uint8Array.from({ length: 16 }, (_, i) => 16 + i),
+  }),
+  release: golden("release: none", frames.releaseFrame, { service: "recognise", rowIds: new Uint8Array() }),
   request: golden("request: two rows", frames.requestFrame, { ...request, ...spelt }, words, WORDS),
   "load-report": golden("load report of a ready instance", frames.loadReportFrame, load),
   answer: {
@@ -173,6 +196,8 @@ export const GOLDEN: Readonly<Record<string, GoldenFrame>> = {
     message: "out of memory",
     rows: 0,
     ...named,
+    retryAfterMs: 1_500,
+    repeatedRows: 0,
   }),
   "exchange-entry": golden(
     "entry of a durable exchange: the second and last of a checkpoint, two rows",
@@ -211,5 +236,8 @@ export const GOLDEN: Readonly<Record<string, GoldenFrame>> = {
       { writer: "pages-0", checkpoint: 7n, index: 1, last: true, ended: false },
       { writer: "pages-1", checkpoint: 0n, index: -1, last: true, ended: false },
     ],
+    seed: 2n,
+    seedBatches: 3,
+    incarnation: "2026-11-21T10:46:38.000000001Z",
   }),
 };

@@ -11,6 +11,7 @@ export const framesFolder = join(packageRoot, "test", "golden", "frames");
 export const schemas = SchemaRegistry.load(packageSchemas());
 
 const BYTES_PER_LINE = 16;
+const ARROW_CONTINUATION = 0xffffffff;
 
 export function readHex(path: string): Uint8Array {
   const lines = readFileSync(path, "utf8").split("\n");
@@ -44,6 +45,9 @@ function payloadLines(bytes: Uint8Array, cursor: Cursor): string[] {
   const lines = [`# payload: its length, ${length} bytes`, ...hex(bytes, start, cursor.position)];
   if (length === 0) return lines;
   const message = cursor.position;
+  if (Buffer.from(bytes).readUInt32LE(message) !== ARROW_CONTINUATION) {
+    return [...lines, "# payload: frames, one behind the other", ...hex(bytes, message, bytes.length)];
+  }
   const body = message + 8 + Buffer.from(bytes).readInt32LE(message + 4);
   lines.push("# payload: continuation marker and size of the Arrow metadata", ...hex(bytes, message, message + 8));
   lines.push("# payload: Arrow metadata (flatbuffer)", ...hex(bytes, message + 8, body));

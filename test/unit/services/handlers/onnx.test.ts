@@ -3,18 +3,19 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { InferenceSession } from "onnxruntime-node";
-import { MillraceError } from "../../../src/base/errors.js";
+import { MillraceError } from "../../../../src/base/errors.js";
 import {
   type ModelInput,
   type OnnxCall,
   type OnnxModel,
   type OnnxSpec,
   onnx,
-} from "../../../src/services/onnx-handler.js";
-import type { LoadedHandler } from "../../../src/topology/service.js";
-import { batchFromRows, rowsOf } from "../../../src/types/batches.js";
-import { t } from "../../../src/types/columns.js";
-import { type TinyInput, tinyModel } from "./tiny-model.js";
+} from "../../../../src/services/handlers/onnx.js";
+import type { LoadedHandler } from "../../../../src/topology/service.js";
+import { batchFromRows, rowsOf } from "../../../../src/types/batches.js";
+import { t } from "../../../../src/types/columns.js";
+import { type TinyInput, tinyModel } from "../tiny-model.js";
+import { callContext, errorOf, loadContext } from "./contexts.js";
 
 const columns = { a: t.float32, b: t.float32 };
 type Spec = OnnxSpec<typeof columns, typeof columns>;
@@ -41,7 +42,7 @@ function throughModel(model: OnnxModel): OnnxCall<typeof columns, typeof columns
   };
 }
 
-describe("services/onnx-handler: from a file to a handler", () => {
+describe("services/handlers/onnx: from a file to a handler", () => {
   let folder: string;
   const loaded: LoadedHandler<typeof columns, typeof columns>[] = [];
 
@@ -53,7 +54,7 @@ describe("services/onnx-handler: from a file to a handler", () => {
   });
   after(() => rm(folder, { recursive: true, force: true }));
 
-  async function load(model: Uint8Array, spec: Partial<Spec> = {}) {
+  async function load(model: Uint8Array, spec: Partial<Spec> = {}, others: Readonly<Record<string, string>> = {}) {
     const file = join(folder, "model.onnx");
     await writeFile(file, model);
     const handler = onnx<typeof columns, typeof columns>({
@@ -62,9 +63,9 @@ describe("services/onnx-handler: from a file to a handler", () => {
       prepare: throughModel,
       ...spec,
     });
-    const asset = (name: string) => (name === "model" ? file : `/assets/${name}`);
+    const asset = (name: string) => (name === "model" ? file : (others[name] ?? `/assets/${name}`));
     const signal = new AbortController().signal;
-    const handlerLoaded = await handler.load({ service: "tiny", instance: "tiny-0", asset, signal });
+    const handlerLoaded = await handler.load({ ...loadContext({ input: columns, output: columns }), asset, signal });
     loaded.push(handlerLoaded);
     return { handler, loaded: handlerLoaded };
   }
@@ -105,7 +106,7 @@ describe("services/onnx-handler: from a file to a handler", () => {
       { a: 1, b: 2 },
       { a: 3, b: 4 },
     ]);
-    const answer = await loaded.infer(batch, { signal: new AbortController().signal, reject: assert.fail });
+    const answer = await loaded.infer(batch, callContext());
     assert.deepEqual(rowsOf(columns, answer), [
       { a: 1, b: 2 },
       { a: 3, b: 4 },
@@ -130,7 +131,7 @@ describe("services/onnx-handler: from a file to a handler", () => {
     loaded.pop();
     await handler.unload?.();
     const batch = batchFromRows(columns, [{ a: 1, b: 2 }]);
-    await assert.rejects(handler.infer(batch, { signal: new AbortController().signal, reject: assert.fail }));
+    await assert.rejects(handler.infer(batch, callContext()));
   });
 
   it("declares the model and the other files as assets, and hands their paths to prepare", async () => {
@@ -198,5 +199,91 @@ describe("services/onnx-handler: from a file to a handler", () => {
 
   it("a model that takes any size may be fed a fixed one", async () => {
     await load(tinyModel({ ...X, dims: ["n", "m"] }), { inputs: { x: { type: "float32", dims: [4, 2] } } });
+  });
+
+  describe("several models in one handler", () => {
+    it("each has a session of its own, its file as an asset, and all are given back", async () => {
+      const file = join(folder, "second.onnx");
+      await writeFile(file, tinyModel({ name: "ids", type: "int64", dims: ["n"] }));
+      let answered: unknown;
+      const { handler, loaded: made } = await load(
+        tinyModel(X),
+        {
+          models: { second: "models/second.onnx" },
+          prepare: async (model) => {
+            const second = model.models.second!;
+            assert.deepEqual([second.inputNames, second.outputNames], [["ids"], ["out"]]);
+            answered = (await second.run({ ids: model.tensor(BigInt64Array.of(3n, 4n), [2]) })).out?.data;
+            return {
+              ...throughModel(model),
+              warm: async () => void (await second.run({ ids: model.tensor(BigInt64Array.of(1n), [1]) })),
+            };
+          },
+        },
+        { "model:second": file },
+      );
+      assert.deepEqual(handler.assets, { model: "models/tiny.onnx", "model:second": "models/second.onnx" });
+      assert.deepEqual(answered, BigInt64Array.of(3n, 4n));
+      await made.warm?.();
+      loaded.pop();
+      await made.unload?.();
+      await assert.rejects(made.warm?.() ?? Promise.resolve(), /disposed/);
+    });
+
+    it("a bad one is named, and the sessions that were made before it are given back", async () => {
+      const file = join(folder, "broken.onnx");
+      await writeFile(file, "none");
+      const { prototype } = InferenceSession as unknown as { prototype: InferenceSession };
+      const { release } = prototype;
+      let released = 0;
+      prototype.release = function (this: InferenceSession) {
+        released++;
+        return release.call(this);
+      };
+      try {
+        const spec = { models: { second: "models/broken.onnx" } };
+        const error = await errorOf(load(tinyModel(X), spec, { "model:second": file }));
+        assert.equal(error.code, "MILL_MODEL_CORRUPT");
+        assert.match(error.message, /models\/broken\.onnx/);
+      } finally {
+        prototype.release = release;
+      }
+      assert.equal(released, 1);
+    });
+  });
+
+  describe("too little memory", () => {
+    /** What the runtime says when memory is short cannot be brought about at will: its words are put into its mouth. */
+    async function thatFailsWith(message: string) {
+      const { create } = InferenceSession;
+      InferenceSession.create = (async (path: string, options: InferenceSession.SessionOptions) => {
+        const session = await create.call(InferenceSession, path as never, options);
+        session.run = () => Promise.reject(new Error(message));
+        return session;
+      }) as unknown as typeof create;
+      try {
+        const { loaded: made } = await load(tinyModel(X));
+        return await made.infer(batchFromRows(columns, [{ a: 1, b: 2 }]), callContext());
+      } finally {
+        InferenceSession.create = create;
+      }
+    }
+
+    for (const words of [
+      "Non-zero status code returned while running Conv node. bfc_arena.cc:360 void* AllocateRawInternal(size_t) Failed to allocate memory for requested buffer of size 3221225472",
+      "CUDA failure 2: out of memory ; GPU=0",
+      "std::bad_alloc",
+    ]) {
+      it(`"${words.slice(-30)}" is MILL_OUT_OF_MEMORY naming the model, so that the call is made again in halves`, async () => {
+        const error = await errorOf(thatFailsWith(words));
+        assert.equal(error.code, "MILL_OUT_OF_MEMORY");
+        assert.match(error.message, /^model models\/tiny\.onnx ran out of memory: /);
+        assert.match(error.message, /batch\.rowsMax/);
+      });
+    }
+
+    it("any other error of a run stays what it is", async () => {
+      await assert.rejects(thatFailsWith("Got invalid dimensions for input: x"), /^Error: Got invalid dimensions/);
+    });
   });
 });

@@ -8,9 +8,10 @@
 import { open } from "node:fs/promises";
 import type { RecordBatch } from "apache-arrow";
 import type * as Ort from "onnxruntime-node";
-import { MillraceError } from "../base/errors.js";
-import type { CallContext, Handler, HandlerContext, LoadedHandler } from "../topology/service.js";
-import type { ArrowColumns, Columns } from "../types/columns.js";
+import { MillraceError } from "../../base/errors.js";
+import type { CallContext, Handler, HandlerContext, LoadedHandler } from "../../topology/service.js";
+import type { ArrowColumns, Columns } from "../../types/columns.js";
+import { outOfMemory, saysOutOfMemory } from "./out-of-memory.js";
 
 /** A model's input as the caller will feed it. `null` in `dims`: any size, so the model must take any. */
 export interface ModelInput {
@@ -18,12 +19,22 @@ export interface ModelInput {
   readonly dims: readonly (number | null)[];
 }
 
-export interface OnnxModel {
-  /** Runs the model. `feeds` and the result are by tensor name; the result's data may be kept. */
+export interface OnnxSession {
+  /**
+   * Runs the model. `feeds` and the result are by tensor name; the result's data may be kept.
+   * @throws {MillraceError} `MILL_OUT_OF_MEMORY`: let it through, and the instance makes the call again in halves
+   */
   run(feeds: Readonly<Record<string, Ort.Tensor>>): Promise<Readonly<Record<string, Ort.Tensor>>>;
-  /** A float32 tensor over `data`, which is not copied. */
-  tensor(data: Float32Array, dims: readonly number[]): Ort.Tensor;
+  readonly inputNames: readonly string[];
   readonly outputNames: readonly string[];
+}
+
+/** The spec's `model`, ready to run, and what else its handler has. */
+export interface OnnxModel extends OnnxSession {
+  /** The spec's other models, by name. */
+  readonly models: Readonly<Record<string, OnnxSession>>;
+  /** A tensor over `data`, which is not copied: float32, int32, int64 or uint8, as the array is. */
+  tensor(data: Float32Array | Int32Array | BigInt64Array | Uint8Array, dims: readonly number[]): Ort.Tensor;
   asset(name: string): string;
 }
 
@@ -31,6 +42,8 @@ export interface OnnxSpec<I extends Columns, O extends Columns> {
   /** The model file: a path relative to the topology file, or `npm:package/file`. */
   readonly model: string;
   readonly inputs: Readonly<Record<string, ModelInput>>;
+  /** Further models of this handler, by name; each has a session in the same instance. Their inputs are not checked. */
+  readonly models?: Readonly<Record<string, string>>;
   /** Execution providers in order of preference, each of which must be there. Default `["cpu"]`. */
   readonly providers?: readonly string[];
   /** Threads of one run. Default 1: one process per core is faster than one process on all cores. */
@@ -48,59 +61,104 @@ export interface OnnxCall<I extends Columns, O extends Columns> {
 }
 
 export function onnx<I extends Columns, O extends Columns>(spec: OnnxSpec<I, O>): Handler<I, O> {
+  const models = Object.entries(spec.models ?? {}).map(([name, file]) => [assetOf(name), file]);
   return {
     kind: "onnx",
-    assets: { ...spec.assets, model: spec.model },
-    load: (context) => loadModel(spec, context),
+    assets: { ...spec.assets, ...Object.fromEntries(models), model: spec.model },
+    load: (context) => loadModels(spec, context),
   };
 }
 
-async function loadModel<I extends Columns, O extends Columns>(
+/** Name of the asset that is the further model `name`; no asset of the user's own is called so by chance. */
+function assetOf(name: string): string {
+  return `model:${name}`;
+}
+
+async function loadModels<I extends Columns, O extends Columns>(
   spec: OnnxSpec<I, O>,
   context: HandlerContext,
 ): Promise<LoadedHandler<I, O>> {
   // Loaded here, in the instance: the runtime's own process never maps the native library.
   const ort = await import("onnxruntime-node");
-  const session = await createSession(ort, spec, context);
-  checkInputs(spec, session);
-  const call = await spec.prepare({
-    run: (feeds) => session.run(feeds),
-    tensor: (data, dims) => new ort.Tensor("float32", data, dims),
-    outputNames: session.outputNames,
-    asset: (name) => context.asset(name),
-  });
-  return {
-    warm: () => call.warm(),
-    infer: (batch, callContext) => call.infer(batch, callContext),
-    unload: () => session.release(),
+  const settings = { providers: [...(spec.providers ?? ["cpu"])], threads: spec.threads ?? 1 };
+  const sessions: Ort.InferenceSession[] = [];
+  const unload = async () => {
+    for (const session of sessions.splice(0)) await session.release();
   };
+  const open = async (model: string, asset: string) => {
+    const session = await createSession(ort, { ...settings, model, path: context.asset(asset) }, context.service);
+    sessions.push(session);
+    return session;
+  };
+  try {
+    const session = await open(spec.model, "model");
+    checkInputs(spec, session);
+    const models: Record<string, OnnxSession> = {};
+    for (const [name, file] of Object.entries(spec.models ?? {})) {
+      models[name] = sessionOf(await open(file, assetOf(name)), file, context.service);
+    }
+    const call = await spec.prepare({
+      ...sessionOf(session, spec.model, context.service),
+      models,
+      tensor: (data, dims) => new ort.Tensor(data as Float32Array, dims),
+      asset: (name) => context.asset(name),
+    });
+    return {
+      warm: () => call.warm(),
+      infer: (batch, callContext) => call.infer(batch, callContext),
+      unload,
+    };
+  } catch (error) {
+    await unload();
+    throw error;
+  }
+}
+
+function sessionOf(session: Ort.InferenceSession, model: string, service: string): OnnxSession {
+  return {
+    inputNames: session.inputNames,
+    outputNames: session.outputNames,
+    async run(feeds) {
+      try {
+        return await session.run(feeds);
+      } catch (cause) {
+        const text = reasonOf(cause);
+        throw saysOutOfMemory(text) ? outOfMemory(`model ${model}`, text, service, cause) : cause;
+      }
+    },
+  };
+}
+
+interface SessionSettings {
+  /** As the topology calls it. */
+  readonly model: string;
+  readonly path: string;
+  readonly providers: readonly string[];
+  readonly threads: number;
 }
 
 async function createSession(
   ort: typeof Ort,
-  spec:
-    | OnnxSpec<Columns, Columns>
-    | { readonly model: string; readonly providers?: readonly string[]; readonly threads?: number },
-  context: HandlerContext,
+  { model, path, providers, threads }: SessionSettings,
+  service: string,
 ): Promise<Ort.InferenceSession> {
-  const providers = [...(spec.providers ?? ["cpu"])];
-  checkProviders(ort, spec.model, providers, context.service);
+  checkProviders(ort, model, providers, service);
   try {
-    return await ort.InferenceSession.create(context.asset("model"), {
-      executionProviders: providers,
-      intraOpNumThreads: spec.threads ?? 1,
+    return await ort.InferenceSession.create(path, {
+      executionProviders: [...providers],
+      intraOpNumThreads: threads,
       interOpNumThreads: 1,
       executionMode: "sequential",
       logSeverityLevel: 4, // errors are thrown as well; printing them too would say everything twice
     });
   } catch (cause) {
     const text = reasonOf(cause);
+    if (saysOutOfMemory(text)) throw outOfMemory(`model ${model}`, text, service, cause);
     if (/backend not found|ExecutionProvider|WebGPU adapter|shared library/i.test(text)) {
-      throw providerMissing(spec.model, providers.join(", "), context.service, text, cause);
+      throw providerMissing(model, providers.join(", "), service, text, cause);
     }
-    const facts = { model: spec.model, service: context.service };
-    const what = await whatIsWrongWith(context.asset("model"), text);
-    throw new MillraceError("MILL_MODEL_CORRUPT", `model ${spec.model} ${what}`, facts, { cause });
+    const what = await whatIsWrongWith(path, text);
+    throw new MillraceError("MILL_MODEL_CORRUPT", `model ${model} ${what}`, { model, service }, { cause });
   }
 }
 

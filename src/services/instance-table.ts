@@ -1,0 +1,153 @@
+/**
+ * What a client knows of the instances of its service, and the requests that each of them has of it.
+ *
+ * Invariants:
+ *   S3  Only instances that reported READY are chosen (guarantee 5).
+ *   S4  Outstanding rows of an instance go down on every way a request can leave it.
+ *   S6  An instance that is gone stays gone, whatever of it still arrives.
+ *   S8  One that fails more often than its peers is put aside, with the evidence in the log, and comes back on probation (`health.ts`).
+ */
+import type { InstanceId } from "../base/ids.js";
+import { limits } from "../base/limits.js";
+import type { Ports } from "../base/ports.js";
+import type { Service } from "../topology/service.js";
+import type { LoadReport } from "../wire/frames.js";
+import { chooseInstance, type InstanceView, outstandingMax, type Wish } from "./balance.js";
+import { afterOutcome, HEALTHY, type Health, standing } from "./health.js";
+
+/** What the table needs to know of a request. */
+export interface Outstanding {
+  readonly id: string;
+  readonly rows: number;
+  /** It was on board of an instance that crashed, and may be why: it travels alone. */
+  readonly suspect: boolean;
+}
+
+export interface KnownInstance<Request extends Outstanding> {
+  readonly id: InstanceId;
+  report: LoadReport;
+  heardMs: number;
+  schemaSent: boolean;
+  /** It has refused a request and not said since then that it has room. */
+  full: boolean;
+  readonly pending: Map<string, Request>;
+  outstandingRows: number;
+  lastSent: number;
+  health: Health;
+}
+
+export class InstanceTable<Request extends Outstanding> {
+  #known = new Map<string, KnownInstance<Request>>();
+  #gone = new Set<string>();
+  #sends = 0;
+
+  constructor(
+    private readonly service: Service,
+    private readonly ports: Ports,
+  ) {}
+
+  [Symbol.iterator](): Iterator<KnownInstance<Request>> {
+    return this.#known.values();
+  }
+
+  get(id: string): KnownInstance<Request> | undefined {
+    return this.#known.get(id);
+  }
+
+  /** @returns the instance, if that report was the last there will be of it */
+  onReport(report: LoadReport): KnownInstance<Request> | undefined {
+    const { instance: id } = report;
+    if (this.#gone.has(id)) return undefined;
+    const known = this.#known.get(id);
+    if (known !== undefined && report.sequence <= known.report.sequence) return undefined;
+    const heardMs = this.ports.clock.monotonicMs();
+    if (report.state === "STOPPED" || report.state === "FAILED") {
+      this.#gone.add(id);
+      this.#known.delete(id);
+      return known;
+    }
+    if (known !== undefined) Object.assign(known, { report, heardMs });
+    else {
+      const fresh = { schemaSent: false, full: false, outstandingRows: 0, lastSent: 0, health: HEALTHY };
+      this.#known.set(id, { id: id as InstanceId, report, heardMs, ...fresh, pending: new Map() });
+    }
+    return undefined;
+  }
+
+  /** @param avoid where it has just failed: only if there is no other */
+  choose(request: Outstanding, wish: Wish, avoid: string): KnownInstance<Request> | undefined {
+    const now = this.ports.clock.monotonicMs();
+    const open = [...this.#known.values()].filter((instance) => this.#isOpen(instance, request, now));
+    const others = open.filter(({ id }) => id !== avoid);
+    const views = (others.length > 0 ? others : open).map((instance) => this.#viewOf(instance, request, now));
+    const chosen = chooseInstance(views, wish, () => this.ports.random.next());
+    return chosen && this.#known.get(chosen.instance);
+  }
+
+  add(instance: KnownInstance<Request>, request: Request): void {
+    instance.pending.set(request.id, request);
+    instance.outstandingRows += request.rows;
+    instance.lastSent = ++this.#sends;
+  }
+
+  /** S4. The request leaves the instance. @returns whether it was there */
+  take(instance: KnownInstance<Request>, id: string): Request | undefined {
+    const request = instance.pending.get(id);
+    if (request === undefined) return undefined;
+    instance.pending.delete(id);
+    instance.outstandingRows -= request.rows;
+    return request;
+  }
+
+  /** S8 */
+  onOutcome(instance: KnownInstance<Request>, failed: boolean): void {
+    const peers = [...this.#known.values()].filter((other) => other !== instance && other.report.state === "READY");
+    const before = instance.health;
+    const now = this.ports.clock.monotonicMs();
+    const peersHealth = peers.map(({ health }) => health);
+    instance.health = afterOutcome(before, failed, peersHealth, now);
+    if (instance.health.asideTimes === before.asideTimes) return;
+    const facts = { service: this.service.id, instance: instance.id };
+    if (instance.health.asideTimes === 0) {
+      this.ports.log.info("an instance is as good as the others again", facts);
+      return;
+    }
+    this.ports.log.warn("an instance fails more often than the others and is put aside", {
+      ...facts,
+      failing: instance.health.failing,
+      others: peersHealth.map(({ failing }) => failing),
+      ms: instance.health.asideUntilMs - now,
+    });
+  }
+
+  #isOpen(instance: KnownInstance<Request>, { suspect }: Outstanding, nowMs: number): boolean {
+    if (instance.full || holdsSuspect(instance)) return false;
+    const stands = standing(instance.health, nowMs);
+    const alone = suspect || stands === "probation";
+    return stands !== "aside" && !(alone && instance.pending.size > 0);
+  }
+
+  #viewOf(
+    { id, report, heardMs, outstandingRows, lastSent }: KnownInstance<Request>,
+    request: Outstanding,
+    nowMs: number,
+  ) {
+    const { batch, concurrency } = this.service;
+    const stale = nowMs - heardMs > limits.loadStaleMs;
+    const view: InstanceView = {
+      instance: id,
+      state: report.state,
+      reportedRows: stale ? 0 : report.queuedRows + report.runningRows,
+      rowMs: report.rowMs,
+      outstandingRows,
+      lastSent,
+      outstandingRowsMax: request.suspect ? 1 : outstandingMax(batch.rowsMax, concurrency, report.rowMs),
+    };
+    return view;
+  }
+}
+
+function holdsSuspect(instance: KnownInstance<Outstanding>): boolean {
+  for (const request of instance.pending.values()) if (request.suspect) return true;
+  return false;
+}

@@ -1,0 +1,77 @@
+/**
+ * Where the rows of a batch come from, so that a row has the same name whenever it is made again: after a restore its source is
+ * read again from the checkpoint, and what `infer` has paid for must be recognised.
+ *
+ * It is kept beside the batch, not in it: functions of users make new batches and need not know. It travels with a batch
+ * in the metadata of its Arrow message.
+ *
+ * Invariants:
+ *   G1  Rows of an operator's output that have one lineage (origin and position) are one row, made again.
+ *   G2  A slice's rows keep their lineage. A step that makes at most as many rows as it was given keeps it, too; one that makes
+ *       more begins a new origin, named by where it began.
+ */
+import { createHash } from "node:crypto";
+import type { RecordBatch } from "apache-arrow";
+
+export interface Lineage {
+  /** The split and batch, or the operator, that the rows were made from, and the steps that made more of them. */
+  readonly origin: string;
+  /** Position of the batch's first row there; -1: rows have no position and are told apart by their content. */
+  readonly first: number;
+}
+
+/** Longer ones are hashed: each step that makes more rows makes them longer. */
+const ORIGIN_CHARS_MAX = 160;
+
+const lineages = new WeakMap<RecordBatch, Lineage>();
+
+export function lineageOf(batch: RecordBatch): Lineage | undefined {
+  return lineages.get(batch);
+}
+
+/** @returns the batch itself */
+export function withLineage<B extends RecordBatch>(batch: B, lineage: Lineage | undefined): B {
+  if (lineage !== undefined) lineages.set(batch, lineage);
+  return batch;
+}
+
+/** `batch.slice` that keeps the lineage of its rows. */
+export function sliceRows<B extends RecordBatch>(batch: B, from: number, to: number): B {
+  const slice = batch.slice(from, to) as B;
+  const lineage = lineages.get(batch);
+  return lineage === undefined ? slice : withLineage(slice, rowsFrom(lineage, from));
+}
+
+/** Of a step's output: that of its input (G2). */
+export function derived<B extends RecordBatch>(output: B, input: RecordBatch): B {
+  const lineage = lineages.get(input);
+  if (lineage === undefined || (output as RecordBatch) === input) return output;
+  return withLineage(output, output.numRows <= input.numRows ? lineage : partsOf(lineage));
+}
+
+/** Of rows that a row was made into: elements of its list, say. */
+export function partsOf({ origin, first }: Lineage): Lineage {
+  return lineageFrom(`${origin}.${first}`);
+}
+
+/** Of rows that are made from nothing but what `origin` names. */
+export function lineageFrom(origin: string, first = 0): Lineage {
+  const short = origin.length <= ORIGIN_CHARS_MAX ? origin : createHash("sha256").update(origin).digest("base64url");
+  return { origin: short, first };
+}
+
+function rowsFrom({ origin, first }: Lineage, row: number): Lineage {
+  return first < 0 || row === 0 ? { origin, first } : { origin, first: first + row };
+}
+
+/** As in the metadata of an Arrow message. */
+export function lineageText({ origin, first }: Lineage): string {
+  return `${first}@${origin}`;
+}
+
+/** @returns undefined: it is none */
+export function lineageFromText(text: string): Lineage | undefined {
+  const at = text.indexOf("@");
+  const first = Number(text.slice(0, at));
+  return at < 1 || !Number.isSafeInteger(first) || first < -1 ? undefined : { origin: text.slice(at + 1), first };
+}

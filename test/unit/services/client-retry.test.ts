@@ -1,0 +1,304 @@
+import assert from "node:assert/strict";
+import type { ServiceId } from "../../../src/base/ids.js";
+import { limits } from "../../../src/base/limits.js";
+import { ServiceClient } from "../../../src/services/client.js";
+import { idBytes, idsOf } from "../../../src/services/row-ids.js";
+import { askFrame, frameKind, holdingFrame, releaseFrame } from "../../../src/wire/frames.js";
+import { isOpen, within } from "../actors/support.js";
+import { batch, declare, doubled, FakeInstance, job, namespace, owner, setUp, subjects } from "./fake-instance.js";
+
+const asIs = undefined;
+const DOUBLE = "double" as ServiceId;
+
+describe("services/client: what fails is tried again", () => {
+  it("after a pause, elsewhere if there is an elsewhere, as often as the service says (S9)", async () => {
+    const { client, clock, instance } = await setUp(asIs, { retry: { attemptsMax: 3, pauseMs: 1_000 } });
+    const [a, b] = [await instance("a"), await instance("b")];
+    await a.says("READY");
+    await b.says("READY", { queuedRows: 50 });
+    const answer = client.call(batch(1), owner);
+    await clock.settle();
+    await a.answers("FAILED", { code: "MILL_ENDPOINT_BUSY" });
+    await clock.advance(400);
+    assert.deepEqual([a.requests.length, b.requests.length], [0, 0], "it pauses");
+    await clock.advance(700);
+    assert.deepEqual([a.requests.length, b.requests.length], [0, 1]);
+    await b.answers("FAILED", { code: "MILL_ENDPOINT_BUSY" });
+    await clock.advance(2_200);
+    assert.equal(a.requests.length, 1);
+    await a.answers("FAILED", { code: "MILL_ENDPOINT_BUSY" });
+    await assert.rejects(within("the answer", answer), {
+      code: "MILL_ENDPOINT_BUSY",
+      message: /service "double": it broke/,
+    });
+  });
+
+  it("not before the server said (T2)", async () => {
+    const { client, clock, instance } = await setUp();
+    const a = await instance("a");
+    await a.says("READY");
+    void client.call(batch(1), owner);
+    await clock.settle();
+    await a.answers("FAILED", { code: "MILL_ENDPOINT_BUSY", retryAfterMs: 7_000 });
+    await clock.advance(6_900);
+    assert.equal(a.requests.length, 0);
+    await clock.advance(300);
+    assert.equal(a.requests.length, 1);
+    client.close();
+  });
+
+  it("others go on during the pause", async () => {
+    const { client, clock, instance } = await setUp();
+    const a = await instance("a");
+    await a.says("READY");
+    const [failed, next] = [client.call(batch(1), owner), client.call(batch(2), owner)];
+    await clock.settle();
+    await a.answers("FAILED", { code: "MILL_ENDPOINT_BUSY", retryAfterMs: 60_000 });
+    await a.answers();
+    assert.deepEqual(doubled(await within("the next", next)), [4]);
+    assert.ok(await isOpen(failed));
+    client.close();
+    await assert.rejects(failed, { code: "MILL_SERVICE_LOST" });
+  });
+
+  it("a handler's failure on several rows is narrowed down to the row that is to blame (T3)", async () => {
+    const { client, clock, instance } = await setUp(asIs, { batch: { rowsMax: 8 }, retry: { attemptsMax: 1 } });
+    const a = await instance("a");
+    await a.says("READY");
+    const answer = client.call(batch(1, 2, 13, 4), owner);
+    for (let i = 0; i < 20 && (await isOpen(answer)); i++) {
+      await clock.settle();
+      while (a.requests.length > 0) {
+        await a.answers(a.requests[0]!.values.includes(13) ? "FAILED" : "OK", { code: "MILL_SERVICE_FAILED" });
+      }
+    }
+    const { records, rejected } = await within("the answer", answer);
+    const kept = doubled({ records }).filter((_, row) => row !== 2);
+    assert.deepEqual(kept, [2, 4, 8]);
+    assert.deepEqual(
+      rejected.map(({ row, code }) => [row, code]),
+      [[2, "MILL_SERVICE_FAILED"]],
+    );
+  });
+
+  it("rows that no try could answer go to the fallback, cut as that wants them (T4)", async () => {
+    const first = await setUp(asIs, { retry: { attemptsMax: 1 } });
+    const second = declare("spare", { batch: { rowsMax: 1 } });
+    const { bus, clock, ports } = first;
+    const spare = new ServiceClient({ bus, ports, namespace, job, attempt: 1, client: "client-2", service: second });
+    await spare.open();
+    const client = new ServiceClient({
+      ...{ bus, ports, namespace, job, attempt: 1, client: "client-3", service: first.client.service },
+      fallback: spare,
+    });
+    await client.open();
+    const [a, b] = [await first.instance("a"), await new FakeInstance(bus, clock, "b", second.id).open()];
+    await a.says("READY");
+    await b.says("READY");
+    const answer = client.call(batch(1, 2), owner);
+    await clock.settle();
+    await a.answers("FAILED", { code: "MILL_ENDPOINT_BUSY" });
+    assert.deepEqual(
+      b.requests.map(({ values }) => values),
+      [[1], [2]],
+    );
+    await b.answers();
+    await b.answers();
+    assert.deepEqual(doubled(await within("the answer", answer)), [2, 4]);
+    for (const one of [client, spare, first.client]) one.close();
+    assert.equal(clock.waiting, 0, "no timer is left");
+  });
+});
+
+describe("services/client: time", () => {
+  it("a try that lasts too long is cancelled where it runs, and tried again with the same rows (S9)", async () => {
+    const { client, clock, instance } = await setUp(asIs, { timeoutMs: 1_000, retry: { attemptsMax: 2, pauseMs: 1 } });
+    const a = await instance("a");
+    await a.says("READY");
+    const rowIds = idsOf(Uint8Array.from({ length: 16 }, (_, i) => i));
+    const answer = client.call(batch(1), owner, { rowIds });
+    await clock.settle();
+    const [before] = a.requests.splice(0);
+    assert.equal(before!.header.timeoutMs, 1_000);
+    await clock.advance(1_300);
+    assert.deepEqual(a.cancelled, [before!.header.id]);
+    assert.deepEqual(a.requests[0]!.header.rowIds, before!.header.rowIds);
+    assert.equal(client.duplicateCalls, 1);
+    await a.answers();
+    assert.deepEqual(doubled(await within("the answer", answer)), [2]);
+  });
+
+  it("nothing waits longer than its deadline: not for an instance, and not for its tries (T1, S9)", async () => {
+    const { client, clock, instance } = await setUp(asIs, { timeoutMs: 2_000, deadlineMs: 3_000 });
+    const unsent = client.call(batch(1), owner);
+    await clock.advance(3_100);
+    await assert.rejects(within("the unsent", unsent), {
+      code: "MILL_SERVICE_TIMEOUT",
+      message: /deadlineMs of 3000 ms, 0 tries/,
+    });
+    const a = await instance("a");
+    await a.says("READY");
+    const sent = client.call(batch(1), owner);
+    await clock.advance(2_400);
+    assert.deepEqual(
+      a.requests.map(({ header }) => header.timeoutMs > 900),
+      [true, false],
+      "what is left of it",
+    );
+    await clock.advance(900);
+    await assert.rejects(within("the sent", sent), { code: "MILL_SERVICE_TIMEOUT" });
+    assert.equal(clock.waiting, 0, "no timer is left");
+  });
+
+  it("what expired at its instance has had its try", async () => {
+    const { client, clock, instance } = await setUp(asIs, { retry: { attemptsMax: 1 } });
+    const a = await instance("a");
+    await a.says("READY");
+    const answer = client.call(batch(1), owner);
+    await clock.settle();
+    await a.answers("EXPIRED");
+    await assert.rejects(within("the answer", answer), { code: "MILL_SERVICE_TIMEOUT" });
+  });
+
+  it("whoever gives up tells the instance, so that it does not work for nobody", async () => {
+    const { client, clock, instance } = await setUp();
+    const a = await instance("a");
+    await a.says("READY");
+    const answer = client.call(batch(1), owner);
+    answer.catch(() => {});
+    await clock.settle();
+    client.giveUp(owner, new Error("stopped") as never);
+    await clock.settle();
+    assert.deepEqual(a.cancelled, [a.requests[0]!.header.id]);
+  });
+});
+
+describe("services/client: an instance that fails more often than its peers (S8)", () => {
+  /** Sends requests one at a time until `count` have ended; `bad` fails each that it gets. */
+  async function run(count: number, bad: FakeInstance, good: FakeInstance, set: Awaited<ReturnType<typeof setUp>>) {
+    let toBad = 0;
+    for (let i = 0; i < count; i++) {
+      const answer = set.client.call(batch(i), {});
+      await set.clock.settle();
+      if (bad.requests.length > 0) {
+        toBad++;
+        await bad.answers("FAILED", { code: "MILL_SERVICE_FAILED" });
+        await set.clock.advance(300);
+      }
+      if (good.requests.length > 0) await good.answers();
+      await answer.catch(() => {});
+    }
+    return toBad;
+  }
+
+  it("is put aside, tried again with one request, and put aside for longer when that fails, too (E1, E2)", async () => {
+    const set = await setUp(asIs, { retry: { attemptsMax: 3, pauseMs: 1 } });
+    const [bad, good] = [await set.instance("bad"), await set.instance("good")];
+    await bad.says("READY", { rowMs: 0.1 });
+    await good.says("READY", { rowMs: 50 });
+    assert.ok((await run(30, bad, good, set)) < 15);
+    assert.equal(await run(10, bad, good, set), 0, "it is aside");
+    await set.clock.advance(limits.asideMs);
+    assert.equal(await run(10, bad, good, set), 1, "one on probation");
+    await set.clock.advance(limits.asideMs);
+    assert.equal(await run(10, bad, good, set), 0, "aside for longer");
+    await set.clock.advance(limits.asideMs);
+    const trial = set.client.call(batch(1), {});
+    await set.clock.settle();
+    assert.equal(bad.requests.length, 1);
+    await bad.answers();
+    await within("the trial", trial);
+    assert.ok((await run(3, bad, good, set)) > 0, "it is as good as any");
+    set.client.close();
+  });
+
+  it("a service that fails everywhere keeps its instances (E1)", async () => {
+    const set = await setUp(asIs, { retry: { attemptsMax: 1 } });
+    const [a, b] = [await set.instance("a"), await set.instance("b")];
+    await a.says("READY");
+    await b.says("READY");
+    for (let i = 0; i < 30; i++) {
+      const answer = set.client.call(batch(i), {});
+      await set.clock.settle();
+      await (a.requests.length > 0 ? a : b).answers("FAILED", { code: "MILL_SERVICE_FAILED" });
+      await assert.rejects(within("the answer", answer), { code: "MILL_SERVICE_FAILED" });
+    }
+  });
+});
+
+describe("services/client: rows that an instance may hold", () => {
+  const ids = ["a".repeat(16), "b".repeat(16)];
+
+  /** What the client tells all instances. */
+  async function told(set: Awaited<ReturnType<typeof setUp>>) {
+    const asked: string[][] = [];
+    const released: string[] = [];
+    await set.bus.subscribe(subjects.ask(DOUBLE), ({ payload }) => {
+      if (frameKind(payload) === "ask") asked.push(idsOf(askFrame.decode(payload).header.rowIds));
+      else released.push(...idsOf(releaseFrame.decode(payload).header.rowIds));
+    });
+    return { asked, released };
+  }
+
+  it("are asked about together, and sent to the instance that says it holds them (S10, guarantee 3)", async () => {
+    const set = await setUp();
+    const { client, clock, bus, instance } = set;
+    const { asked } = await told(set);
+    const [a, b] = [await instance("a"), await instance("b")];
+    await a.says("READY");
+    await b.says("READY", { queuedRows: 100 });
+    void client.call(batch(1), owner, { rowIds: [ids[0]!], ask: true });
+    void client.call(batch(2), owner, { rowIds: [ids[1]!], ask: true });
+    await clock.advance(1);
+    assert.deepEqual(asked, [ids]);
+    assert.deepEqual([a.requests.length, b.requests.length], [0, 0]);
+    const holding = holdingFrame.encode({ service: DOUBLE, instance: "b", rowIds: idBytes([ids[1]!]) });
+    await bus.publish(subjects.answer("client-1"), holding);
+    await clock.settle();
+    assert.deepEqual([a.requests.length, b.requests.map(({ values }) => values)], [0, [[2]]]);
+    await clock.advance(limits.askWaitMs);
+    assert.deepEqual(
+      a.requests.map(({ values }) => values),
+      [[1]],
+      "nobody holds it",
+    );
+    client.close();
+  });
+
+  it("go elsewhere when the instance that held them is gone", async () => {
+    const { client, clock, bus, instance } = await setUp();
+    const [a, b] = [await instance("a"), await instance("b")];
+    await a.says("READY");
+    await b.says("READY", { queuedRows: 100 });
+    void client.call(batch(1), owner, { rowIds: [ids[0]!], ask: true });
+    await clock.advance(1);
+    const holding = holdingFrame.encode({ service: DOUBLE, instance: "b", rowIds: idBytes([ids[0]!]) });
+    await bus.publish(subjects.answer("client-1"), holding);
+    await clock.settle();
+    await b.crashes();
+    assert.deepEqual(
+      a.requests.map(({ values }) => values),
+      [[1]],
+    );
+    client.close();
+  });
+
+  it("are released when they are not needed any more", async () => {
+    const set = await setUp();
+    const { released } = await told(set);
+    set.client.release(ids);
+    set.client.release([]);
+    await set.clock.settle();
+    assert.deepEqual(released, ids);
+  });
+
+  it("a client that comes up asks all instances for their load, so that it need not wait for a heartbeat", async () => {
+    const set = await setUp();
+    const { asked } = await told(set);
+    const { bus, ports } = set;
+    const other = { bus, ports, namespace, job, attempt: 1, client: "client-2", service: set.client.service };
+    await new ServiceClient(other).open();
+    await set.clock.settle();
+    assert.deepEqual(asked, [[]]);
+  });
+});
