@@ -4,6 +4,7 @@
  * Absolute numbers say little on a shared machine; the ratio is what is kept. With `--json` the last line is one JSON object.
  */
 import { run as busHop } from "./bus-hop.js";
+import { run as callOverhead } from "./call-overhead.js";
 import { run as checkpointCost } from "./checkpoint-cost.js";
 import { run as checkpointVsCall } from "./checkpoint-vs-call.js";
 import { run as pipelineOverhead } from "./pipeline-overhead.js";
@@ -27,6 +28,10 @@ const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   "region-isolation": {
     what: "rows/s of three chains while the host of the fourth is killed, over those before",
     run: regionIsolation,
+  },
+  "call-overhead": {
+    what: "a call of an echo over NATS, against a raw request and reply of the same bytes",
+    run: callOverhead,
   },
   "bus-hop": { what: "decode, map and encode over NATS, against raw publish and subscribe", run: busHop },
 };

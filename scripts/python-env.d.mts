@@ -1,7 +1,13 @@
-/** Types of python-env.mjs, for the test that imports it. */
+/** Types of python-env.mjs, for the tests that import it. */
 export type PythonFound =
-  /** Path of an interpreter that has the packages of test/python/requirements.txt. */
+  /** Path of an interpreter that has the packages. */
   { readonly python: string } | { readonly unavailable: string };
 
 /** Takes up to some minutes the first time; never throws. */
-export function pythonWith(options?: { readonly env?: NodeJS.ProcessEnv }): Promise<PythonFound>;
+export function pythonWith(options?: {
+  readonly env?: NodeJS.ProcessEnv;
+  /** From the package root. Default: test/python/requirements.txt. */
+  readonly requirements?: string;
+  /** Default: true. Otherwise only what is there already. */
+  readonly install?: boolean;
+}): Promise<PythonFound>;

@@ -1,13 +1,13 @@
 /**
- * A Python with the packages of test/python/requirements.txt, for the test that reads our frames with other libraries.
+ * A Python with the packages of one requirements file, for tests that need a program or a reader that is not ours.
  *
- *   node scripts/python-env.mjs         makes it, prints the interpreter's path
+ *   node scripts/python-env.mjs [FILE]  makes it, prints the interpreter's path; FILE: test/python/requirements.txt
  *
  * It is a virtual environment in the cache folder (MILLRACE_CACHE, by default ~/.cache/millrace), named by the hash of
  * the requirements and the Python it was made with, so a change of either makes a new one and an old one is used again.
  * It appears under its final name only when it is whole (installed, then marked), and one is made at a time (lock folder).
  *
- * Not here: what is run with it (test/unit/wire). Uses nothing beyond Node.
+ * Not here: what is run with it (the tests). Uses nothing beyond Node.
  */
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -19,29 +19,32 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 
 const run = promisify(execFile);
-const requirements = join(dirname(dirname(fileURLToPath(import.meta.url))), "test", "python", "requirements.txt");
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const FRAMES = "test/python/requirements.txt";
 
 const INSTALL_MS_MAX = 5 * 60_000;
 const LOCK_POLL_MS = 500;
 
 /**
- * @param {{ env?: NodeJS.ProcessEnv }} [options]
+ * @param {{ env?: NodeJS.ProcessEnv, requirements?: string, install?: boolean }} [options]
  * @returns {Promise<import("./python-env.mjs").PythonFound>}
  */
-export async function pythonWith({ env = process.env } = {}) {
+export async function pythonWith({ env = process.env, requirements = FRAMES, install = true } = {}) {
+  const file = join(root, requirements);
   const base = env.PYTHON || (process.platform === "win32" ? "python" : "python3");
   try {
     const version = await describe(base);
-    const folder = join(cacheFolder(env), `python-${await hashOf(version)}`);
+    const folder = join(cacheFolder(env), `python-${await hashOf(file, version)}`);
     const python = process.platform === "win32" ? join(folder, "Scripts", "python.exe") : join(folder, "bin", "python");
     const whole = join(folder, "whole");
     if (existsSync(whole)) return { python };
+    if (!install) return { unavailable: "it is not installed yet" };
     return await locked(`${folder}.lock`, async () => {
       if (existsSync(whole)) return { python }; // made by the process that had the lock
       await rm(folder, { recursive: true, force: true });
       await run(base, ["-m", "venv", folder], { timeout: INSTALL_MS_MAX });
       const pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "--only-binary=:all:"];
-      await run(python, [...pip, "--requirement", requirements], { timeout: INSTALL_MS_MAX });
+      await run(python, [...pip, "--requirement", file], { timeout: INSTALL_MS_MAX });
       await writeFile(whole, `${version}\n`);
       return { python };
     });
@@ -56,8 +59,8 @@ async function describe(base) {
   return stdout.trim();
 }
 
-async function hashOf(version) {
-  const text = await readFile(requirements);
+async function hashOf(file, version) {
+  const text = await readFile(file);
   return createHash("sha256").update(text).update(version).digest("hex").slice(0, 16);
 }
 
@@ -95,7 +98,7 @@ function reasonOf(base, error) {
 }
 
 if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
-  const found = await pythonWith();
+  const found = await pythonWith({ requirements: process.argv[2] ?? FRAMES });
   console.log("python" in found ? found.python : `no Python for the tests: ${found.unavailable}`);
   process.exitCode = "python" in found ? 0 : 1;
 }

@@ -9,6 +9,7 @@ export { type FileColumns, type FilesOptions, files } from "./connectors/files.j
 export { jsonl } from "./connectors/jsonl.js";
 export { parquet } from "./connectors/parquet.js";
 export type { ChatMessage, ChatSpec } from "./services/handlers/chat.js";
+export { type CommandSpec, command } from "./services/handlers/command.js";
 export type { EmbeddingsSpec } from "./services/handlers/embeddings.js";
 export type { EndpointSettings } from "./services/handlers/endpoint.js";
 export { type HandlerParts, handler } from "./services/handlers/handler.js";

@@ -1,9 +1,10 @@
 /** The operators of one actor, each made with what follows it: chained operators, and channels to other actors. */
-import type { RecordBatch, Schema } from "apache-arrow";
+import { RecordBatch, type Schema } from "apache-arrow";
 import type { OperatorId } from "../base/ids.js";
 import type { PlannedChannel } from "../plan/plan.js";
 import type { DurableNode, OperatorNode, SourceNode } from "../topology/nodes.js";
 import { arrowSchema } from "../types/columns.js";
+import { lineageFrom, lineageOf, withLineage } from "../types/lineage.js";
 import type { ActorOptions } from "./actor-options.js";
 import { MapOperator, PassOperator, SelectOperator } from "./batch-operators.js";
 import type { ChannelReceiver, ChannelSender } from "./channel.js";
@@ -17,6 +18,7 @@ import { RowsOperator } from "./rows-operator.js";
 import { SinkOperator } from "./sink-operator.js";
 import { type Assignments, SourceReader } from "./source-reader.js";
 import { requestSplit } from "./split-request.js";
+import { SplitsAhead, type SplitWish } from "./splits-ahead.js";
 
 export interface ActorInput {
   readonly receiver: ChannelReceiver;
@@ -128,11 +130,15 @@ export class ActorGraph {
   #assignmentsOf({ id }: SourceNode, { ports, signal }: OperatorRuntime): Assignments {
     const { bus, actor, subjects } = this.options;
     const subject = subjects.splits(id);
-    return (number) => requestSplit(bus, ports.clock, subject, { operator: id, reader: actor.id, number }, signal);
+    const ask = (number: bigint, wish: () => SplitWish) =>
+      requestSplit(bus, ports.clock, subject, { operator: id, reader: actor.id, number }, wish, signal);
+    const splits = new SplitsAhead(ask, ports.clock);
+    return (number) => splits.take(number);
   }
 
   #durableWriter(node: DurableNode): Emit {
-    const writer = new SinkOperator(() => openDurableWriter(this.options, node), uncounted(this.runtimeFor(node.id)));
+    const runtime = uncounted(this.runtimeFor(node.id));
+    const writer = new SinkOperator(() => openDurableWriter(this.options, node), runtime, true);
     this.sinks.push(writer);
     this.#durableWriters.set(node.id, writer);
     return (batch) => writer.process(batch);
@@ -153,7 +159,8 @@ export class ActorGraph {
       );
       if (channels.length === 0) {
         const next = made.get(reader.id)!;
-        targets.push((batch) => next.process(batch));
+        const twice = reader.kind === "union" && reader.inputs.length > 1;
+        targets.push((batch) => next.process(twice ? inputOf(batch, node.id) : batch));
         continue;
       }
       const ways = channels.map((channel) => this.#wayInto(channel));
@@ -178,6 +185,16 @@ export class ActorGraph {
     this.channelPlaces.set(place, way);
     return way;
   }
+}
+
+/** A row that reaches a `union` on two ways is two rows. */
+function inputOf(batch: RecordBatch, operator: OperatorId): RecordBatch {
+  const lineage = lineageOf(batch);
+  if (lineage === undefined) return batch;
+  return withLineage(
+    new RecordBatch(batch.schema, batch.data),
+    lineageFrom(`${lineage.origin}>${operator}`, lineage.first),
+  );
 }
 
 /** Rows between two regions are neither read from outside nor written to it. */

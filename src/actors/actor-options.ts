@@ -1,5 +1,5 @@
 /** What an actor is made from. */
-import type { ActorId } from "../base/ids.js";
+import type { ActorId, OperatorId } from "../base/ids.js";
 import type { Ports } from "../base/ports.js";
 import type { Bus } from "../bus/bus.js";
 import type { JobSubjects } from "../bus/subjects.js";
@@ -13,8 +13,8 @@ import type { ChannelReceiver, ChannelSender } from "./channel.js";
 export interface Restored {
   readonly checkpoint: bigint;
   readonly finished: boolean;
-  /** A frame of kind `actor-snapshot`. */
-  readonly snapshot: Uint8Array;
+  /** A frame of kind `actor-snapshot`, in chunks. */
+  readonly snapshot: readonly Uint8Array[];
 }
 
 /** What an actor would go on from. */
@@ -32,6 +32,8 @@ export interface ActorOptions {
   readonly subjects: JobSubjects;
   readonly ports: Ports;
   readonly content: ContentAccess;
+  /** An object of the job, `jobKeys(job).exchangeSeed(...)`. Absent: no exchange of the job has seeds. */
+  seedFor?(operator: OperatorId, partition: number, number: bigint): Promise<Uint8Array>;
   outputFor(url: string): OutputFolder;
   readonly deadLetterSink: Sink;
   clientFor(service: string): ServiceClient;

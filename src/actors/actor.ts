@@ -21,7 +21,9 @@ import { DeadLetters } from "./dead-letters.js";
 import { Gate, type Parked, Parking } from "./gate.js";
 import { InferOperator } from "./infer-operator.js";
 import type { BadRecord, Counters, Encode, OperatorRuntime } from "./operator.js";
+import type { TransactionalOutput } from "./output.js";
 import { SinkOperator } from "./sink-operator.js";
+import { chunksOf, joined } from "./snapshot-chunks.js";
 
 export type ActorState =
   | { readonly kind: "DEPLOYED" }
@@ -49,6 +51,8 @@ export class Actor {
   readonly counters: Counters = { rowsRead: 0, rowsWritten: 0, deadLetters: 0, rowsInFlight: 0 };
   /** Everything up to this checkpoint is published. */
   published = 0n;
+  /** The same, but for durable exchanges: a full log may keep what is written to them for long. */
+  sinksPublished = 0n;
   #state: ActorState = { kind: "DEPLOYED" };
   #stop = new AbortController();
   #gate = new Gate();
@@ -126,9 +130,11 @@ export class Actor {
   async complete(checkpoint: bigint): Promise<void> {
     if (!this.#restored || this.#state.kind === "FAILED" || checkpoint <= this.published) return;
     try {
-      for (const reader of this.#graph.readers) void reader.release(checkpoint);
+      for (const operator of this.#graph.operators.values()) void operator.committed?.(checkpoint);
       // At once: what waits for room in a full log keeps nothing else from being published.
-      await Promise.all(this.#outputs.map((output) => output.publish(checkpoint)));
+      const publish = ({ output }: { output: TransactionalOutput }) => output.publish(checkpoint);
+      const sinks = Promise.all(this.#sinks.map(publish)).then(() => this.#tellSinksPublished(checkpoint));
+      await Promise.all([sinks, ...this.#exchanges.map(publish)]);
       if (checkpoint <= this.published) return;
       this.published = checkpoint;
       this.options.onChange();
@@ -143,7 +149,19 @@ export class Actor {
   }
 
   get #outputs() {
-    return [this.#deadLetters.output, ...this.#graph.sinks.map((sink) => sink.output)];
+    return [...this.#sinks, ...this.#exchanges].map(({ output }) => output);
+  }
+  get #sinks() {
+    return [this.#deadLetters, ...this.#graph.sinks.filter(({ durable }) => !durable)];
+  }
+  get #exchanges() {
+    return this.#graph.sinks.filter(({ durable }) => durable);
+  }
+
+  #tellSinksPublished(checkpoint: bigint): void {
+    if (checkpoint <= this.sinksPublished) return;
+    this.sinksPublished = checkpoint;
+    this.options.onChange();
   }
 
   #enter(state: ActorState): void {
@@ -263,7 +281,7 @@ export class Actor {
         deadLetters: BigInt(counters.deadLetters),
         blobs: blobs.lengths,
       };
-      const snapshot = actorSnapshotFrame.encode(header, blobs.pieces);
+      const snapshot = await chunksOf(actorSnapshotFrame.pieces(header, blobs.pieces), this.options.ports.clock);
       if (this.#acknowledged !== undefined && this.#acknowledged.cut.checkpoint > checkpoint) return;
       this.#acknowledged = { cut: { actor: this.id, checkpoint, finished, snapshot }, underWay: false };
       await this.#acknowledge(this.#acknowledged);
@@ -291,7 +309,7 @@ export class Actor {
   async #restore(): Promise<void> {
     const { restored, attempt } = this.options;
     for (const operator of this.#graph.operators.values()) await operator.open?.();
-    const decoded = restored && actorSnapshotFrame.decode(restored.snapshot);
+    const decoded = restored && actorSnapshotFrame.decode(joined(restored.snapshot));
     const blobs = new BlobReader(decoded?.header.blobs ?? [], decoded?.payload ?? new Uint8Array());
     const states = new Map(decoded?.header.operators.map(({ operator, state }) => [operator, state]));
     const recovers = attempt > 1 || restored !== undefined;
@@ -303,6 +321,7 @@ export class Actor {
       } else if (state !== undefined) await operator.restore?.(state, blobs);
     }
     this.published = this.#outputs.every((output) => output.isPublished) ? (restored?.checkpoint ?? 0n) : 0n;
+    this.sinksPublished = this.#sinks.every(({ output }) => output.isPublished) ? (restored?.checkpoint ?? 0n) : 0n;
     this.counters.rowsRead = Number(decoded?.header.rowsRead ?? 0n);
     this.counters.rowsWritten = Number(decoded?.header.rowsWritten ?? 0n);
     this.counters.deadLetters = Number(decoded?.header.deadLetters ?? 0n);
@@ -315,7 +334,7 @@ export class Actor {
     if (restored?.finished === true) for (let i = 0; i < this.#graph.inputs.length; i++) this.#alignment.ended(i);
     this.#restored = true;
     if (restored === undefined) return;
-    for (const reader of this.#graph.readers) void reader.release(restored.checkpoint);
+    for (const operator of this.#graph.operators.values()) void operator.committed?.(restored.checkpoint);
     void this.complete(restored.checkpoint);
   }
 

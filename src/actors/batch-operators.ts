@@ -5,6 +5,7 @@ import { asDeclared } from "../services/declared-batch.js";
 import type { MapNode, OperatorContext, SelectNode } from "../topology/nodes.js";
 import { columnOf } from "../types/batches.js";
 import { arrowSchema } from "../types/columns.js";
+import { derived } from "../types/lineage.js";
 import type { Emit, Operator } from "./operator.js";
 
 export class MapOperator implements Operator {
@@ -31,7 +32,7 @@ export class MapOperator implements Operator {
       );
     }
     const declared = asDeclared(`operator "${this.node.id}"`, this.#schema, result);
-    if (declared.numRows > 0) await this.emit(declared);
+    if (declared.numRows > 0) await this.emit(derived(declared, batch));
   }
 
   end(): void {}
@@ -54,7 +55,7 @@ export class SelectOperator implements Operator {
     const children = this.#names.map((name) => columnOf(batch, name).data[0]!);
     const type = new Struct(this.#schema.fields);
     const data = makeData({ type, length: batch.numRows, nullCount: 0, children } as never);
-    return this.emit(new RecordBatch(this.#schema, data as never));
+    return this.emit(derived(new RecordBatch(this.#schema, data as never) as RecordBatch, batch));
   }
 
   end(): void {}

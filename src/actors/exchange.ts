@@ -7,6 +7,7 @@ import { limits } from "../base/limits.js";
 import { keyGroupOf, ownerOf } from "../checkpoint/key-groups.js";
 import type { Exchange } from "../plan/plan.js";
 import { concatBatches } from "../types/concat.js";
+import { derived } from "../types/lineage.js";
 import { forked, type Gate } from "./gate.js";
 import type { Emit } from "./operator.js";
 import { rowKeys } from "./row-keys.js";
@@ -30,15 +31,20 @@ export function exchange(kind: Exchange, receivers: readonly Emit[], keys: reado
   return (batch) => receivers[turn++ % receivers.length]!(batch);
 }
 
+/** The receiver of each row: the owner of its key's group. */
+export function receiverOf(batch: RecordBatch, keys: readonly string[], receivers: number): (row: number) => number {
+  const keyOf = rowKeys(batch, keys);
+  return (row) => ownerOf(keyGroupOf(keyOf(row), limits.keyGroups), receivers, limits.keyGroups);
+}
+
 /** The batch in parts of one receiver each, with its number; rows keep their order. */
 export function partsByHash(batch: RecordBatch, keys: readonly string[], receivers: number): [number, RecordBatch][] {
-  const keyOf = rowKeys(batch, keys);
-  const receiverOf = (row: number) => ownerOf(keyGroupOf(keyOf(row), limits.keyGroups), receivers, limits.keyGroups);
+  const receiverAt = receiverOf(batch, keys, receivers);
   const parts: RecordBatch[][] = Array.from({ length: receivers }, () => []);
-  for (let from = 0, receiver = receiverOf(0); from < batch.numRows; ) {
+  for (let from = 0, receiver = receiverAt(0); from < batch.numRows; ) {
     let [to, next] = [from + 1, receiver];
     while (to < batch.numRows) {
-      next = receiverOf(to);
+      next = receiverAt(to);
       if (next !== receiver) break;
       to++;
     }
@@ -46,5 +52,7 @@ export function partsByHash(batch: RecordBatch, keys: readonly string[], receive
     from = to;
     receiver = next;
   }
-  return parts.flatMap((slices, i): [number, RecordBatch][] => (slices.length > 0 ? [[i, concatBatches(slices)]] : []));
+  return parts.flatMap((slices, i): [number, RecordBatch][] =>
+    slices.length > 0 ? [[i, derived(concatBatches(slices), batch)]] : [],
+  );
 }

@@ -39,7 +39,6 @@ const COMMANDS: ReadonlySet<string> = new Set([
 ]);
 
 interface KnownEnumerator {
-  readonly attempt: number;
   readonly enumerator: SplitEnumerator;
   readonly deployed: Promise<void>;
 }
@@ -132,26 +131,33 @@ export class Host {
     }
   }
 
-  async #deployEnumerator({ source: operator, attempt }: DeployEnumerator): Promise<void> {
+  async #deployEnumerator({ source: operator, term, attempt }: DeployEnumerator): Promise<void> {
     const known = this.#enumerators.get(operator);
-    if (known !== undefined && known.attempt >= attempt) return known.deployed;
-    known?.enumerator.close();
+    const rank = { term, attempt };
+    if (known !== undefined && !known.enumerator.closed) {
+      known.enumerator.promote(rank);
+      return known.deployed;
+    }
     const node = this.options.topology.operators.find((candidate) => candidate.id === operator);
     if (node?.kind !== "source") {
       throw new MillraceError("MILL_PLAN_MISMATCH", `the topology has no source "${operator}".`);
     }
-    const { bus, store, content, ports, job } = this.options;
+    const { bus, store, content, ports, job, plan } = this.options;
     const enumerator = new SplitEnumerator({
       source: node.source,
       operator,
       subject: this.#subjects.splits(node.id),
+      readers: plan.actors.filter(({ operators }) => operators.includes(node.id)).length,
+      rank,
       bus,
       store,
       logKey: (number) => jobKeys(job).splitRecord(operator, number),
+      pageKey: (size, number) => jobKeys(job).splitPage(operator, size, number),
+      clock: ports.clock,
       context: { content, log: ports.log, signal: this.#stop.signal },
     });
     const deployed = enumerator.open();
-    this.#enumerators.set(operator, { attempt, enumerator, deployed });
+    this.#enumerators.set(operator, { enumerator, deployed });
     try {
       await deployed;
     } catch (error) {
@@ -171,6 +177,7 @@ export class Host {
       client = new ServiceClient({
         ...this.options,
         service: declared,
+        fallback: declared.fallback && this.#clientFor(declared.fallback.id),
         attempt: 1,
         client: `${this.options.host}-${declared.id}`,
       });
@@ -195,7 +202,7 @@ export class Host {
 
   #report(): void {
     const actors = [...this.#regions.values()].flatMap((region) => [...region.actors.values()]);
-    const enumerators = [...this.#enumerators.values()];
+    const enumerators = [...this.#enumerators.values()].filter(({ enumerator }) => !enumerator.closed);
     const frame = hostReportFrame.encode({
       host: this.options.host,
       job: this.options.job,
@@ -221,6 +228,7 @@ function reportOf(actor: Actor): ActorReport {
     attempt: actor.attempt,
     state: state.kind,
     published: actor.published,
+    sinksPublished: actor.sinksPublished,
     code: error === undefined ? "" : isErrorCode(error.code) ? error.code : "MILL_OPERATOR_FAILED",
     message: error?.message ?? "",
     rowsRead: BigInt(counters.rowsRead),

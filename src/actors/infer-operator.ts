@@ -12,17 +12,21 @@
  *   I5  Once the actor has stopped nothing is handed on or refused any more.
  *   I6  A cut holds every batch under way, how far it has been handed on, and the answers that have come; what is restored
  *       goes on from there and asks again only for what was not answered.
+ *   I7  A row is asked about under one id, whichever attempt asks (guarantee 3). The id is released when a checkpoint is committed
+ *       behind the row, no sooner.
  */
 import { type Data, makeData, RecordBatch, type Schema, Struct } from "apache-arrow";
 import { invariant, isErrorCode, MillraceError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
 import type { Answer, ServiceClient } from "../services/client.js";
 import { isOfRows } from "../services/row-errors.js";
+import { rowIdsOf } from "../services/row-ids.js";
 import { type Run, runsOf } from "../services/runs.js";
 import type { InferNode } from "../topology/nodes.js";
 import { batchBytes, batchFromRows, columnOf, rowsOf } from "../types/batches.js";
 import { arrowSchema, type Columns } from "../types/columns.js";
 import { concatBatches } from "../types/concat.js";
+import { derived, lineageOf, partsOf, sliceRows } from "../types/lineage.js";
 import { type InferCall, type InferEntry, inferStateFrame } from "../wire/stored.js";
 import type { BlobReader, BlobWriter } from "./blobs.js";
 import type { Emit, Encode, Operator, OperatorRuntime } from "./operator.js";
@@ -38,8 +42,15 @@ interface Call {
 }
 type Outcome = { readonly answer: Answer } | { readonly error: MillraceError };
 
+/** The rows of a batch as requests carry them; ids of each, or none. */
+interface Requests {
+  readonly rows: RecordBatch;
+  readonly ids: readonly string[];
+}
+
 interface Entry {
   readonly batch: RecordBatch;
+  readonly ids: readonly string[];
   readonly calls: readonly Call[];
   readonly rows: number;
   readonly bytes: number;
@@ -52,6 +63,11 @@ export class InferOperator implements Operator {
   #window = new Window(limits.inferWindowRows, limits.inferWindowBytes);
   #pump: Promise<void> | undefined;
   #error: unknown;
+  /** Ids of rows that were handed on since the last cut, and before each that is not known to be committed. */
+  #passed: string[] = [];
+  #cuts: { readonly checkpoint: bigint; readonly ids: readonly string[] }[] = [];
+  /** Until then instances may hold rows of the attempt before, by the monotonic clock. */
+  #askUntilMs = 0;
   #schema: Schema;
   #requestSchema: Schema;
   #inputSchema: Schema;
@@ -68,16 +84,17 @@ export class InferOperator implements Operator {
     this.#requestSchema = arrowSchema(node.service.input);
     this.#inputSchema = arrowSchema(input);
     this.#answerSchema = arrowSchema(node.service.output);
+    if (runtime.attempt > 1) this.#askUntilMs = runtime.ports.clock.monotonicMs() + limits.askForMs;
   }
 
   async process(batch: RecordBatch): Promise<void> {
-    const requests = this.#requestRows(batch);
-    const [rows, bytes] = [Math.max(requests.numRows, 1), batchBytes(batch)];
+    const requests = this.#requestsOf(batch);
+    const [rows, bytes] = [Math.max(requests.rows.numRows, 1), batchBytes(batch)];
     const enter = () => this.#error !== undefined || this.#window.tryEnter(rows, bytes);
     if (!enter()) await this.runtime.park(batch, enter, () => this.#window.changed());
     if (this.#error !== undefined) throw this.#error;
     this.runtime.counters.rowsInFlight += rows;
-    this.#entries.push({ batch, rows, bytes, calls: this.#send(requests), done: 0 });
+    this.#entries.push({ batch, ids: requests.ids, rows, bytes, calls: this.#send(requests), done: 0 });
     this.resume();
   }
 
@@ -91,21 +108,31 @@ export class InferOperator implements Operator {
   }
 
   /** I6 */
-  cut(): Encode | undefined {
+  cut(checkpoint: bigint): Encode | undefined {
+    this.#cuts.push({ checkpoint, ids: this.#passed });
+    this.#passed = [];
     if (this.#entries.length === 0) return undefined;
     const entries = this.#entries.map((entry) => ({ ...entry }));
     return (blobs) => inferStateFrame.encode({ entries: entries.map((entry) => encodeEntry(entry, blobs)) });
   }
 
+  /** I7 */
+  committed(checkpoint: bigint): void {
+    const passed = this.#cuts.filter((cut) => cut.checkpoint <= checkpoint);
+    if (passed.length === 0) return;
+    this.#cuts = this.#cuts.filter((cut) => cut.checkpoint > checkpoint);
+    this.client.release(passed.flatMap(({ ids }) => ids));
+  }
+
   restore(state: Uint8Array, blobs: BlobReader): void {
     for (const entry of inferStateFrame.decode(state).header.entries) {
       const batch = blobs.get(entry.batch, this.#inputSchema);
-      const requests = this.#requestRows(batch);
-      const [rows, bytes] = [Math.max(requests.numRows, 1), batchBytes(batch)];
+      const requests = this.#requestsOf(batch);
+      const [rows, bytes] = [Math.max(requests.rows.numRows, 1), batchBytes(batch)];
       this.#window.force(rows, bytes);
       const calls = entry.calls.map((call) => this.#restoreCall(call, requests, blobs));
       this.runtime.counters.rowsInFlight += rows;
-      this.#entries.push({ batch, rows, bytes, calls, done: entry.done });
+      this.#entries.push({ batch, ids: requests.ids, rows, bytes, calls, done: entry.done });
     }
   }
 
@@ -114,7 +141,7 @@ export class InferOperator implements Operator {
     if (this.#entries.length > 0) this.#pump ??= this.#run();
   }
 
-  #restoreCall(call: InferCall, requests: RecordBatch, blobs: BlobReader): Call {
+  #restoreCall(call: InferCall, requests: Requests, blobs: BlobReader): Call {
     const { start, rows, code, message, rejected } = call;
     if (call.answer !== null) {
       const answer = { records: blobs.get(call.answer, this.#answerSchema), rejected };
@@ -126,7 +153,7 @@ export class InferOperator implements Operator {
       answer.catch(() => {}); // met by the pump when the batch's turn comes
       return { start, rows, answer, outcome: { error } };
     }
-    const [run] = runsOf(this.node.service, requests.slice(start, start + 1));
+    const [run] = runsOf(this.node.service, requests.rows.slice(start, start + 1));
     return this.#call(requests, { ...run!, start, rows });
   }
 
@@ -137,6 +164,7 @@ export class InferOperator implements Operator {
         if (this.node.each === undefined) await this.#emitSlices(entry);
         else await this.#emitLists(entry);
         this.#entries.shift();
+        this.#pass(entry.ids);
         this.runtime.counters.rowsInFlight -= entry.rows;
         this.#window.leave(entry.rows, entry.bytes);
       }
@@ -172,14 +200,28 @@ export class InferOperator implements Operator {
     return recordBatch(this.#requestSchema, children, length);
   }
 
-  #send(requests: RecordBatch): Call[] {
-    return runsOf(this.node.service, requests).map((run) => this.#call(requests, run));
+  /** Where no checkpoint comes for long, instances forget the oldest answers by themselves. */
+  #pass(ids: readonly string[]): void {
+    if (this.#passed.length < limits.inferPassedIdsMax) this.#passed.push(...ids);
   }
 
-  #call(requests: RecordBatch, { start, rows, bucket, affinity }: Run): Call {
-    const whole = rows === requests.numRows;
-    const records = whole ? requests : requests.slice(start, start + rows);
-    const answer = this.client.call(records, this, { bucket, affinity });
+  #requestsOf(batch: RecordBatch): Requests {
+    const rows = this.#requestRows(batch);
+    const lineage = lineageOf(batch);
+    if (lineage === undefined) return { rows, ids: [] };
+    return { rows, ids: rowIdsOf(this.node.id, rows, this.node.each === undefined ? lineage : partsOf(lineage)) };
+  }
+
+  #send(requests: Requests): Call[] {
+    return runsOf(this.node.service, requests.rows).map((run) => this.#call(requests, run));
+  }
+
+  #call(requests: Requests, { start, rows, bucket, affinity }: Run): Call {
+    const whole = rows === requests.rows.numRows;
+    const records = whole ? requests.rows : requests.rows.slice(start, start + rows);
+    const rowIds = requests.ids.slice(start, start + rows);
+    const ask = this.runtime.ports.clock.monotonicMs() < this.#askUntilMs;
+    const answer = this.client.call(records, this, { bucket, affinity, rowIds, ask });
     const call: Call = { start, rows, answer, outcome: undefined };
     answer.then(
       (ended) => {
@@ -202,7 +244,7 @@ export class InferOperator implements Operator {
       });
       await this.#handOn(entry, call.start, call.start + call.rows, bad, (from, to) => {
         const answers = answer!.records.slice(from - call.start, to - call.start);
-        return this.#withColumns(entry.batch.slice(from, to), (name) => answers.getChild(name)?.data[0]);
+        return this.#withColumns(sliceRows(entry.batch, from, to), (name) => answers.getChild(name)?.data[0]);
       });
     }
   }
@@ -238,7 +280,9 @@ export class InferOperator implements Operator {
         valueOffsets: Int32Array.from({ length: to - from + 1 }, (_, i) => elementOf(from + i) - first),
         child: answers.data,
       } as never) as Data;
-      return this.#withColumns(entry.batch.slice(from, to), (name) => (name === this.node.into ? list : undefined));
+      return this.#withColumns(sliceRows(entry.batch, from, to), (name) =>
+        name === this.node.into ? list : undefined,
+      );
     });
   }
 
@@ -295,7 +339,7 @@ export class InferOperator implements Operator {
 
   #withColumns(batch: RecordBatch, added: (name: string) => Data | undefined): RecordBatch {
     const children = this.#schema.fields.map((field) => added(field.name) ?? columnOf(batch, field.name).data[0]!);
-    return recordBatch(this.#schema, children, batch.numRows);
+    return derived(recordBatch(this.#schema, children, batch.numRows), batch);
   }
 }
 

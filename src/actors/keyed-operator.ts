@@ -19,6 +19,7 @@ import { keyGroupRange } from "../checkpoint/key-groups.js";
 import type { KeyState, OperatorContext, ProcessNode, ReduceNode } from "../topology/nodes.js";
 import { batchFromRows, rowsOf } from "../types/batches.js";
 import type { Columns, Row } from "../types/columns.js";
+import { derived, lineageFrom, withLineage } from "../types/lineage.js";
 import { copyOf, ownRow } from "../types/own-row.js";
 import type { BlobReader } from "./blobs.js";
 import { KeyedState } from "./keyed-state.js";
@@ -59,7 +60,7 @@ export class KeyedOperator implements Operator {
     try {
       this.runtime.signal.throwIfAborted();
       const made = await this.#work(batch);
-      if (made.length > 0) await this.emit(this.#batchOf(made));
+      if (made.length > 0) await this.emit(derived(this.#batchOf(made), batch));
     } finally {
       this.#turn.leave(1, 0);
     }
@@ -74,7 +75,10 @@ export class KeyedOperator implements Operator {
         runtime.signal.throwIfAborted();
         const taken = this.#state.take(limits.keyedBatchRows);
         more = taken.length === limits.keyedBatchRows;
-        if (taken.length > 0) return this.emit(this.#batchOf(taken.map(({ key, state }) => ({ ...key, ...state }))));
+        if (taken.length === 0) return;
+        const batch = this.#batchOf(taken.map(({ key, state }) => ({ ...key, ...state })));
+        // One row for each key, in an order that depends on the attempt.
+        return this.emit(withLineage(batch, lineageFrom(node.id, -1)));
       });
     }
     await runtime.gate.flow(() => this.#state.clear()); // no row comes any more that could ask for it

@@ -29,6 +29,8 @@ export interface Operator {
   close?(): void | Promise<void>;
   /** Its state at this moment; undefined: there is none. */
   cut?(checkpoint: bigint): Encode | undefined;
+  /** That checkpoint, and all before it, are committed: what it holds will not be asked for again. A hint; it may come twice. */
+  committed?(checkpoint: bigint): void | Promise<void>;
   /** Before anything is processed: goes on from there. */
   restore?(state: Uint8Array, blobs: BlobReader): void | Promise<void>;
 }

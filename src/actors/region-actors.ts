@@ -5,7 +5,6 @@
  *   T1  `deployed` resolves when every subscription of its actors is known to the server, asked once or again.
  *   T4  A snapshot is told to the coordinator when it is durable: in the message itself, or as an object that it names.
  */
-import { createHash } from "node:crypto";
 import { MillraceError } from "../base/errors.js";
 import type { ActorId, ChannelId } from "../base/ids.js";
 import { limits } from "../base/limits.js";
@@ -21,6 +20,7 @@ import { BusChannelReceiver } from "./channel-receiver.js";
 import { BusChannelSender } from "./channel-sender.js";
 import type { HostOptions } from "./host-options.js";
 import { LocalChannel } from "./local-channel.js";
+import { sha256Of } from "./snapshot-chunks.js";
 
 export class RegionActors {
   readonly actors = new Map<ActorId, Actor>();
@@ -83,6 +83,7 @@ export class RegionActors {
           restored: restored.get(actor.id),
           subjects: jobSubjects(namespace, job),
           clientFor: this.clientFor,
+          seedFor: (...seed) => this.options.store.get(jobKeys(job).exchangeSeed(...seed)),
           senderFor: (channel) => this.#channel(channel as ChannelId, here).sender,
           receiverFor: (channel) => this.#channel(channel as ChannelId, here).receiver,
           acknowledge: (cut) => this.#acknowledge(cut),
@@ -104,7 +105,7 @@ export class RegionActors {
       record.actors
         .filter(({ actor }) => actors.includes(actor))
         .map(async (one) => {
-          found.set(one.actor, { checkpoint, finished: one.finished, snapshot: await this.#snapshotOf(one) });
+          found.set(one.actor, { checkpoint, finished: one.finished, snapshot: [await this.#snapshotOf(one)] });
         }),
     );
     const missing = actors.find((actor) => !found.has(actor));
@@ -118,7 +119,7 @@ export class RegionActors {
   async #snapshotOf({ actor, key, inline, sha256 }: ActorCheckpoint): Promise<Uint8Array> {
     if (key === "") return inline;
     const bytes = await this.options.store.get(key);
-    if (sha256Of(bytes) === sha256) return bytes;
+    if ((await sha256Of([bytes], this.options.ports.clock)) === sha256) return bytes;
     throw new MillraceError(
       "MILL_STORE_CORRUPT",
       `the snapshot of actor "${actor}" at ${key} is not what was written. Restore the object, or start from a savepoint.`,
@@ -130,12 +131,13 @@ export class RegionActors {
   async #acknowledge({ actor, checkpoint, finished, snapshot }: Cut): Promise<void> {
     const { bus, store, job, namespace } = this.options;
     const { region, attempt } = this.command;
-    const base = { job, region, attempt, checkpoint, actor, finished, sizeBytes: BigInt(snapshot.length) };
-    let told = { ...base, inline: snapshot, key: "", sha256: "" };
-    if (snapshot.length > limits.snapshotInlineBytesMax) {
+    const bytes = snapshot.reduce((sum, chunk) => sum + chunk.length, 0);
+    const base = { job, region, attempt, checkpoint, actor, finished, sizeBytes: BigInt(bytes) };
+    let told = { ...base, inline: snapshot[0]!, key: "", sha256: "" };
+    if (bytes > limits.snapshotInlineBytesMax) {
       const key = jobKeys(job).snapshot(region, checkpoint, attempt, actor);
-      await store.put(key, snapshot);
-      told = { ...base, inline: new Uint8Array(), key, sha256: sha256Of(snapshot) };
+      const [sha256] = await Promise.all([sha256Of(snapshot, this.options.ports.clock), store.put(key, snapshot)]);
+      told = { ...base, inline: new Uint8Array(), key, sha256 };
     }
     if (this.#stopped) return;
     await bus.publish(clusterSubjects(namespace).coordinatorReport, snapshotFrame.encode(told));
@@ -156,8 +158,4 @@ export class RegionActors {
     const options = { bus, ports, channel: id, attempt, subjects, columns };
     return { sender: new BusChannelSender(options), receiver: new BusChannelReceiver(options) };
   }
-}
-
-function sha256Of(bytes: Uint8Array): string {
-  return createHash("sha256").update(bytes).digest("hex");
 }

@@ -11,6 +11,7 @@ import { MillraceError } from "../base/errors.js";
 import type { OperatorContext, RowsNode } from "../topology/nodes.js";
 import { batchFromRows, rowsOf } from "../types/batches.js";
 import type { Columns } from "../types/columns.js";
+import { derived } from "../types/lineage.js";
 import type { Emit, Operator, OperatorRuntime } from "./operator.js";
 
 type AnyRow = Record<string, unknown>;
@@ -38,7 +39,7 @@ export class RowsOperator implements Operator {
       if (result.ok) good.push({ from: rows[i]!, rows: result.rows });
       else await this.#refuse(rows[i]!, result.error);
     }
-    await this.#emitRows(good);
+    await this.#emitRows(good, batch);
   }
 
   end(): void {}
@@ -74,11 +75,11 @@ export class RowsOperator implements Operator {
     return results;
   }
 
-  async #emitRows(made: readonly Made[]): Promise<void> {
+  async #emitRows(made: readonly Made[], input: RecordBatch): Promise<void> {
     const rows = made.flatMap((one) => one.rows);
     if (rows.length === 0) return;
     const batch = this.#fitting(rows);
-    if (batch !== undefined) return this.emit(batch);
+    if (batch !== undefined) return this.emit(derived(batch, input));
     // Some row does not fit: find whose, refuse those, keep the rest.
     const fitting: AnyRow[] = [];
     for (const one of made) {
@@ -89,7 +90,7 @@ export class RowsOperator implements Operator {
         await this.#refuse(one.from, error);
       }
     }
-    if (fitting.length > 0) await this.emit(batchFromRows(this.node.columns, fitting as never));
+    if (fitting.length > 0) await this.emit(derived(batchFromRows(this.node.columns, fitting as never), input));
   }
 
   /** The batch, or undefined when some row does not fit the columns. */

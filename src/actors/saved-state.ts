@@ -5,30 +5,39 @@
  *   J1  What a snapshot holds is in exactly one of the new ones: operators' states, parked batches, blobs. Sinks begin empty:
  *       everything of a savepoint was published.
  *   J2  A batch on its way into a channel is one on its way into the operator behind it. Where keys decide, and the number of
- *       instances is another one, its rows are shared out by key.
+ *       instances is another one, its rows are shared out by key, and so are requests in flight: what comes later of a key comes
+ *       to the same instance, behind them.
  *   J3  No actor begins FINISHED, and no reader: they ask for splits, find none, and end as they did.
+ *   J4  Both ends of a durable exchange begin anew: a reader with the first seed of its partition, a writer with nothing pending.
+ *       What they had goes into the seeds (`seed-exchange.ts`).
  */
-import type { Schema } from "apache-arrow";
 import { MillraceError } from "../base/errors.js";
 import type { OperatorId } from "../base/ids.js";
 import { limits } from "../base/limits.js";
 import { type KeyGroupHolder, keyGroupRange, redistribute } from "../checkpoint/key-groups.js";
 import { matchState, type StatefulOperator, successorOf } from "../checkpoint/redistribute.js";
+import { partitionSplit } from "../connectors/exchange-source.js";
 import type { Plan } from "../plan/plan.js";
-import type { OperatorNode, Topology } from "../topology/nodes.js";
+import type { DurableNode, InferNode, OperatorNode, Topology } from "../topology/nodes.js";
 import { arrowSchema } from "../types/columns.js";
 import { decodeBatch, encodeBatch } from "../wire/arrow.js";
+import { exchangePositionFrame } from "../wire/exchange-frames.js";
+import { frameKind } from "../wire/frames.js";
 import {
   actorSnapshotFrame,
+  type InferEntry,
   inferStateFrame,
   keyedStateFrame,
   type OperatorSpec,
   type SourceState,
   type StartedSplit,
+  sinkStateFrame,
   sourceStateFrame,
 } from "../wire/stored.js";
 import { ActorDraft, type KeyGroupBlobs } from "./actor-draft.js";
-import { partsByHash } from "./exchange.js";
+import { partsByHash, receiverOf } from "./exchange.js";
+import { keysInto } from "./keys-into.js";
+import { splitCalls } from "./split-calls.js";
 
 export interface SavedActor {
   readonly actor: string;
@@ -53,6 +62,20 @@ export interface Redistributed {
   readonly snapshots: ReadonlyMap<string, Uint8Array>;
   /** Splits taken, by source and by the reader's actor in the old job; only of sources whose state is used. */
   readonly taken: ReadonlyMap<string, ReadonlyMap<string, bigint>>;
+  /** What both ends of durable exchanges had, by the operator that reads; only where that is used. */
+  readonly exchanges: ReadonlyMap<string, SavedEnds>;
+}
+
+export interface SavedEnds {
+  /** By partition: where the reader was; undefined: it had begun nothing. Partitions that were read to their end are left out. */
+  readonly positions: ReadonlyMap<number, Uint8Array | undefined>;
+  /** What writers had prepared, each one's oldest first (`connectors/exchange-pending.ts`). */
+  readonly pending: readonly Uint8Array[];
+}
+
+interface Ends extends SavedEnds {
+  readonly positions: Map<number, Uint8Array | undefined>;
+  readonly pending: Uint8Array[];
 }
 
 interface Target {
@@ -82,6 +105,7 @@ class Redistribution {
   #sources = new Map<string, Map<number, SourceState[]>>();
   #taken = new Map<string, Map<string, bigint>>();
   #keyed = new Map<string, Map<number, KeyGroupHolder<KeyGroupBlobs>>>();
+  #ends = new Map<string, Ends>();
 
   constructor(
     saved: SavedJob,
@@ -106,14 +130,15 @@ class Redistribution {
       for (const one of this.#saved) {
         for (const { place, blob } of one.header.parked) {
           if (place.startsWith(">") === (into === "channel"))
-            this.#moveBatch(this.#targetOf(place, one), one.blobs[blob]!);
+            this.#moveBatch(this.#targetOf(place, one), one.blobs[blob]!, one);
         }
       }
     }
     this.#placeSources();
     this.#placeKeyed();
+    this.#placeDurable();
     const snapshots = new Map([...this.#drafts].map(([actor, draft]) => [actor, draft.encode()]));
-    return { snapshots, taken: this.#taken };
+    return { snapshots, taken: this.#taken, exchanges: this.#ends };
   }
 
   /** Operators that there is something of. */
@@ -164,6 +189,10 @@ class Redistribution {
     if (this.#old.has(head) && this.#new.has(head)) this.#draft(head, this.#successor(head, subtask)).count(header);
   }
 
+  #keysInto(operator: string): readonly string[] | undefined {
+    return keysInto(operator, this.#nodes, (id) => this.#new.get(id)!.parallelism);
+  }
+
   #moveState({ actor, subtask, blobs }: Saved, operator: string, state: Uint8Array): void {
     if (!this.#matched.has(operator)) return;
     const to = this.#successor(operator, subtask);
@@ -177,7 +206,10 @@ class Redistribution {
         return;
       }
       case "infer":
-        this.#draft(operator, to).addCalls(operator, inferStateFrame.decode(state).header.entries, blobs);
+        this.#moveCalls(operator, subtask, inferStateFrame.decode(state).header.entries, blobs);
+        return;
+      case "durable":
+        this.#moveEnd(operator, subtask, state, blobs);
         return;
       case "reduce":
       case "process": {
@@ -198,16 +230,72 @@ class Redistribution {
   }
 
   /** J2 */
-  #moveBatch({ operator, subtask }: Target, batch: Uint8Array): void {
+  #moveCalls(operator: string, subtask: number, entries: readonly InferEntry[], blobs: readonly Uint8Array[]): void {
+    const { parallelism } = this.#new.get(operator)!;
+    const keys = this.#keysInto(operator);
+    if (keys === undefined || parallelism === this.#specOf(operator).parallelism) {
+      this.#draft(operator, this.#successor(operator, subtask)).addCalls(operator, entries, blobs);
+      return;
+    }
+    const node = this.#nodes.get(operator) as InferNode;
+    const input = this.#nodes.get(node.inputs[0]!)!.columns;
+    for (const entry of entries) {
+      for (const part of splitCalls(entry, blobs, { node, input }, (batch) => receiverOf(batch, keys, parallelism))) {
+        this.#draft(operator, part.target).addCalls(operator, [part.entry], part.blobs);
+      }
+    }
+  }
+
+  /** J4. The reader's state is a source's, the writer's a sink's. */
+  #moveEnd(operator: string, subtask: number, state: Uint8Array, blobs: readonly Uint8Array[]): void {
+    const ends: Ends = this.#ends.get(operator) ?? { positions: new Map(), pending: [] };
+    this.#ends.set(operator, ends);
+    if (frameKind(state) === "sink-state") {
+      const { pending } = sinkStateFrame.decode(state).header;
+      ends.pending.push(...pending.map(({ prepared, blob }) => (blob < 0 ? prepared : blobs[blob]!)));
+      return;
+    }
+    const { ended, taken, split, position } = sourceStateFrame.decode(state).header;
+    if (!ended && (taken === 0n || split !== null)) ends.positions.set(subtask, position ?? undefined);
+  }
+
+  /** J2 */
+  #moveBatch({ operator, subtask }: Target, batch: Uint8Array, from: Saved): void {
     if (!this.#matched.has(operator)) return;
     const { parallelism } = this.#new.get(operator)!;
-    const input = this.#nodes.get(this.#nodes.get(operator)!.inputs[0]!)!;
-    if (input.kind !== "keyBy" || parallelism === this.#specOf(operator).parallelism) {
+    const node = this.#nodes.get(operator)!;
+    if (node.kind === "durable") {
+      this.#writerDraft(node, from).park(operator, batch);
+      return;
+    }
+    const keys = this.#keysInto(operator);
+    if (keys === undefined || parallelism === this.#specOf(operator).parallelism) {
       this.#draft(operator, this.#successor(operator, subtask)).park(operator, batch);
       return;
     }
-    for (const [to, part] of partsByHash(decodeBatch(schemaOf(input), batch), input.keys, parallelism)) {
+    const schema = arrowSchema(this.#nodes.get(node.inputs[0]!)!.columns);
+    for (const [to, part] of partsByHash(decodeBatch(schema, batch), keys, parallelism)) {
       this.#draft(operator, to).park(operator, concat(encodeBatch(part)));
+    }
+  }
+
+  /** Whoever writes the exchange now, for what one of its writers had: any of them sends rows where they belong. */
+  #writerDraft(node: DurableNode, { actor, subtask }: Saved): ActorDraft {
+    const writer = this.job.plan.exchanges.find(({ id }) => id === node.id)!.from;
+    const { parallelism } = this.#specOf(actor.replace(/-\d+$/, ""));
+    return this.#draft(writer, successorOf(subtask, parallelism, this.#new.get(writer)!.parallelism));
+  }
+
+  /** J4 */
+  #placeDurable(): void {
+    for (const operator of this.#ends.keys()) {
+      const none = { writers: [], seedBatches: 0, incarnation: "" };
+      const position = exchangePositionFrame.encode({ next: 1n, seed: 1n, ...none });
+      for (let partition = 0; partition < this.#new.get(operator)!.parallelism; partition++) {
+        const split = partitionSplit({ id: operator }, partition);
+        const state = { taken: 1n, ended: false, split, batches: 0n, position, started: [] };
+        this.#draft(operator, partition).addState(operator, sourceStateFrame.encode(state));
+      }
     }
   }
 
@@ -252,10 +340,6 @@ function decoded({ actor, subtask, snapshot }: SavedActor): Saved {
 
 function begunIn({ split, batches, position, started }: SourceState): StartedSplit[] {
   return split === null ? [...started] : [{ ...split, batches, position }, ...started];
-}
-
-function schemaOf(node: OperatorNode): Schema {
-  return arrowSchema(node.columns);
 }
 
 function concat(pieces: readonly Uint8Array[]): Uint8Array {

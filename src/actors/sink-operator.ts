@@ -21,6 +21,8 @@ export class SinkOperator implements Operator {
   constructor(
     openWriter: () => Promise<SinkWriter>,
     private readonly runtime: Pick<OperatorRuntime, "park" | "counters">,
+    /** What it writes is read in another region of the job. */
+    readonly durable = false,
   ) {
     this.output = new TransactionalOutput(openWriter);
   }

@@ -8,6 +8,7 @@
  */
 import type { RecordBatch } from "apache-arrow";
 import type { PositionedBatch, Source, Split } from "../topology/endpoints.js";
+import { lineageFrom, withLineage } from "../types/lineage.js";
 import { type SourceState, sourceStateFrame } from "../wire/stored.js";
 import type { Emit, Encode, Operator, OperatorRuntime } from "./operator.js";
 
@@ -70,8 +71,8 @@ export class SourceReader implements Operator {
     this.#cuts.push({ checkpoint: 0n, state: this.#state });
   }
 
-  /** That checkpoint is committed. Whether the source hears of it does not matter to what is read. */
-  async release(checkpoint: bigint): Promise<void> {
+  /** Whether the source hears of it does not matter to what is read. */
+  async committed(checkpoint: bigint): Promise<void> {
     const at = this.#cuts.findLast((cut) => cut.checkpoint <= checkpoint);
     if (at === undefined) return;
     this.#cuts = this.#cuts.filter((cut) => cut.checkpoint > checkpoint);
@@ -105,8 +106,10 @@ export class SourceReader implements Operator {
   }
 
   #handOn(item: { readonly batch: RecordBatch; readonly position: PositionedBatch["position"] | null }): unknown {
+    const lineage = lineageFrom(`${this.runtime.operator}/${this.#state.split!.id}/${this.#state.batches}`);
     this.#state = { ...this.#state, batches: this.#state.batches + 1n, position: item.position };
     this.runtime.counters.rowsRead += item.batch.numRows;
-    return item.batch.numRows === 0 ? undefined : this.emit(item.batch);
+    if (item.batch.numRows === 0) return;
+    return this.emit(withLineage(item.batch, lineage));
   }
 }

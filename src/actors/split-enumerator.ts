@@ -8,31 +8,51 @@
  *       any number of them, old and new, hand out the same splits to the same readers.
  *   D4  Questions that come while a record is written are answered by the next one, together.
  *   D5  What ends an enumerator, or fails once, is no end of the listing: only a listing that came to its end is recorded as one.
+ *   D6  Ahead of time a reader is given a split only while every reader could be given as many: what is left at the end is for
+ *       whoever has nothing to do.
+ *   D7  One that meets the record of a later one stops. Until it does, D3 makes it harmless.
+ *   D8  Of a question that is asked again only the newest message is answered: nobody waits for the answer to the others.
  */
 import { ERROR_CODES, isErrorCode, MillraceError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
-import type { Bus, Subscription } from "../bus/bus.js";
+import type { Clock } from "../base/ports.js";
+import type { Bus, BusMessage, Subscription } from "../bus/bus.js";
 import type { ObjectStore } from "../storage/object-store.js";
 import type { Source, SourceContext, Split } from "../topology/endpoints.js";
 import { type SplitAssignment, splitAssignmentFrame, splitRequestFrame } from "../wire/control.js";
-import { type RecordedAssignment, type SplitRecord, splitRecordFrame } from "../wire/stored.js";
+import type { RecordedAssignment, SplitRecord } from "../wire/stored.js";
 import { Mailbox } from "./mailbox.js";
+import { SplitLog, type SplitLogOptions } from "./split-log.js";
 
-export interface SplitEnumeratorOptions {
+/** Which of several enumerators of a source is the latest: by the coordinator's term, then by its attempt. */
+export interface EnumeratorRank {
+  readonly term: bigint;
+  readonly attempt: number;
+}
+
+export function isLater(one: EnumeratorRank, other: EnumeratorRank): boolean {
+  return one.term > other.term || (one.term === other.term && one.attempt > other.attempt);
+}
+
+export interface SplitEnumeratorOptions extends Pick<SplitLogOptions, "logKey" | "pageKey"> {
   readonly source: Source;
   readonly operator: string;
   /** Where readers ask. */
   readonly subject: string;
+  /** How many of them there are. */
+  readonly readers: number;
+  readonly rank: EnumeratorRank;
   readonly bus: Bus;
   readonly store: ObjectStore;
-  /** Key of record `number` of the log. */
-  logKey(number: bigint): string;
+  readonly clock: Clock;
   readonly context: SourceContext;
 }
 
 interface Question {
   readonly reader: string;
   readonly number: bigint;
+  readonly ahead: number;
+  readonly more: number;
   readonly replyTo: string;
 }
 
@@ -41,7 +61,8 @@ export class SplitEnumerator {
   /** Listed, and taken for a record that was not written. */
   #spare: Split[] = [];
   #subscription: Subscription | undefined;
-  #questions: Question[] = [];
+  /** D8 */
+  #questions = new Map<string, Question>();
   #answering = false;
   #assigned = new Map<string, Split>();
   /** Ids of the splits that the log names. */
@@ -49,26 +70,30 @@ export class SplitEnumerator {
   /** Ids of those, and of all that were listed. */
   #known = new Set<string>();
   #counted = new Set<string>();
-  #newest = 0n;
+  #log: SplitLog;
+  #rank: EnumeratorRank;
+  /** The log is another's, which has to learn of this one (D7). */
+  #claims = false;
   /** The log says that every split was listed and assigned. */
   #done = false;
   #closed = false;
   /** Rows of every split listed or assigned so far. */
   rowsTotal = 0;
 
-  constructor(private readonly options: SplitEnumeratorOptions) {}
+  constructor(private readonly options: SplitEnumeratorOptions) {
+    this.#log = new SplitLog({ ...options, log: options.context.log });
+    this.#rank = options.rank;
+  }
 
   /** Reads the log, then listens. */
   async open(): Promise<void> {
-    await this.#readLog();
-    this.#subscription = await this.options.bus.subscribe(this.options.subject, (message) => {
-      const { reader, number } = splitRequestFrame.decode(message.payload).header;
-      if (message.replyTo === undefined) return;
-      const question = { reader, number, replyTo: message.replyTo };
-      if (this.#assigned.has(nameOf(reader, number))) return this.#reply(question, undefined);
-      this.#questions.push(question);
-      void this.#answerAll();
-    });
+    for await (const record of this.#log.read()) this.#take(record);
+    if (this.#stopped) return;
+    const subscription = await this.options.bus.subscribe(this.options.subject, (message) => this.#onQuestion(message));
+    if (this.#stopped) return subscription.unsubscribe();
+    this.#subscription = subscription;
+    this.#claims = this.#log.newest > 0n && !this.#done;
+    if (this.#claims) void this.#answerAll();
     void this.#list();
   }
 
@@ -78,28 +103,43 @@ export class SplitEnumerator {
     this.#listed.close();
   }
 
+  /** It hands out nothing any more. */
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** The coordinator, or the next one, wants this one to go on. */
+  promote(rank: EnumeratorRank): void {
+    if (isLater(rank, this.#rank)) this.#rank = rank;
+  }
+
   get #stopped(): boolean {
     return this.#closed || this.options.context.signal.aborted;
   }
 
-  async #readLog(): Promise<void> {
-    const { store, logKey } = this.options;
-    for (;;) {
-      const key = logKey(this.#newest + 1n);
-      if ((await store.head(key)) === undefined) return;
-      this.#take(splitRecordFrame.decode(await store.get(key)).header);
+  #onQuestion({ payload, replyTo }: BusMessage): void {
+    const { reader, number, ahead, more } = splitRequestFrame.decode(payload).header;
+    if (replyTo === undefined) return;
+    const question = { reader, number, ahead, more, replyTo };
+    const name = nameOf(reader, number);
+    if (this.#assigned.has(name) || !this.#hasFor(ahead)) this.#reply(question, undefined);
+    else {
+      this.#questions.set(name, question);
+      void this.#answerAll();
     }
   }
 
   /** What the next record of the log holds, whoever wrote it. */
-  #take({ number, assignments, listed }: SplitRecord): void {
+  #take({ assignments, listed, term, attempt }: SplitRecord): void {
     for (const { reader, number: question, split } of assignments) {
       this.#assigned.set(nameOf(reader, question), split);
       this.#given.add(split.id);
       this.#know(split);
     }
-    this.#newest = number;
     this.#done ||= listed;
+    if (!isLater({ term, attempt }, this.#rank)) return;
+    this.options.context.log.info("another hands out the splits now", { source: this.options.operator, term, attempt });
+    this.close(); // D7
   }
 
   #know(split: Split): void {
@@ -111,9 +151,12 @@ export class SplitEnumerator {
   async #list(): Promise<void> {
     const listed = this.#listed;
     if (this.#done) return listed.close();
-    const { source, context } = this.options;
+    const { source, context, clock } = this.options;
     try {
+      let inTurn = 0;
       for await (const split of source.splits(context)) {
+        // A source that has its splits at hand would keep the host's actors from their work.
+        if (++inTurn % limits.splitsListedInTurn === 0) await clock.sleep(0);
         if (this.#stopped) return;
         if (this.#known.has(split.id)) continue;
         this.#know(split);
@@ -136,7 +179,11 @@ export class SplitEnumerator {
   async #answerAll(): Promise<void> {
     if (this.#answering) return;
     this.#answering = true;
-    while (this.#questions.length > 0 && !this.#stopped) await this.#answer(this.#questions.splice(0));
+    do {
+      const questions = [...this.#questions.values()].sort((a, b) => Math.sign(a.ahead) - Math.sign(b.ahead));
+      this.#questions.clear();
+      await this.#answer(questions);
+    } while (this.#questions.size > 0 && !this.#stopped);
     this.#answering = false;
   }
 
@@ -145,12 +192,13 @@ export class SplitEnumerator {
     const fresh = new Map<string, RecordedAssignment>();
     let done = this.#done;
     let failure: MillraceError | undefined;
-    for (const [i, { reader, number }] of questions.entries()) {
+    for (const [i, question] of questions.entries()) {
+      const { reader, number, ahead } = question;
       const name = nameOf(reader, number);
-      if (this.#assigned.has(name) || fresh.has(name) || done) continue;
-      if (fresh.size > 0 && this.#spare.length + this.#listed.items === 0) {
+      if (this.#assigned.has(name) || fresh.has(name) || done || !this.#hasFor(ahead)) continue;
+      if (fresh.size > 0 && this.#available === 0) {
         // Whoever has a split already does not wait for the listing.
-        this.#questions.unshift(...questions.slice(i));
+        for (const left of questions.slice(i)) this.#askAgain(left);
         questions = questions.slice(0, i);
         break;
       }
@@ -158,7 +206,10 @@ export class SplitEnumerator {
         const split = await this.#next();
         if (this.#stopped) return; // D5
         if (split === undefined) done = true;
-        else fresh.set(name, { reader, number, split });
+        else {
+          fresh.set(name, { reader, number, split });
+          await this.#addMore(question, fresh);
+        }
       } catch (cause) {
         failure = MillraceError.from(cause);
         if (isPassing(failure)) this.#listAgain();
@@ -176,6 +227,34 @@ export class SplitEnumerator {
     for (const question of questions) this.#reply(question, failure);
   }
 
+  /** Splits in hand that nobody has. */
+  get #available(): number {
+    return this.#spare.length + this.#listed.items;
+  }
+
+  /** D6 */
+  #hasFor(ahead: number): boolean {
+    return this.#available >= ahead * this.options.readers;
+  }
+
+  /** D8 */
+  #askAgain(question: Question): void {
+    const name = nameOf(question.reader, question.number);
+    if (!this.#questions.has(name)) this.#questions.set(name, question);
+  }
+
+  /** What its reader is about to ask for goes into the same record, as far as it is in hand (D6). */
+  async #addMore({ reader, number, ahead, more }: Question, fresh: Map<string, RecordedAssignment>): Promise<void> {
+    for (let i = 1; i <= more && this.#available > 0 && this.#hasFor(ahead + i); i++) {
+      const name = nameOf(reader, number + BigInt(i));
+      if (this.#assigned.has(name) || fresh.has(name)) continue;
+      const split = this.#spare.shift() ?? (await this.#listed.take());
+      if (split === undefined) return;
+      if (!this.#given.has(split.id)) fresh.set(name, { reader, number: number + BigInt(i), split });
+      else i -= 1; // another has given it meanwhile
+    }
+  }
+
   /** The next split that nobody has; undefined: all are listed and given. */
   async #next(): Promise<Split | undefined> {
     for (;;) {
@@ -186,26 +265,27 @@ export class SplitEnumerator {
 
   /** D1, D3. Where another's record is in the way, these splits are spare again, and whoever lacks an answer asks again. */
   async #record(assignments: readonly RecordedAssignment[], listed: boolean): Promise<void> {
-    if (assignments.length === 0 && (!listed || this.#done)) return;
-    const { store, operator, logKey } = this.options;
-    const number = this.#newest + 1n;
-    const record = { source: operator, number, assignments: [...assignments], listed };
+    if (assignments.length === 0 && (!listed || this.#done) && !this.#claims) return;
+    this.#claims = false; // whatever else it writes says as much
+    const source = this.options.operator;
+    const number = this.#log.newest + 1n;
+    const record = { source, number, assignments: [...assignments], listed, ...this.#rank };
     try {
-      const made = await store.create(logKey(number), splitRecordFrame.encode(record));
-      this.#take(made.created ? record : splitRecordFrame.decode(made.existing).header);
+      this.#take(await this.#log.append(record));
     } finally {
       for (const { split } of assignments) if (!this.#given.has(split.id)) this.#spare.push(split);
     }
   }
 
-  #reply({ reader, number, replyTo }: Question, failure: MillraceError | undefined): void {
+  #reply(question: Question, failure: MillraceError | undefined): void {
+    const { reader, number, ahead, replyTo } = question;
     const split = this.#assigned.get(nameOf(reader, number)) ?? null;
-    if (split === null && !this.#done && failure === undefined) {
-      // Another's record came first, and did not answer this.
-      this.#questions.push({ reader, number, replyTo });
+    const open = split === null && !this.#done;
+    if (open && failure === undefined && ahead === 0) {
+      this.#askAgain(question); // another's record came first
       return;
     }
-    const error = split === null && !this.#done ? failure : undefined;
+    const error = open && ahead === 0 ? failure : undefined;
     const answer: SplitAssignment = {
       split,
       done: split === null && this.#done,

@@ -125,6 +125,8 @@ export const limits = {
   /** Rows and bytes of requests that one `infer` operator has in flight or waiting to be emitted. */
   inferWindowRows: 1_024,
   inferWindowBytes: 128 * MiB,
+  /** Ids of rows that an operator remembers between two checkpoints, to release them. */
+  inferPassedIdsMax: 65_536,
   /** Time after which a request that its instance does not hold was lost, and not late: longer than a message is on its way. */
   requestLostMs: 3_000,
   /** A heartbeat that comes later than this was kept back by a call: what has arrived meanwhile has not been looked at. */
@@ -158,8 +160,9 @@ export const limits = {
   callPauseMsMax: 10_000,
   /** How often a client looks for requests whose time is up, or whose pause is over. */
   callSweepMs: 100,
-  /** Time that a restored client waits to be told who holds its rows. */
+  /** Time that a restored client waits to be told who holds its rows, and for how long after the restore it asks. */
   askWaitMs: 500,
+  askForMs: 20_000,
   /** Time that an instance is put aside for when it fails more often than its peers; it doubles from time to time. */
   asideMs: 5_000,
   asideMsMax: 60_000,

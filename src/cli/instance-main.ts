@@ -8,9 +8,11 @@ import { realPorts } from "../base/real/ports.js";
 import type { Bus } from "../bus/bus.js";
 import { connectLink } from "../bus/link-bus.js";
 import { connectNats } from "../bus/nats-bus.js";
+import { commandOf } from "../services/handlers/command.js";
 import { Instance } from "../services/instance.js";
 import { runChild } from "./child-main.js";
 import { type LoadOptions, loadTopology } from "./load-topology.js";
+import { startProgram } from "./program-instance.js";
 import type { NatsSettings } from "./settings.js";
 
 export interface InstanceConfig {
@@ -36,6 +38,8 @@ runChild<InstanceConfig>(async (config, fail) => {
   if (service === undefined) {
     throw new MillraceError("MILL_PLAN_MISMATCH", `the topology has no service "${config.service}".`);
   }
+  const command = commandOf(service.handler, (name) => config.assets[name]);
+  if (command !== undefined) return startProgram({ ...config, command, service }, fail);
   const bus: Bus =
     config.nats === undefined
       ? connectLink(new Socket({ fd: LINK_FD }) as Duplex, ports)

@@ -1,6 +1,7 @@
 /** What the command line does with savepoints: their names, and how a job begins from one. */
 import { createHash } from "node:crypto";
 import { type Redistributed, redistributeJob, type SavedActor } from "../actors/saved-state.js";
+import { seedExchange } from "../actors/seed-exchange.js";
 import { MillraceError } from "../base/errors.js";
 import { id, type JobId } from "../base/ids.js";
 import { limits } from "../base/limits.js";
@@ -55,10 +56,6 @@ export async function beginFrom(
   }
   const saved = savepointFrame.decode(await store.get(keys.savepoint(name))).header;
   const { topology, plan } = submission;
-  if (plan.exchanges.length > 0) {
-    const message = `operator "${plan.exchanges[0]!.id}": a topology with durable exchanges cannot start from a savepoint yet.`;
-    throw new MillraceError("MILL_CONFIG", message, { operator: plan.exchanges[0]!.id });
-  }
   const actors = await readActors(saved, store);
   const fresh = { topology, plan, operators: operatorsOf(submission) };
   const found = redistributeJob({ operators: saved.operators, actors }, fresh, allowUnmatched);
@@ -70,20 +67,29 @@ export async function beginFrom(
   const { inputs } = jobSpecFrame.decode(await store.get(keys.spec)).header;
   const used = Object.fromEntries(Object.entries(inputs).filter(([source]) => given.has(source)));
   const number = saved.regions.reduce((highest, region) => (region.number > highest ? region.number : highest), 1n);
-  return { inputs: used, write: (to, into) => write({ found, given, number, submission }, to, into) };
+  const seed = (to: JobId, into: ObjectStore) => seedExchanges({ saved, found, submission, from: store }, to, into);
+  return {
+    inputs: used,
+    write: async (to, into) => {
+      await seed(to, into);
+      return write({ found, given, number, submission }, to, into);
+    },
+  };
 }
 
 async function readActors({ regions }: Savepoint, store: ObjectStore): Promise<SavedActor[]> {
   const actors: SavedActor[] = [];
   for (const { actor, subtask, key, sha256 } of regions.flatMap((region) => region.actors)) {
-    const snapshot = await store.get(key);
-    if (createHash("sha256").update(snapshot).digest("hex") !== sha256) {
-      const message = `the snapshot of actor "${actor}" at ${key} is not what was written. Use another savepoint.`;
-      throw new MillraceError("MILL_STORE_CORRUPT", message, { key, actor });
-    }
-    actors.push({ actor, subtask, snapshot });
+    actors.push({ actor, subtask, snapshot: await readChecked(store, key, sha256, `actor "${actor}"`) });
   }
   return actors;
+}
+
+async function readChecked(store: ObjectStore, key: string, sha256: string, what: string): Promise<Uint8Array> {
+  const bytes = await store.get(key);
+  if (createHash("sha256").update(bytes).digest("hex") === sha256) return bytes;
+  const message = `what the savepoint keeps of ${what} at ${key} is not what was written. Use another savepoint.`;
+  throw new MillraceError("MILL_STORE_CORRUPT", message, { key });
 }
 
 /** Splits that a reader had taken: they are finished, or in its state. Those that were only given to it are given anew. */
@@ -117,6 +123,32 @@ interface Written {
   readonly submission: Submission;
 }
 
+interface Seeded {
+  readonly saved: Savepoint;
+  readonly found: Redistributed;
+  readonly submission: Submission;
+  readonly from: ObjectStore;
+}
+
+/** What lay between writers and readers is there before the job is: nobody has to know how far this came. */
+async function seedExchanges({ saved, found, submission, from }: Seeded, job: JobId, into: ObjectStore): Promise<void> {
+  const { topology, plan } = submission;
+  for (const kept of saved.exchanges) {
+    const ends = found.exchanges.get(kept.operator);
+    if (ends === undefined) continue;
+    const { partitions } = plan.exchanges.find(({ id }) => id === kept.operator)!;
+    await seedExchange({
+      topology,
+      partitions,
+      kept,
+      ends,
+      read: ({ key, sha256 }) => readChecked(from, key, sha256, `durable exchange "${kept.operator}"`),
+      put: (partition, number, bytes) =>
+        into.put(jobKeys(job).exchangeSeed(kept.operator, partition, number), bytes).then(() => {}),
+    });
+  }
+}
+
 /** Every region's log begins with a commit, so starting from a savepoint is coming back from a checkpoint. */
 async function write(
   { found, given, number, submission }: Written,
@@ -136,6 +168,8 @@ async function write(
           split: { ...split, payload: new Uint8Array() },
         })),
         listed: false,
+        term: 0n,
+        attempt: 0,
       };
       await store.create(keys.splitRecord(source, record.number), splitRecordFrame.encode(record));
     }

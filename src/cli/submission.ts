@@ -8,6 +8,7 @@ import type { JobSpec } from "../wire/control.js";
 import type { OperatorSpec } from "../wire/stored.js";
 import { findAssets, type LocalAsset } from "./assets.js";
 import { type Bundle, bundleTopology } from "./bundle.js";
+import { exchangeSpecs } from "./exchange-specs.js";
 import { type LoadedTopology, loadTopology, placeBundle } from "./load-topology.js";
 
 export interface SubmissionOptions {
@@ -92,7 +93,7 @@ export function jobSpec(
     unit: topology.unit,
     submittedMs: BigInt(nowMs),
     checkpointIntervalMs: BigInt(topology.checkpointIntervalMs),
-    exchanges: plan.exchanges.map(({ id: operator, partitions }) => ({ operator, partitions })),
+    exchanges: exchangeSpecs(plan),
     operators: operatorsOf(submission),
     seeds,
   };

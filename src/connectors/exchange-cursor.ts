@@ -43,14 +43,18 @@ export class ExchangeCursor {
   #writers = new Map<string, Writer>();
   #schemas = new SchemaReceiver();
   #next = 1n;
+  /** Of the log that is read; empty: not known. */
+  incarnation = "";
 
+  /** @param expected everybody who writes */
   constructor(
     private readonly expected: readonly string[],
     position: Uint8Array | undefined,
   ) {
     if (position === undefined) return;
-    const { next, writers } = exchangePositionFrame.decode(position).header;
+    const { next, writers, incarnation } = exchangePositionFrame.decode(position).header;
     this.#next = next;
+    this.incarnation = incarnation;
     for (const at of writers) this.#writers.set(at.writer, { taken: at, handedOn: at, parts: [], held: [] });
   }
 
@@ -66,10 +70,18 @@ export class ExchangeCursor {
   }
 
   get position(): Uint8Array {
-    return exchangePositionFrame.encode({
-      next: this.next,
-      writers: [...this.#writers.values()].map(({ handedOn }) => handedOn),
-    });
+    return this.positionIn(0n, 0);
+  }
+
+  /** The position of a reader that has handed on so many batches of a seed, which it reads before the log. */
+  positionIn(seed: bigint, seedBatches: number): Uint8Array {
+    const writers = [...this.#writers.values()].map(({ handedOn }) => handedOn);
+    return exchangePositionFrame.encode({ next: this.next, writers, seed, seedBatches, incarnation: this.incarnation });
+  }
+
+  /** The newest entry of a writer whose rows have been handed on; undefined: nothing was heard of it. */
+  handedOn(writer: string): ExchangeWriterPosition | undefined {
+    return this.#writers.get(writer)?.handedOn;
   }
 
   get gaps(): Gap[] {

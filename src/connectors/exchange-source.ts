@@ -5,16 +5,17 @@
  */
 
 import type { RecordBatch } from "apache-arrow";
-import { MillraceError } from "../base/errors.js";
+import { invariant, MillraceError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
 import type { DurableLog } from "../bus/bus.js";
-import type { Source, SourceContext, Split, SplitProgress } from "../topology/endpoints.js";
+import type { PositionedBatch, Source, SourceContext, Split, SplitProgress } from "../topology/endpoints.js";
 import { batchFromRows } from "../types/batches.js";
 import type { ArrowColumns, Columns } from "../types/columns.js";
-import { exchangePositionFrame } from "../wire/exchange-frames.js";
+import { exchangePositionFrame, unpackEntries } from "../wire/exchange-frames.js";
 import { type Exchange, entriesLost, goneAsLost } from "./exchange.js";
 import { isTransient } from "./exchange-append.js";
 import { ExchangeCursor } from "./exchange-cursor.js";
+import { seededBatches } from "./exchange-seed.js";
 
 export function exchangeSource<C extends Columns>(exchange: Exchange<C>): Source<C> {
   return {
@@ -33,8 +34,8 @@ export function exchangeSource<C extends Columns>(exchange: Exchange<C>): Source
 }
 
 /** The split of a partition; its reader is fixed where rows are keyed. */
-export function partitionSplit(exchange: Exchange, partition: number): Split {
-  return { id: `${exchange.id}-${partition}`, payload: new TextEncoder().encode(`${partition}`), rows: 0 };
+export function partitionSplit({ id }: Pick<Exchange, "id">, partition: number): Split {
+  return { id: `${id}-${partition}`, payload: new TextEncoder().encode(`${partition}`), rows: 0 };
 }
 
 function partitionOf(split: Split): number {
@@ -49,7 +50,10 @@ async function* read<C extends Columns>(
 ): ReturnType<Source<C>["read"]> {
   const log = await exchange.log(partition);
   const cursor = new ExchangeCursor(exchange.writers, from.position);
-  await checkLog(exchange, partition, log, cursor.next);
+  await checkLog(exchange, partition, log, cursor);
+  for await (const { batch, position } of seeds(exchange, partition, cursor, from.position)) {
+    yield { batch: batch as unknown as RecordBatch<ArrowColumns<C>>, position };
+  }
   if (cursor.ended) return;
   const nothing = batchFromRows(exchange.columns, []);
   const watch = watchGaps(exchange, partition, cursor);
@@ -66,6 +70,28 @@ async function* read<C extends Columns>(
   }
 }
 
+/** X6. What is left of the seeds that the position names. */
+async function* seeds(
+  exchange: Exchange,
+  partition: number,
+  cursor: ExchangeCursor,
+  from: Uint8Array | undefined,
+): AsyncGenerator<PositionedBatch> {
+  const at = from === undefined ? undefined : exchangePositionFrame.decode(from).header;
+  if (at === undefined || at.seed === 0n) return;
+  invariant(exchange.seed !== undefined, "a position that names a seed is of an exchange that has some");
+  let before = at.seedBatches;
+  for (let number = at.seed, last = false; !last; number += 1n) {
+    const seed = unpackEntries(await exchange.seed(partition, number));
+    let taken = 0;
+    for (const batch of seededBatches(seed.entries)) {
+      if (++taken > before) yield { batch: batch as never, position: cursor.positionIn(number, taken) };
+    }
+    before = 0;
+    last = seed.header.last;
+  }
+}
+
 /** The log from the cursor on; a read that the server ended is begun again. */
 async function* following(
   log: DurableLog,
@@ -75,17 +101,21 @@ async function* following(
   signal: AbortSignal,
 ): ReturnType<DurableLog["read"]> {
   for (let failures = 0; ; ) {
+    const watch = watchLog(exchange, partition, log, cursor, signal);
     try {
-      for await (const entry of log.read(cursor.next, signal)) {
+      if (failures > 0) await checkLog(exchange, partition, log, cursor);
+      for await (const entry of log.read(cursor.next, watch.signal)) {
         failures = 0;
         yield entry;
       }
-      signal.throwIfAborted();
+      watch.signal.throwIfAborted();
       throw new MillraceError("MILL_BUS_UNREACHABLE", "a log ended while it was being read.");
     } catch (error) {
       if (signal.aborted || !isTransient(error) || ++failures >= limits.exchangeAttemptsMax) {
         throw goneAsLost(exchange, partition, error, `its reader goes on from entry ${cursor.next}`);
       }
+    } finally {
+      watch.stop();
     }
     await exchange.ports.clock.sleep(
       Math.min(limits.exchangeBackoffMs * 2 ** failures, limits.exchangeBackoffMsMax),
@@ -94,8 +124,9 @@ async function* following(
   }
 }
 
-/** rule 13: the log must reach from the recorded position to its end. */
-async function checkLog(exchange: Exchange, partition: number, log: DurableLog, next: bigint): Promise<void> {
+/** Rule 13: the log must be the one that was read, and reach from the recorded position to its end. */
+async function checkLog(exchange: Exchange, partition: number, log: DurableLog, cursor: ExchangeCursor): Promise<void> {
+  const { next } = cursor;
   const [first, last] = [await log.first(), await log.last()];
   if (first > next) {
     const what = `its reader goes on from entry ${next}, and its log begins at ${first}`;
@@ -105,6 +136,49 @@ async function checkLog(exchange: Exchange, partition: number, log: DurableLog, 
     const what = `its reader has read up to entry ${next - 1n}, and its log ends at ${last}`;
     throw entriesLost(exchange, partition, what);
   }
+  await checkIncarnation(exchange, partition, log, cursor);
+}
+
+/** X7 */
+async function checkIncarnation(
+  exchange: Exchange,
+  partition: number,
+  log: DurableLog,
+  cursor: ExchangeCursor,
+): Promise<void> {
+  const incarnation = await log.incarnation();
+  if (cursor.incarnation !== "" && cursor.incarnation !== incarnation) {
+    const what = `its log was deleted and made anew, and its reader goes on from entry ${cursor.next}`;
+    throw entriesLost(exchange, partition, what);
+  }
+  cursor.incarnation = incarnation;
+}
+
+/** X7. What follows a log's end hears nothing of it when another log of that name is made. */
+function watchLog(
+  exchange: Exchange,
+  partition: number,
+  log: DurableLog,
+  cursor: ExchangeCursor,
+  signal: AbortSignal,
+): { readonly signal: AbortSignal; stop(): void } {
+  const over = new AbortController();
+  const either = AbortSignal.any([signal, over.signal]);
+  const { clock } = exchange.ports;
+  const look = async () => {
+    for (;;) {
+      await clock.sleep(limits.exchangeCheckIntervalMs, either);
+      try {
+        await checkIncarnation(exchange, partition, log, cursor);
+      } catch (error) {
+        if (isTransient(error)) continue;
+        const what = `its reader goes on from entry ${cursor.next}`;
+        over.abort(goneAsLost(exchange, partition, error, what));
+      }
+    }
+  };
+  look().catch(() => {}); // it is stopped, or has said what it found
+  return { signal: either, stop: () => over.abort() };
 }
 
 /** X4 */

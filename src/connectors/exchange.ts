@@ -11,6 +11,9 @@
  *   X4  An entry whose predecessor is missing waits for it. One that never comes is an error, never a silent gap.
  *   X5  A full log makes its writers wait and their input with them; nothing is dropped. It is emptied up to the positions
  *       that committed checkpoints of its readers hold.
+ *   X6  In a job that began from a savepoint a reader takes the seeds of its partition before the log: what the savepoint kept
+ *       between writers and readers. They never change, so they are read again as any source is, by (seed, batches taken).
+ *   X7  A reader goes on with the log that it began to read, or fails: it looks again and again which one it is.
  */
 import { MillraceError } from "../base/errors.js";
 import type { Ports } from "../base/ports.js";
@@ -26,6 +29,8 @@ export interface Exchange<C extends Columns = Columns> {
   readonly writers: readonly string[];
   /** The log of a partition; created if it is not there. */
   log(partition: number): Promise<DurableLog>;
+  /** A seed of a partition, by its number: what its reader takes before the log, in a job that began from a savepoint. */
+  seed?(partition: number, number: bigint): Promise<Uint8Array>;
   readonly ports: Ports;
 }
 

@@ -87,7 +87,12 @@ export class Coordinator {
   #savepoints: Savepoints;
 
   constructor(private readonly options: CoordinatorOptions) {
-    this.#savepoints = new Savepoints({ ...options, leads: () => this.#leads(), look: () => this.#look() });
+    this.#savepoints = new Savepoints({
+      ...options,
+      leads: () => this.#leads(),
+      note: (book) => this.#note(book),
+      look: () => this.#look(),
+    });
     this.#subjects = clusterSubjects(options.namespace);
   }
 

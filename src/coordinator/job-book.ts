@@ -21,12 +21,15 @@ import { failureOf, RegionBook } from "./region-book.js";
 type Writable<T> = { -readonly [K in keyof T]: T[K] };
 
 interface KnownHost extends Writable<HostFacts> {
+  wasUp: boolean;
+  /** When it entered its state, as far as this process has heard, and when it was heard of. */
+  sinceMs: number;
   heardMs: number;
   sequence: bigint;
   rowsTotal: bigint;
 }
 
-interface KnownInstance extends Writable<InstanceFacts> {
+interface KnownInstance extends Writable<Omit<InstanceFacts, "forMs">> {
   /** When it entered its state, as far as this process has heard. */
   sinceMs: number;
   queuedRows: number;
@@ -84,7 +87,7 @@ export class JobBook {
     const [code, reason] = ["MILL_WORKER_LOST", "its worker was lost while no coordinator led"];
     return gone.map(({ service, instance, worker }) => {
       this.expectInstance({ service, instance: instance as InstanceId, worker });
-      Object.assign(this.#instances.get(instance)!, { state: "FAILED", code, message: reason });
+      this.#fail(this.#instances.get(instance)!, code, reason);
       return { service, instance, state: "FAILED", code, reason };
     });
   }
@@ -122,6 +125,7 @@ export class JobBook {
 
   facts(workers: readonly WorkerFacts[], term: bigint): JobFacts {
     const regions = [...this.regions.values()];
+    const now = this.clock.monotonicMs();
     const placedOn = regions
       .filter(({ phase }) => phase !== "FINISHED")
       .flatMap((region) => [...region.placed.values()].map(({ worker }) => worker));
@@ -131,13 +135,18 @@ export class JobBook {
       state: this.#state,
       services: this.spec.services,
       error: this.#error,
-      hosts: [...this.#hosts.values()],
+      hosts: [...this.#hosts.values()].map((host) => ({
+        ...host,
+        forMs: now - host.sinceMs,
+        silentMs: now - host.heardMs,
+      })),
       placedOn: [...new Set(placedOn)],
       regions: regions.map(({ phase }) => phase),
       enumerators: [...this.#enumerators.values()],
-      instances: [...this.#instances.values()].reverse(),
+      instances: [...this.#instances.values()].reverse().map((one) => ({ ...one, forMs: now - one.sinceMs })),
       workers,
       loadAttemptsMax: limits.serviceLoadAttemptsMax,
+      enumeratorSilenceMs: limits.enumeratorSilenceMs,
     };
   }
 
@@ -198,8 +207,9 @@ export class JobBook {
 
   expectHost(host: string, worker: string): void {
     if (this.#hosts.has(host)) return; // asked for again
-    const heardMs = this.clock.monotonicMs();
-    this.#hosts.set(host, { host, worker, state: "asked", failure: undefined, heardMs, sequence: 0n, rowsTotal: 0n });
+    const now = this.clock.monotonicMs();
+    const base = { host, worker, state: "asked", failure: undefined } as const;
+    this.#hosts.set(host, { ...base, wasUp: false, sinceMs: now, heardMs: now, sequence: 0n, rowsTotal: 0n });
   }
 
   expectInstance(instance: Pick<InstanceFacts, "instance" | "service" | "worker">): void {
@@ -231,8 +241,8 @@ export class JobBook {
     const host = this.#hosts.get(report.host);
     if (host === undefined || host.state === "gone" || report.sequence <= host.sequence) return false;
     let changed = host.state !== "up";
-    host.state = "up";
     host.heardMs = this.clock.monotonicMs();
+    if (changed) Object.assign(host, { state: "up", wasUp: true, sinceMs: host.heardMs });
     host.sequence = report.sequence;
     host.rowsTotal = report.rowsTotal;
     const living = [...this.#hosts.values()].filter((one) => one.state !== "gone");
@@ -262,7 +272,7 @@ export class JobBook {
         known.state !== "FAILED" &&
         (told.state === "STOPPED" || told.state === "FAILED")
       ) {
-        known.state = told.state;
+        Object.assign(known, { state: told.state, sinceMs: this.clock.monotonicMs() });
         known.code ||= told.code;
         known.message ||= told.message;
       }
@@ -287,7 +297,7 @@ export class JobBook {
     const lost: GoneInstance[] = [];
     for (const known of this.#instances.values()) {
       if (known.worker !== worker || known.state === "STOPPED" || known.state === "FAILED") continue;
-      Object.assign(known, { state: "FAILED", code: "MILL_WORKER_LOST", message });
+      this.#fail(known, "MILL_WORKER_LOST", message);
       const { service, instance, code } = known;
       lost.push({ service, instance, state: "FAILED", code, reason: message });
     }
@@ -310,7 +320,11 @@ export class JobBook {
   /** Its worker does not take it: another will be asked (J5). */
   onInstanceRefused(instance: string, code: string, message: string): void {
     const known = this.#instances.get(instance);
-    if (known?.state === "REQUESTED") Object.assign(known, { state: "FAILED", code, message });
+    if (known?.state === "REQUESTED") this.#fail(known, code, message);
+  }
+
+  #fail(known: KnownInstance, code: string, message: string): void {
+    Object.assign(known, { state: "FAILED", code, message, sinceMs: this.clock.monotonicMs() });
   }
 
   /** @returns whether the instance's state has changed */
@@ -345,13 +359,13 @@ export class JobBook {
       if (!(state === "LOADING" || state === "WARMING")) continue;
       if (now - known.sinceMs <= limits.serviceLoadTimeoutMs) continue;
       const message = `${instance} was still ${state} after ${limits.serviceLoadTimeoutMs / 1_000} s`;
-      Object.assign(known, { state: "FAILED", code: "MILL_SERVICE_TIMEOUT", message });
+      this.#fail(known, "MILL_SERVICE_TIMEOUT", message);
     }
   }
 
   #lose(host: KnownHost, code: string, message: string): void {
     if (host.state === "gone") return;
-    host.state = "gone";
+    Object.assign(host, { state: "gone", sinceMs: this.clock.monotonicMs() });
     // That an instance's client closed is what the host's end looks like from inside.
     host.failure =
       code !== "" && code !== "MILL_SERVICE_LOST"
@@ -380,6 +394,14 @@ export class JobBook {
     for (const subscription of this.#subscriptions.splice(0)) subscription.unsubscribe();
   }
 
+  /** Of the instances that have ended, only the newest: a service may fail for as long as a store is away. */
+  #worthTelling(): KnownInstance[] {
+    const all = [...this.#instances.values()];
+    const ended = all.filter(({ state }) => state === "FAILED" || state === "STOPPED");
+    const old = new Set(ended.slice(0, Math.max(ended.length - limits.instancesEndedMax, 0)));
+    return all.filter((instance) => !old.has(instance));
+  }
+
   describe(): JobReport {
     const sum = (count: (actor: ActorReport) => bigint) =>
       [...this.regions.values()]
@@ -399,7 +421,7 @@ export class JobBook {
       deadLetters: sum((actor) => actor.deadLetters),
       instances: [
         ...this.#left.filter(({ instance }) => !this.#instances.has(instance)),
-        ...[...this.#instances.values()].map((instance) => ({
+        ...this.#worthTelling().map((instance) => ({
           service: instance.service,
           instance: instance.instance,
           worker: instance.worker,

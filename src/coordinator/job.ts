@@ -11,11 +11,15 @@
  *   J5  A failed instance is replaced, but `loadAttemptsMax` of a service in a row that failed before they were ever
  *       READY fail the job.
  *   J6  What was asked for and has not shown in a report is asked for again.
- *   J7  The splits of each source are handed out by one living host.
+ *   J7  The splits of each source are handed out by one living host, one that was heard of lately if there is any. For a while two
+ *       may do it; their log keeps that from doing harm (D3 and D7 of `actors/split-enumerator.ts`).
+ *   J8  A host that never came up, and an instance that failed before it was READY, are replaced after a pause that grows with
+ *       how often that has happened in a row. One that went with its worker, or was not taken by it, is replaced at once.
  */
 import type { Failure, RegionPhase } from "../checkpoint/region.js";
 import type { JobState } from "../wire/control.js";
 import type { LifeCycle } from "../wire/frames.js";
+import { pauseMs } from "./pause.js";
 import { placeInstance, type WorkerFacts } from "./placement.js";
 
 export interface HostFacts {
@@ -24,6 +28,15 @@ export interface HostFacts {
   /** `asked`: to be started; `up`: it has reported; `gone`: its process or its worker has ended. */
   readonly state: "asked" | "up" | "gone";
   readonly failure: Failure | undefined;
+}
+
+/** What is decided about itself rests on. */
+export interface WatchedHost extends HostFacts {
+  /** It has reported, once at least. */
+  readonly wasUp: boolean;
+  /** How long it has been in its state, and how long nothing was heard of it. */
+  readonly forMs: number;
+  readonly silentMs: number;
 }
 
 export interface EnumeratorFacts {
@@ -41,6 +54,8 @@ export interface InstanceFacts {
   readonly state: LifeCycle;
   /** It was READY once: what made it fail came later than loading and warming. */
   readonly served: boolean;
+  /** How long it has been in its state. */
+  readonly forMs: number;
   readonly code: string;
   readonly message: string;
 }
@@ -52,8 +67,8 @@ export interface JobFacts {
   readonly state: JobState;
   readonly services: readonly { readonly service: string; readonly instances: number }[];
   readonly error: { readonly code: string; readonly message: string } | undefined;
-  /** Every one that there ever was. */
-  readonly hosts: readonly HostFacts[];
+  /** Every one that there ever was, oldest first. */
+  readonly hosts: readonly WatchedHost[];
   /** Workers that actors are placed on. */
   readonly placedOn: readonly string[];
   readonly regions: readonly RegionPhase[];
@@ -62,6 +77,7 @@ export interface JobFacts {
   readonly instances: readonly InstanceFacts[];
   readonly workers: readonly WorkerFacts[];
   readonly loadAttemptsMax: number;
+  readonly enumeratorSilenceMs: number;
 }
 
 export type JobAction =
@@ -118,13 +134,22 @@ function hosts(facts: JobFacts): JobAction[] {
     const own = facts.hosts.filter((host) => host.worker === worker);
     const living = own.find((host) => host.state !== "gone");
     if (living?.state === "up" || !facts.workers.some((known) => known.worker === worker)) return [];
+    const failed = own.slice(own.findLastIndex(({ wasUp }) => wasUp) + 1);
+    if (living === undefined && rests(failed, failed.length)) return [];
     return [{ kind: "start-host", host: living?.host ?? `${facts.job}-${worker}-${facts.term}-${own.length}`, worker }];
   });
 }
 
+/** J8 */
+function rests(failed: readonly { readonly forMs: number }[], timesInARow: number): boolean {
+  return pauseMs(timesInARow) > Math.min(...failed.map(({ forMs }) => forMs));
+}
+
 /** J7 */
 function enumerators(facts: JobFacts): JobAction[] {
-  const up = facts.hosts.filter((host) => host.state === "up");
+  const all = facts.hosts.filter((host) => host.state === "up");
+  const heard = all.filter((host) => host.silentMs <= facts.enumeratorSilenceMs);
+  const up = heard.length > 0 ? heard : all;
   return facts.enumerators.flatMap(({ source, host, attempt, deployed }): JobAction[] => {
     const lives = up.some((candidate) => candidate.host === host);
     if (lives && deployed) return [];
@@ -168,10 +193,13 @@ const PERMANENT: ReadonlySet<string> = new Set([
 function failedInARow(facts: JobFacts, service: string): InstanceFacts[] {
   const own = facts.instances.filter((instance) => instance.service === service);
   if (own.some((instance) => instance.state === "READY")) return [];
+  return sinceServed(own).filter((instance) => instance.state === "FAILED" && !ELSEWHERE.has(instance.code));
+}
+
+/** Of instances, newest first, those before the first that did serve. */
+function sinceServed(own: readonly InstanceFacts[]): readonly InstanceFacts[] {
   const lastServed = own.findIndex((instance) => instance.served);
-  return own
-    .slice(0, lastServed < 0 ? own.length : lastServed)
-    .filter((instance) => instance.state === "FAILED" && !ELSEWHERE.has(instance.code));
+  return own.slice(0, lastServed < 0 ? own.length : lastServed);
 }
 
 /** What they failed of says nothing about the service: their worker went, or the store or NATS is away for now. */
@@ -196,6 +224,8 @@ function replaceInstances(facts: JobFacts): JobAction[] {
   return facts.services.flatMap(({ service, instances: wanted }) => {
     const own = facts.instances.filter((instance) => instance.service === service);
     const missing = wanted - alive.filter((instance) => instance.service === service).length;
+    const failed = sinceServed(own).filter(({ state, code }) => state === "FAILED" && code !== "MILL_WORKER_LOST");
+    if (rests(failed, Math.ceil(failed.length / wanted))) return [];
     return Array.from({ length: Math.max(missing, 0) }, (_, i) => i).flatMap((i): JobAction[] => {
       const worker = placeInstance(facts.workers, load);
       if (worker === undefined) return [];

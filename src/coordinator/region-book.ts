@@ -1,12 +1,12 @@
 /** What the coordinator knows of one region: facts gathered from its log, from reports and snapshots, for `checkpoint/region.ts`. */
 import { ERROR_CODES, invariant, isErrorCode } from "../base/errors.js";
-import { limits } from "../base/limits.js";
 import type { Clock } from "../base/ports.js";
 import type { Failure, MemberFacts, RegionFacts, RegionHostFacts, RegionPhase } from "../checkpoint/region.js";
 import type { LoggedRecord, StoredSnapshot } from "../checkpoint/retention.js";
 import type { ActorReport, RegionReport, Snapshot } from "../wire/control.js";
 import type { ActorCheckpoint, RegionRecord } from "../wire/stored.js";
 import type { HostFacts } from "./job.js";
+import { pauseMs } from "./pause.js";
 
 interface OpenCheckpoint {
   readonly checkpoint: bigint;
@@ -60,7 +60,7 @@ export class RegionBook {
       adopting,
       newest: this.#newest,
       committed: this.#commit?.number ?? 0n,
-      finished: this.#commit?.actors.every((actor) => actor.finished) ?? false,
+      finished: this.over,
       members: this.actors.map((actor) => this.#member(actor)),
       hosts: this.#hosts(hostOf),
       waitMs: Math.max(this.#notBeforeMs - now, 0),
@@ -88,15 +88,20 @@ export class RegionBook {
     return this.actors.map((actor) => this.#open!.acknowledged.get(actor)!);
   }
 
+  /** Its newest commit is its last: every actor is finished in it. What it holds may not be published yet. */
+  get over(): boolean {
+    return this.#commit?.actors.every((actor) => actor.finished) ?? false;
+  }
+
   /** The newest commit; undefined: there is none. */
   get commit(): RegionRecord | undefined {
     return this.#commit;
   }
 
-  /** Every output of the region has published what this checkpoint and all before it hold. */
+  /** Every sink of the region has published what this checkpoint and all before it hold; durable exchanges may not have. */
   hasPublished(checkpoint: bigint): boolean {
     if (this.phase === "FINISHED") return true;
-    return this.actors.every((actor) => (this.#reports.get(actor)?.published ?? 0n) >= checkpoint);
+    return this.actors.every((actor) => (this.#reports.get(actor)?.sinksPublished ?? 0n) >= checkpoint);
   }
 
   /** For `decideRetention`. */
@@ -228,7 +233,8 @@ export class RegionBook {
       this.#deployed.add(host);
       this.#started.add(host);
     }
-    return before?.state !== report.state || before.published !== report.published;
+    const { state, published, sinksPublished } = report;
+    return before?.state !== state || before.published !== published || before.sinksPublished !== sinksPublished;
   }
 
   /** @returns whether that was awaited */
@@ -265,10 +271,4 @@ export class RegionBook {
 export function failureOf(code: string, message: string): Failure {
   const known = isErrorCode(code) ? code : "MILL_OPERATOR_FAILED";
   return { code: known, message, passing: ERROR_CODES[known].retry === "backoff" };
-}
-
-/** None before the second attempt: most failures are of one process. After that what failed may need time. */
-function pauseMs(failures: number): number {
-  if (failures <= 1) return 0;
-  return Math.min(limits.regionBackoffMs * 2 ** (failures - 2), limits.regionBackoffMsMax);
 }

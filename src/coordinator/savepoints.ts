@@ -1,6 +1,6 @@
 /**
- * Takes savepoints: asks the regions of a job for checkpoints as `checkpoint/savepoint.ts` decides, copies their snapshots to keys
- * that belong to the savepoint, and records it. The record, created once, is the savepoint.
+ * Takes savepoints: asks the regions of a job for checkpoints as `checkpoint/savepoint.ts` decides, copies their snapshots, and what lies
+ * between them in durable exchanges, to keys that belong to the savepoint, and records it. The record, created once, is the savepoint.
  *
  * What a savepoint refers to is its own, so nothing that is done to the job or by its later coordinators touches it. A coordinator that
  * dies forgets a savepoint that is not recorded; whoever asked asks again.
@@ -9,15 +9,14 @@ import { createHash } from "node:crypto";
 import { invariant, MillraceError } from "../base/errors.js";
 import { id } from "../base/ids.js";
 import { limits } from "../base/limits.js";
-import type { Ports } from "../base/ports.js";
-import { decideSavepoint, type SavepointAction } from "../checkpoint/savepoint.js";
+import { decideSavepoint, readersByRegion, type SavepointAction } from "../checkpoint/savepoint.js";
 import { jobKeys, numberIn } from "../storage/keys.js";
-import type { ObjectStore } from "../storage/object-store.js";
 import type { CreateSavepoint, SavepointReport } from "../wire/control.js";
 import {
   type ActorCheckpoint,
   type RegionRecord,
   type SavepointActor,
+  type SavepointExchange,
   type SavepointRegion,
   type SavepointSource,
   savepointFrame,
@@ -25,11 +24,12 @@ import {
 import { isRunning } from "./job.js";
 import type { JobBook } from "./job-book.js";
 import type { RegionBook } from "./region-book.js";
+import { type KeepOptions, keepExchange, sidesOf } from "./savepoint-exchanges.js";
 
-export interface SavepointsOptions {
-  readonly store: ObjectStore;
-  readonly ports: Ports;
+export interface SavepointsOptions extends KeepOptions {
   leads(): Promise<boolean>;
+  /** Writes down what the next leader has to know of the job. */
+  note(book: JobBook): Promise<void>;
   look(): void;
 }
 
@@ -37,6 +37,8 @@ interface Open {
   readonly name: string;
   readonly stop: boolean;
   readonly sinceMs: number;
+  /** Regions that read what a region writes to durable exchanges. */
+  readonly readers: ReadonlyMap<string, ReadonlySet<string>>;
   readonly asked: Set<string>;
   readonly taken: Map<string, RegionRecord>;
   state: "taking" | "recording" | "done" | "failed";
@@ -60,7 +62,11 @@ export class Savepoints {
       return reportOf(false, known.error);
     }
     if (exists) {
-      if (!stop || !isRunning(book.state)) return reportOf(true, undefined);
+      if (!stop) return reportOf(true, undefined);
+      if (isStopped(book)) {
+        await this.options.note(book); // the note of whoever stopped it may have been lost
+        return reportOf(true, undefined);
+      }
       const message = `savepoint "${name}" of job ${book.job} is there, but the job was not stopped at it: another coordinator took over. Take another one.`;
       throw new MillraceError("MILL_JOB_FAILED", message, { name });
     }
@@ -68,13 +74,15 @@ export class Savepoints {
       const message = `savepoint "${known.name}" of job ${book.job} is being taken; wait for it.`;
       throw new MillraceError("MILL_CONFIG", message, { name: known.name });
     }
-    if (book.exchanges.length > 0) {
-      const message = `job ${book.job} has durable exchanges; savepoints of such jobs are not supported yet.`;
-      throw new MillraceError("MILL_CONFIG", message, { operator: book.exchanges[0]!.operator });
+    const early = book.exchanges.find(({ readers }) => readers.length === 0);
+    if (early !== undefined) {
+      const message = `job ${book.job} was submitted by an earlier version, and has the durable exchange "${early.operator}": it can have no savepoint.`;
+      throw new MillraceError("MILL_CONFIG", message, { operator: early.operator });
     }
+    const readers = readersByRegion(book.exchanges.map((exchange) => sidesOf(book, exchange)));
     const sinceMs = this.options.ports.clock.monotonicMs();
     const [asked, taken] = [new Set<string>(), new Map<string, RegionRecord>()];
-    this.#open.set(book, { name, stop, sinceMs, asked, taken, state: "taking", error: undefined });
+    this.#open.set(book, { name, stop, sinceMs, readers, asked, taken, state: "taking", error: undefined });
     this.options.look();
     return reportOf(false, undefined);
   }
@@ -83,8 +91,8 @@ export class Savepoints {
     const open = this.#open.get(book);
     if (open?.state !== "taking") return;
     for (const region of book.regions.values()) {
-      // Taken at once: retention keeps the commit until it has fallen behind newer ones.
-      if (open.asked.has(region.region) && !region.wanted) this.#take(book, open, region);
+      // Taken at once: retention keeps the commit until it has fallen behind newer ones. One that was not opened for it may be the last.
+      if (open.asked.has(region.region) && (!region.wanted || region.over)) this.#take(book, open, region);
     }
     const facts = {
       jobRuns: isRunning(book.state),
@@ -98,9 +106,10 @@ export class Savepoints {
     const taken = open.taken.get(region.region);
     return {
       region: region.region,
-      finished: region.phase === "FINISHED",
+      finished: region.over,
       state: taken !== undefined ? ("taken" as const) : open.asked.has(region.region) ? "asked" : "none",
       published: taken !== undefined && region.hasPublished(taken.number),
+      readers: [...(open.readers.get(region.region) ?? [])],
     } as const;
   }
 
@@ -109,7 +118,7 @@ export class Savepoints {
       case "ask": {
         const region = book.regions.get(action.region)!;
         open.asked.add(action.region);
-        region.held = open.stop;
+        region.held = open.stop || [...open.readers.values()].some((readers) => readers.has(action.region)); // V5
         region.wantCheckpoint();
         this.options.look();
         return;
@@ -147,11 +156,21 @@ export class Savepoints {
       for (const record of open.taken.values()) regions.push(await this.#copy(book, open.name, record));
       const sources: SavepointSource[] = [];
       for (const source of book.sources) sources.push({ source, records: await this.#newestSplitRecord(book, source) });
+      const exchanges: SavepointExchange[] = [];
+      for (const exchange of book.exchanges) {
+        exchanges.push(await keepExchange(book, open.name, exchange, open.taken, this.options));
+      }
       const { topology, planHash, operators } = book;
       const createdMs = BigInt(Math.round(this.options.ports.clock.nowMs()));
-      const record = { job: book.job, name: open.name, topology, planHash, createdMs, operators, regions, sources };
+      const base = { job: book.job, name: open.name, topology, planHash, createdMs };
+      const record = { ...base, operators, regions, sources, exchanges };
       if (!(await this.options.leads())) return;
       await this.options.store.create(jobKeys(book.job).savepoint(open.name), savepointFrame.encode(record));
+      if (open.stop) {
+        book.cancel();
+        // Before anybody is told that it is done: what the next leader let go on would be done by the restored job, too.
+        await this.options.note(book);
+      }
       this.#end(book, open, undefined);
     } catch (cause) {
       this.#end(book, open, MillraceError.from(cause));
@@ -183,12 +202,16 @@ export class Savepoints {
     open.state = error === undefined ? "done" : "failed";
     open.error = error;
     book.pinned.clear();
-    if (error === undefined && open.stop) book.cancel();
-    else for (const region of book.regions.values()) region.held = false;
+    if (error !== undefined || !open.stop) for (const region of book.regions.values()) region.held = false;
     const { name } = open;
     this.options.ports.log.info("savepoint", { job: book.job, name, state: open.state, error: error?.message ?? "" });
     this.options.look();
   }
+}
+
+function isStopped(book: JobBook): boolean {
+  const { state, code } = book.describe();
+  return state === "CANCELLED" || (state === "FAILING" && code === "");
 }
 
 function reportOf(done: boolean, error: MillraceError | undefined): SavepointReport {

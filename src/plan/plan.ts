@@ -15,6 +15,7 @@ import { createHash } from "node:crypto";
 import { MillraceError } from "../base/errors.js";
 import type { ActorId, ChannelId, OperatorId, RegionId, ServiceId } from "../base/ids.js";
 import type { OperatorNode, Topology } from "../topology/nodes.js";
+import { mostOf, type Needs } from "../topology/resources.js";
 import { chainsOf, type Edge, type Exchange, edgesOf } from "./chains.js";
 import { DisjointSets } from "./disjoint-sets.js";
 import { checkExchanges, exchangesOf, type PlannedExchange } from "./durable.js";
@@ -30,6 +31,8 @@ export interface PlannedActor {
   readonly operators: readonly OperatorId[];
   readonly subtask: number;
   readonly parallelism: number;
+  /** Of each resource, the most that one of its operators says: they take turns. undefined: nothing is counted. */
+  readonly resources: Needs | undefined;
 }
 
 export interface PlannedChannel {
@@ -48,6 +51,8 @@ export interface PlannedService {
   readonly id: ServiceId;
   readonly instances: number;
   readonly callers: readonly OperatorId[];
+  /** Of each instance. */
+  readonly resources: Needs;
 }
 
 export interface Plan {
@@ -58,7 +63,10 @@ export interface Plan {
   readonly exchanges: readonly PlannedExchange[];
   readonly regions: readonly PlannedRegion[];
   readonly services: readonly PlannedService[];
-  /** SHA-256 in hex over all of the above and the operators' columns: who loads the same bundle must come to the same plan. */
+  /**
+   * SHA-256 in hex over all of the above but resources, and the operators' columns: who loads the same bundle must come to the same
+   * plan. Resources decide where things run and not what they do: they are read once, by whoever submits the job.
+   */
   readonly hash: string;
 }
 

@@ -100,7 +100,7 @@ export class ServiceClient {
   duplicateCalls = 0;
   #instances: InstanceTable<Pending>;
   #queue: Pending[] = [];
-  /** They wait to be told who holds their rows. */
+  /** They are to be asked about in the next round. */
   #asked: Pending[] = [];
   #subscriptions: Subscription[] = [];
   #subjects: JobSubjects;
@@ -110,7 +110,9 @@ export class ServiceClient {
   #calls = 0;
   #error: MillraceError | undefined;
   #sweep: Timer | undefined;
+  /** Begins or ends a round of questions. */
   #asking: Timer | undefined;
+  #round: { readonly requests: Set<Pending>; readonly awaited: Set<InstanceId> } | undefined;
 
   constructor(private readonly options: ServiceClientOptions) {
     this.service = options.service;
@@ -190,7 +192,10 @@ export class ServiceClient {
     this.options.fallback?.release(rowIds);
   }
 
-  /** Ends the owner's calls with the error: what still waits here is not sent, what was sent is not awaited. */
+  /**
+   * Ends the owner's calls with the error: what still waits here is not sent, what was sent is not awaited. It goes on where it runs: an
+   * owner that was stopped may be restored, and asks for it again.
+   */
   giveUp(owner: object, error: MillraceError): void {
     this.options.fallback?.giveUp(owner, error);
     this.#endAll((request) => request.owner === owner, error);
@@ -211,14 +216,16 @@ export class ServiceClient {
   }
 
   #endAll(matches: (request: Pending) => boolean, error: MillraceError): void {
-    const ended = [...this.#queue, ...this.#asked].filter(matches);
+    const round = this.#round?.requests ?? new Set();
+    const ended = [...this.#queue, ...this.#asked, ...round].filter(matches);
     this.#queue = this.#queue.filter((request) => !matches(request));
     this.#asked = this.#asked.filter((request) => !matches(request));
+    for (const request of ended) round.delete(request);
     for (const instance of this.#instances) {
-      const sent = [...instance.pending.values()].filter(matches);
-      for (const request of sent) this.#instances.take(instance, request.id);
-      this.#cancel(instance, sent);
-      ended.push(...sent);
+      for (const request of [...instance.pending.values()].filter(matches)) {
+        this.#instances.take(instance, request.id);
+        ended.push(request);
+      }
     }
     for (const request of ended) request.reject(error);
   }
@@ -245,7 +252,7 @@ export class ServiceClient {
   }
 
   get #hasRequests(): boolean {
-    if (this.#queue.length + this.#asked.length > 0) return true;
+    if (this.#queue.length > 0) return true;
     for (const { pending } of this.#instances) if (pending.size > 0) return true;
     return false;
   }
@@ -335,7 +342,9 @@ export class ServiceClient {
       this.#onFailure(request, this.#timedOut(request));
     } else {
       request.tries -= 1; // it was not begun
-      request.holder = "";
+      // One that holds the rows has no room just now; elsewhere they would be paid for again.
+      if (header.status === "REJECTED" && request.holder !== "") request.notBeforeMs = this.#nextSweepMs;
+      else request.holder = "";
       this.#queue.unshift(request);
     }
     this.#dispatch();
@@ -448,6 +457,10 @@ export class ServiceClient {
 
   // Time
 
+  get #nextSweepMs(): number {
+    return this.options.ports.clock.monotonicMs() + limits.callSweepMs;
+  }
+
   #sweepLater(): void {
     this.#sweep = this.options.ports.clock.after(limits.callSweepMs, () => {
       this.#sweep = undefined;
@@ -495,14 +508,25 @@ export class ServiceClient {
   /** S10 */
   #askAbout(request: Pending): void {
     this.#asked.push(request);
-    this.#asking ??= this.options.ports.clock.after(0, () => {
-      this.#ask(this.#asked.flatMap(({ rowIds }) => rowIds));
-      this.#asking = this.options.ports.clock.after(limits.askWaitMs, () => {
-        this.#asking = undefined;
-        this.#queue.unshift(...this.#asked.splice(0));
-        this.#dispatch();
-      });
-    });
+    this.#asking ??= this.options.ports.clock.after(0, () => this.#askRound());
+  }
+
+  /** All that has come meanwhile is asked about at once; over when every READY instance has said what it holds. */
+  #askRound(): void {
+    const requests = this.#asked.splice(0);
+    const ready = [...this.#instances].filter(({ report }) => report.state === "READY");
+    this.#round = { requests: new Set(requests), awaited: new Set(ready.map(({ id }) => id)) };
+    this.#ask(requests.flatMap(({ rowIds }) => rowIds));
+    this.#asking = this.options.ports.clock.after(limits.askWaitMs, () => this.#endRound());
+  }
+
+  #endRound(): void {
+    this.#asking?.cancel();
+    this.#asking = undefined;
+    this.#queue.unshift(...(this.#round?.requests ?? []));
+    this.#round = undefined;
+    if (this.#asked.length > 0) this.#askRound();
+    this.#dispatch();
   }
 
   #ask(rowIds: readonly string[]): void {
@@ -511,12 +535,17 @@ export class ServiceClient {
   }
 
   #onHolding({ instance, rowIds }: HoldingHeader): void {
+    const round = this.#round;
+    if (round === undefined) return;
     const held = new Set(idsOf(rowIds));
-    const found = this.#asked.filter((request) => request.rowIds.some((id) => held.has(id)));
-    if (found.length === 0) return;
-    this.#asked = this.#asked.filter((request) => !found.includes(request));
-    for (const request of found) request.holder = instance;
+    const found = [...round.requests].filter((request) => request.rowIds.some((id) => held.has(id)));
+    for (const request of found) {
+      round.requests.delete(request);
+      request.holder = instance;
+    }
     this.#queue.unshift(...found);
-    this.#dispatch();
+    const heard = round.awaited.delete(instance as InstanceId);
+    if (round.requests.size === 0 || (heard && round.awaited.size === 0)) this.#endRound();
+    else this.#dispatch();
   }
 }

@@ -5,7 +5,8 @@
  *   N2  Every request that is taken is answered once: OK, FAILED, REJECTED (no room), RETURNED (given back) or EXPIRED (its time is
  *       up). One that was cancelled is not answered.
  *   N3  At most `concurrency` calls are under way; what makes the next one is decided by `batching.ts`.
- *   N4  What waits is bounded in rows and bytes; above it requests are refused, and the client keeps them.
+ *   N4  What waits, for a call or for others' rows, is bounded in rows and bytes; above it requests are refused, and the client keeps
+ *       them. One request that is larger than all of it passes alone.
  *   N7  A row that was answered, or is under way, is not worked on again: it is answered from the journal, or waits for the call.
  *   N8  A call that nobody waits for any more is aborted. One that goes on long after that is hung, and its instance with it.
  *   N9  What fails in a call with others is called again alone, once: its neighbours do not share its fate.
@@ -51,9 +52,9 @@ interface Call {
 const SMOOTHING = 0.2;
 
 export class Desk {
-  #queue: RequestQueue;
+  #queue = new RequestQueue();
   /** They wait for rows that are under way for others. */
-  #joined: QueuedRequest[] = [];
+  #joined = new RequestQueue();
   #calls = new Set<Call>();
   /** Ids of rows that wait or run. */
   #underWay = new Set<string>();
@@ -68,16 +69,14 @@ export class Desk {
   #onIdle: (() => void)[] = [];
 
   constructor(private readonly options: DeskOptions) {
-    const { queue, batch } = options.service;
-    this.#queue = new RequestQueue(queue);
+    const { batch } = options.service;
     this.#size = new BatchSize(batch.rowsMax, batch.latencyMsTarget);
     this.#handler = options.handler((rows) => this.#size.ranOutOfMemory(rows));
   }
 
   get load(): { readonly queuedRows: number; readonly runningRows: number; readonly rowMs: number } {
-    const joined = this.#joined.reduce((sum, { rows }) => sum + rows, 0);
     const runningRows = [...this.#calls].reduce((sum, { rows }) => sum + rows, 0);
-    return { queuedRows: this.#queue.rows + joined, runningRows, rowMs: this.#rowMs };
+    return { queuedRows: this.#queue.rows + this.#joined.rows, runningRows, rowMs: this.#rowMs };
   }
 
   /** Rows that were answered without a call of their own. */
@@ -94,7 +93,8 @@ export class Desk {
   #holds(id: string): boolean {
     for (const request of this.#queue) if (request.id === id) return true;
     for (const { requests } of this.#calls) for (const request of requests) if (request.id === id) return true;
-    return this.#joined.some((request) => request.id === id);
+    for (const request of this.#joined) if (request.id === id) return true;
+    return false;
   }
 
   take(request: QueuedRequest): void {
@@ -103,13 +103,17 @@ export class Desk {
     else this.#admit(request);
   }
 
+  /** N4 */
+  #hasRoomFor({ rows, bytes }: QueuedRequest): boolean {
+    const { rowsMax, bytesMax } = this.options.service.queue;
+    if (this.#queue.length + this.#joined.length === 0) return true;
+    const fits = this.#queue.rows + this.#joined.rows + rows <= rowsMax;
+    return fits && this.#queue.bytes + this.#joined.bytes + bytes <= bytesMax;
+  }
+
   /** N7 */
   #admit(request: QueuedRequest): void {
     const { rowIds } = request;
-    if (rowIds.some((id) => this.#underWay.has(id))) {
-      this.#joined.push(request);
-      return;
-    }
     const known = rowIds.map((id) => this.#journal.find(id));
     const missing = known.flatMap((answer, row) => (answer === undefined ? [row] : []));
     if (rowIds.length > 0 && missing.length === 0) {
@@ -117,11 +121,16 @@ export class Desk {
       this.options.answers.ok(request, inOneBatch(known as RowAnswer[]), request.rows);
       return;
     }
-    const admitted = this.#withoutKnown(request, known, missing);
-    if (!this.#queue.offer(admitted)) {
+    if (!this.#hasRoomFor(request)) {
       this.options.answers.refused(request, "REJECTED", "the instance's queue is full");
       return;
     }
+    if (rowIds.some((id) => this.#underWay.has(id))) {
+      this.#joined.push(request);
+      return;
+    }
+    const admitted = this.#withoutKnown(request, known, missing);
+    this.#queue.push(admitted);
     for (const id of admitted.rowIds) this.#underWay.add(id);
     this.#wake?.();
     this.#pump();
@@ -143,7 +152,7 @@ export class Desk {
     const named = (request: { readonly client: string; readonly id: string }) =>
       request.client === client && requests.has(request.id);
     for (const request of this.#queue.remove(named)) this.#settle(request as Admitted);
-    this.#joined = this.#joined.filter((request) => !named(request));
+    this.#joined.remove(named);
     for (const call of this.#calls) {
       for (const request of call.requests) if (named(request)) call.requests.delete(request);
       if (call.requests.size === 0) this.#abandon(call);
@@ -163,7 +172,7 @@ export class Desk {
   async drain(limitMs: number): Promise<void> {
     this.#closed = true;
     for (const request of this.#queue.remove(() => true)) this.#return(request as Admitted, "the instance is draining");
-    for (const request of this.#joined.splice(0)) {
+    for (const request of this.#joined.remove(() => true)) {
       this.options.answers.refused(request, "RETURNED", "the instance is draining");
     }
     this.#wake?.();
@@ -202,9 +211,7 @@ export class Desk {
 
   /** Looks again at what waited for others' rows. */
   #readmit(): void {
-    const joined = this.#joined;
-    this.#joined = [];
-    for (const request of joined) this.#admit(request);
+    for (const request of this.#joined.remove(() => true)) this.#admit(request);
   }
 
   #pump(): void {

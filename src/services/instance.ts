@@ -261,8 +261,8 @@ export class Instance {
   #tell({ client, rowIds }: AskHeader): void {
     const { service, instance } = this.options;
     this.#publishLoad();
+    if (rowIds.length === 0) return;
     const held = this.#desk!.holding(idsOf(rowIds));
-    if (held.length === 0) return;
     const header = { service: service.id, instance, rowIds: idBytes(held) };
     this.#publish(this.#subjects.answer(client), holdingFrame.encode(header));
   }

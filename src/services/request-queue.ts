@@ -1,10 +1,4 @@
-/**
- * The requests that wait in one instance, bounded in rows and bytes.
- *
- * Invariants:
- *   Q1  It holds at most its bounds; one request that is larger than all of it passes alone.
- *   Q2  What leaves is in no count any more, whichever way it leaves.
- */
+/** Requests that wait in one instance, oldest first. What leaves is in no count any more, whichever way it leaves. */
 import type { RecordBatch } from "apache-arrow";
 import { type BatchDecision, type BatchRules, nextCall } from "./batching.js";
 
@@ -32,10 +26,11 @@ export class RequestQueue {
   #rows = 0;
   #bytes = 0;
 
-  constructor(private readonly bounds: { readonly rowsMax: number; readonly bytesMax: number }) {}
-
   get rows(): number {
     return this.#rows;
+  }
+  get bytes(): number {
+    return this.#bytes;
   }
   get length(): number {
     return this.#queue.length;
@@ -45,14 +40,9 @@ export class RequestQueue {
     return this.#queue[Symbol.iterator]();
   }
 
-  /** @returns whether there was room (Q1) */
-  offer(request: QueuedRequest): boolean {
-    const { rowsMax, bytesMax } = this.bounds;
-    const full = this.#rows + request.rows > rowsMax || this.#bytes + request.bytes > bytesMax;
-    if (full && this.#queue.length > 0) return false;
+  push(request: QueuedRequest): void {
     this.#queue.push(request);
     this.#count(request, 1);
-    return true;
   }
 
   /** The requests of the next call, taken out; or how long to wait for more. */

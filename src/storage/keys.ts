@@ -10,8 +10,11 @@
  *     jobs/<job>/regions/<region>/log/<n>                   a region's log, n in 12 digits
  *     jobs/<job>/regions/<region>/snapshots/<n>-<attempt>-<actor>   a snapshot too large for the log
  *     jobs/<job>/sources/<operator>/log/<n>                 the log of a source's enumerator
+ *     jobs/<job>/exchanges/<operator>/<partition>/<n>       what a durable exchange of the job is seeded with (`schemas/stored/exchange-entries.avsc`)
+ *     jobs/<job>/sources/<operator>/pages/<size>/<n>        as many records of that log, up to n, in one (`actors/split-log.ts`)
  *     jobs/<job>/savepoints/<name>                          a savepoint (`schemas/stored/savepoint.avsc`)
- *     jobs/<job>/savepoint-snapshots/<name>/<region>/<actor>   its own copy of a snapshot too large for it
+ *     jobs/<job>/savepoint-snapshots/<name>/<region>/<actor>   its own copy of a snapshot
+ *     jobs/<job>/savepoint-exchanges/<name>/<operator>/<partition>/<n>-<sha256>   what it keeps of a durable exchange
  */
 import type { JobId } from "../base/ids.js";
 
@@ -35,10 +38,15 @@ export interface JobKeys {
   /** Every record of an enumerator's log is below this. */
   splitLog(source: string): string;
   splitRecord(source: string, number: bigint): string;
+  splitPage(source: string, size: number, number: bigint): string;
+  /** `number` from 1 on. */
+  exchangeSeed(operator: string, partition: number, number: bigint): string;
   /** Every savepoint is below this. */
   readonly savepoints: string;
   savepoint(name: string): string;
   savepointSnapshot(name: string, region: string, actor: string): string;
+  /** The hash is in the name: who takes the savepoint of that name again, or as another coordinator, changes no object of it. */
+  savepointEntries(name: string, operator: string, partition: number, number: bigint, sha256: string): string;
 }
 
 export function jobKeys(job: JobId): JobKeys {
@@ -55,9 +63,13 @@ export function jobKeys(job: JobId): JobKeys {
     snapshots: (region) => `${root}/regions/${region}/snapshots/`,
     splitLog: (source) => `${root}/sources/${source}/log/`,
     splitRecord: (source, number) => `${root}/sources/${source}/log/${digits(number)}`,
+    exchangeSeed: (operator, partition, number) => `${root}/exchanges/${operator}/${partition}/${digits(number)}`,
+    splitPage: (source, size, number) => `${root}/sources/${source}/pages/${size}/${digits(number)}`,
     savepoints: `${root}/savepoints/`,
     savepoint: (name) => `${root}/savepoints/${name}`,
     savepointSnapshot: (name, region, actor) => `${root}/savepoint-snapshots/${name}/${region}/${actor}`,
+    savepointEntries: (name, operator, partition, number, sha256) =>
+      `${root}/savepoint-exchanges/${name}/${operator}/${partition}/${digits(number)}-${sha256}`,
   };
 }
 

@@ -1,23 +1,26 @@
 /** An object store in this process's memory: for embedded runs and tests. Nothing survives the process (O4 does not apply). */
-import { createHash } from "node:crypto";
-import { checkKey, collect, compareKeys, cut, notFound } from "./object-calls.js";
+import { checkKey, collect, compareKeys, cut, inHand, joined, notFound } from "./object-calls.js";
 import type { ByteRange, CallOptions, ObjectBody, ObjectInfo, ObjectStore, PutOptions } from "./object-store.js";
 
 export class MemoryStore implements ObjectStore {
   readonly url = "memory:";
-  #objects = new Map<string, { readonly bytes: Uint8Array; readonly info: ObjectInfo }>();
+  #objects = new Map<string, { readonly pieces: readonly Uint8Array[]; readonly info: ObjectInfo }>();
+  #writes = 0;
 
   async put(key: string, body: ObjectBody, options: PutOptions = {}): Promise<ObjectInfo> {
     checkKey(key);
-    return this.#keep(key, await collect(body, options.signal));
+    // Pieces that were given away are kept as they are: they may be all that a large job has under way.
+    const given = inHand(body) && !(body instanceof Uint8Array);
+    options.signal?.throwIfAborted();
+    return this.#keep(key, given ? [...body] : [await collect(body, options.signal)]);
   }
 
   async create(key: string, bytes: Uint8Array, options: PutOptions = {}) {
     checkKey(key);
     options.signal?.throwIfAborted();
     const there = this.#objects.get(key);
-    if (there !== undefined) return { created: false, existing: new Uint8Array(there.bytes) } as const;
-    this.#keep(key, new Uint8Array(bytes)); // `slice` of a Buffer would share its memory
+    if (there !== undefined) return { created: false, existing: joined(there.pieces) } as const;
+    this.#keep(key, [new Uint8Array(bytes)]); // `slice` of a Buffer would share its memory
     return { created: true } as const;
   }
 
@@ -28,7 +31,9 @@ export class MemoryStore implements ObjectStore {
     options.signal?.throwIfAborted();
     const found = this.#objects.get(key);
     if (found === undefined) throw notFound(this.url, key);
-    return new Uint8Array(cut(found.bytes, options.range));
+    const [only] = found.pieces;
+    const whole = only !== undefined && found.pieces.length === 1 ? only : joined(found.pieces);
+    return new Uint8Array(cut(whole, options.range));
   }
 
   async *stream(key: string, options: CallOptions & { readonly range?: ByteRange } = {}): AsyncIterable<Uint8Array> {
@@ -61,7 +66,7 @@ export class MemoryStore implements ObjectStore {
       throw notFound(this.url, from);
     }
     this.#objects.delete(from);
-    this.#keep(to, found.bytes);
+    this.#keep(to, found.pieces);
   }
 
   async delete(key: string, options: CallOptions = {}): Promise<void> {
@@ -73,10 +78,10 @@ export class MemoryStore implements ObjectStore {
   async check(): Promise<void> {}
   async close(): Promise<void> {}
 
-  #keep(key: string, bytes: Uint8Array): ObjectInfo {
-    const version = createHash("sha256").update(bytes).digest("hex");
-    const info = { key, sizeBytes: bytes.length, version };
-    this.#objects.set(key, { bytes, info });
+  #keep(key: string, pieces: readonly Uint8Array[]): ObjectInfo {
+    const sizeBytes = pieces.reduce((sum, piece) => sum + piece.length, 0);
+    const info = { key, sizeBytes, version: String(++this.#writes) };
+    this.#objects.set(key, { pieces, info });
     return info;
   }
 }

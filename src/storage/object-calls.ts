@@ -61,6 +61,13 @@ export async function* piecesOf(body: ObjectBody, signal: AbortSignal | undefine
     yield body;
     return;
   }
+  if (inHand(body)) {
+    for (const piece of body) {
+      signal?.throwIfAborted();
+      yield piece;
+    }
+    return;
+  }
   const source = body[Symbol.asyncIterator]();
   let ended = false;
   try {
@@ -77,11 +84,27 @@ export async function* piecesOf(body: ObjectBody, signal: AbortSignal | undefine
   }
 }
 
+export function inHand(body: ObjectBody): body is Uint8Array | readonly Uint8Array[] {
+  return !(Symbol.asyncIterator in body);
+}
+
 /** The bytes of a body, all in memory, in an array that nobody else has. */
 export async function collect(body: ObjectBody, signal: AbortSignal | undefined): Promise<Uint8Array> {
   const pieces: Uint8Array[] = [];
-  for await (const piece of piecesOf(body, signal)) pieces.push(new Uint8Array(piece));
-  return new Uint8Array(Buffer.concat(pieces));
+  // Copied where the source may fill its piece again.
+  for await (const piece of piecesOf(body, signal)) pieces.push(inHand(body) ? piece : new Uint8Array(piece));
+  return joined(pieces);
+}
+
+/** A copy of its own. */
+export function joined(pieces: readonly Uint8Array[]): Uint8Array {
+  const whole = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
+  let at = 0;
+  for (const piece of pieces) {
+    whole.set(piece, at);
+    at += piece.length;
+  }
+  return whole;
 }
 
 export function checkRange(range: ByteRange | undefined): void {

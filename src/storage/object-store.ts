@@ -33,8 +33,11 @@ export interface ByteRange {
   readonly length: number;
 }
 
-/** Bytes in hand, or pieces as they come (an unknown length; never held whole in memory). */
-export type ObjectBody = Uint8Array | AsyncIterable<Uint8Array>;
+/**
+ * Bytes in hand, or pieces as they come (an unknown length; never held whole in memory). Bytes in hand and in several
+ * pieces are given away: nobody changes them any more, so a store may keep them as they are.
+ */
+export type ObjectBody = Uint8Array | readonly Uint8Array[] | AsyncIterable<Uint8Array>;
 
 export interface ObjectStore {
   /** For messages: `s3://bucket/prefix` or `file:///folder` or `memory:`. No credentials in it. */

@@ -24,7 +24,7 @@ import { MillraceError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
 import type { Timer } from "../base/ports.js";
 import { Crc32 } from "./crc32.js";
-import { piecesOf } from "./object-calls.js";
+import { inHand, piecesOf } from "./object-calls.js";
 import type { ObjectBody, ObjectInfo, PutOptions } from "./object-store.js";
 import type { S3Calls } from "./s3-calls.js";
 import { statusOf } from "./s3-errors.js";
@@ -223,13 +223,18 @@ class PartUpload {
 /** The body in parts of `limits.storeMultipartBytes`, the last one smaller; none of an empty body. */
 async function* partsOf(body: ObjectBody, signal: AbortSignal): AsyncGenerator<Uint8Array, undefined> {
   const partBytes = limits.storeMultipartBytes;
-  if (body instanceof Uint8Array) {
-    for (let at = 0; at < body.length; at += partBytes) yield body.subarray(at, at + partBytes);
+  const whole = inHand(body) && !(body instanceof Uint8Array) && body.length === 1 ? body[0]! : body;
+  if (whole instanceof Uint8Array) {
+    for (let at = 0; at < whole.length; at += partBytes) yield whole.subarray(at, at + partBytes);
     return;
   }
   let part = Buffer.allocUnsafe(partBytes);
   let filled = 0;
   for await (const piece of piecesOf(body, signal)) {
+    if (inHand(body) && filled === 0 && piece.length === partBytes) {
+      yield piece;
+      continue;
+    }
     for (let at = 0; at < piece.length; ) {
       const taken = piece.subarray(at, at + partBytes - filled);
       part.set(taken, filled); // copied: the source may fill its piece again

@@ -6,6 +6,7 @@ import type { OperatorId } from "../base/ids.js";
 import type { Log } from "../base/ports.js";
 import type { Columns } from "../types/columns.js";
 import type { ContentAccess, Sink, Source } from "./endpoints.js";
+import type { Needs } from "./resources.js";
 import type { Service } from "./service.js";
 
 /** What an operator's function is handed beside its rows. */
@@ -43,6 +44,8 @@ interface NodeBase {
   readonly parallelism: number | undefined;
   /** Starts an actor of its own, even where it could be chained to its input. */
   readonly isolated: boolean;
+  /** Of each parallel instance; undefined: nothing is counted. */
+  readonly resources: Needs | undefined;
 }
 
 export interface SourceNode extends NodeBase {

@@ -7,6 +7,7 @@ import type { RecordBatch } from "apache-arrow";
 import type { ServiceId } from "../base/ids.js";
 import type { Clock } from "../base/ports.js";
 import type { ArrowColumns, Columns, Row } from "../types/columns.js";
+import type { Needs, Resources } from "./resources.js";
 
 /** How an instance puts requests together into one call of its handler. */
 export interface Batching<I extends Columns = Columns> {
@@ -133,6 +134,8 @@ export interface ServiceSpec<I extends Columns, O extends Columns> {
   /** Requests with equal values in these input columns go to the same instance, while it is not much deeper than the others. */
   readonly affinityBy?: readonly (keyof I & string)[];
   readonly load?: Loading;
+  /** What each instance needs of its machine. Default: one core, no memory that is counted, no GPU. */
+  readonly resources?: Resources;
 }
 
 export interface Service<I extends Columns = Columns, O extends Columns = Columns> {
@@ -157,4 +160,5 @@ export interface Service<I extends Columns = Columns, O extends Columns = Column
   readonly fallback: Service<I, O> | undefined;
   readonly affinityBy: readonly string[];
   readonly load: Required<Loading>;
+  readonly resources: Needs;
 }

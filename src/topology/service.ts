@@ -2,6 +2,7 @@
 import { id, type ServiceId } from "../base/ids.js";
 import { limits } from "../base/limits.js";
 import type { Columns } from "../types/columns.js";
+import { needsOf } from "./resources.js";
 import { checkService } from "./service-checks.js";
 import type { Service, ServiceSpec } from "./service-contract.js";
 
@@ -48,6 +49,7 @@ export function service<I extends Columns, O extends Columns>(name: string, spec
       warmTimeoutMs: load.warmTimeoutMs ?? limits.serviceWarmTimeoutMs,
       attemptsMax: load.attemptsMax ?? limits.serviceLoadAttemptsMax,
     },
+    resources: needsOf(`service "${name}"`, spec.resources ?? {}, 1),
   };
   checkService(made);
   return made;

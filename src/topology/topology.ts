@@ -31,6 +31,7 @@ import type {
   RowFunction,
   Topology,
 } from "./nodes.js";
+import { type OperatorResources, operatorNeedsOf } from "./resources.js";
 import type { Service } from "./service.js";
 
 type Awaitable<T> = T | Promise<T>;
@@ -199,7 +200,7 @@ export class TopologyBuilder {
       );
     }
     checkTypes(operator, extra.columns);
-    const node = { id: operator, kind, parallelism: undefined, isolated: false, ...extra } as unknown as OperatorNode;
+    const node = { id: operator, kind, parallelism: undefined, isolated: false, resources: undefined, ...extra } as unknown as OperatorNode;
     this.#nodes.set(operator, node);
     return new Stream<C>(this, node);
   }
@@ -401,6 +402,12 @@ export class Stream<in out C extends Columns> {
   /** Gives the operator before an actor of its own, apart from its input. */
   isolate(): Stream<C> {
     return this.builder.replace(this.node.id, { isolated: true });
+  }
+
+  /** What each parallel instance of the operator before needs. Those that share an actor get what the one that needs most says. */
+  resources(resources: OperatorResources): Stream<C> {
+    const needs = operatorNeedsOf(`operator "${this.node.id}"`, resources);
+    return this.builder.replace(this.node.id, { resources: needs });
   }
 
   private rows<O extends Columns>(

@@ -29,7 +29,7 @@ export function encodeBatch(batch: RecordBatch): Uint8Array[] {
   const laidOut = layOut(batch.schema);
   if (batch.numRows === 0) return [withoutRows(laidOut)];
   const { byteLength, nodes, bufferRegions, buffers } = VectorAssembler.assemble(batch);
-  const header = new BatchHeader(batch.numRows, nodes, bufferRegions, null, metadataOf(batch));
+  const header = new BatchHeader(batch.numRows, nodes, bufferRegions, null, [], metadataOf(batch));
   const pieces = [encapsulated(Message.encode(Message.from(header, byteLength)))];
   for (const buffer of buffers) {
     if (buffer.byteLength === 0) continue;

@@ -116,6 +116,18 @@ export function busStorageConformance(buses: () => { readonly a: Bus; readonly b
       assert.deepEqual(await take(await a.log("orders"), 1n, 1), ["1 x"]);
     });
 
+    it("is another one after it was deleted and made anew, and the same for everybody until then", async () => {
+      const log = await a.log("orders");
+      const first = await log.incarnation();
+      assert.notEqual(first, "");
+      await log.append(bytes("x"));
+      await log.purgeBelow(2n);
+      assert.equal(await (await b.log("orders")).incarnation(), first);
+      await b.deleteLog("orders");
+      await assert.rejects(log.incarnation(), { code: "MILL_BUS_LOG_GONE", message: /orders/ });
+      assert.notEqual(await (await b.log("orders")).incarnation(), first);
+    });
+
     it("keeps an empty entry and one of 500 KB", async () => {
       const log = await a.log("orders");
       await log.append(new Uint8Array());

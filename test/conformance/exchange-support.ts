@@ -93,6 +93,7 @@ function guardedLog(log: DurableLog, guard: Guard): DurableLog {
     },
     last: () => guard.pass("last", () => log.last()),
     first: () => guard.pass("first", () => log.first()),
+    incarnation: () => guard.pass("incarnation", () => log.incarnation()),
     purgeBelow: (sequence) => guard.pass("purge", () => log.purgeBelow(sequence)),
   };
 }

@@ -345,7 +345,7 @@ export function exchangeConformance(name: string, make: () => Promise<ExchangeSy
       await writer.commit(await writer.prepare(1n));
       const after = await writer.prepare(2n);
       const taken = nothingTaken();
-      const reading = readLife(mine, 0, taken, new Guard({ at: 5, kind: "before" }));
+      const reading = readLife(mine, 0, taken, new Guard({ at: 6, kind: "before" }));
       await within("the reader to die", assert.rejects(reading, Died));
       const emptied = place(); // as after a power loss
       await assert.rejects((await emptied.writer()).recover([after]), {

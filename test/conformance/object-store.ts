@@ -103,6 +103,8 @@ export function objectStoreConformance(name: string, make: () => Promise<StoreSy
 
       for (const [form, body] of [
         ["bytes", (all: Uint8Array): ObjectBody => all],
+        ["uneven pieces in hand", (all: Uint8Array): ObjectBody => pieces(all, 3 * MB + 3)],
+        ["pieces of 8 MiB in hand", (all: Uint8Array): ObjectBody => pieces(all, 8 * 1024 * 1024)],
         ["a stream of uneven pieces", (all: Uint8Array): ObjectBody => inPieces(all, MB + 3)],
         ["a stream of one piece", (all: Uint8Array): ObjectBody => inPieces(all, all.length)],
       ] as const) {
@@ -518,6 +520,11 @@ class StuckSource implements AsyncIterable<Uint8Array> {
       },
     };
   }
+}
+
+function pieces(all: Uint8Array, sizeBytes: number): Uint8Array[] {
+  const count = Math.ceil(all.length / sizeBytes);
+  return Array.from({ length: count }, (_, i) => all.subarray(i * sizeBytes, (i + 1) * sizeBytes));
 }
 
 async function* inPieces(all: Uint8Array, sizeBytes: number): AsyncGenerator<Uint8Array> {

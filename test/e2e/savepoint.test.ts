@@ -17,7 +17,7 @@ const FILES = 8;
 const WORDS = 30;
 
 describe("e2e: savepoints", function () {
-  this.timeout(120_000);
+  this.timeout(240_000);
   let nats: NatsServer;
   let minio: MinioServer;
   let store: ObjectStore;
@@ -133,6 +133,92 @@ describe("e2e: savepoints", function () {
         initial,
       );
     }
+  });
+
+  /** What `durable-words` writes, in the order in which each key's owner wrote it. */
+  async function durableRows(prefix: string): Promise<string[]> {
+    return (await linesBelow(prefix)).map((line) => {
+      const { word, answer } = JSON.parse(line) as { word: string; answer: string };
+      assert.equal(answer, word.toUpperCase());
+      return word;
+    });
+  }
+
+  /** Rows of a letter come from all files; those of one file keep their order. */
+  function inOrder(all: readonly string[], what: string): void {
+    const lines = new Map<string, number[]>();
+    for (const word of all) {
+      const [source, number] = word.split("-");
+      lines.set(source!, [...(lines.get(source!) ?? []), Number(number)]);
+    }
+    for (const [source, numbers] of lines) {
+      assert.deepEqual(
+        numbers,
+        [...numbers].sort((a, b) => a - b),
+        `${what}: ${source} keeps its order`,
+      );
+    }
+  }
+
+  it("a job with a durable exchange goes on from one, whose log is full and has been deleted since, with as many writers and readers or others (rules 3, 10)", async () => {
+    const bytesMax = `bytesMax=${1 << 20}`;
+    const args = await submitArgs("durable-words", "durable", "letters=20000", "readMs=100", bytesMax);
+    const savepoint = await stopped(async () => (await linesBelow("durable")).length > 0, args);
+    const written = await durableRows("durable");
+    assert.ok(written.length < words.length, "it was stopped half-way");
+    const kept: number[] = [];
+    for await (const { sizeBytes } of store.list(`jobs/${savepoint.split("/")[0]}/savepoint-exchanges/half-way/`)) {
+      kept.push(sizeBytes);
+    }
+    const keptBytes = kept.reduce((sum, bytes) => sum + bytes, 0);
+    assert.ok(keptBytes > 1 << 20, `a log's worth lay between writers and readers: ${keptBytes} bytes`);
+    for (const [parallelism, partitions] of [
+      [2, 2],
+      [3, 1],
+    ]) {
+      const output = `durable-${parallelism}-${partitions}`;
+      const go = await submitArgs("durable-words", output, bytesMax, `partitions=${partitions}`);
+      ok(await millrace(...go, "--savepoint", savepoint, "--parallelism", `${parallelism}`));
+      const all = [...written, ...(await durableRows(output))];
+      const what = `${parallelism} writers, ${partitions} readers`;
+      assert.deepEqual([...all].sort(), [...words].sort(), what);
+      inOrder(all, what);
+    }
+  });
+
+  it("a job that is still reading what a savepoint has kept can have one itself (rule 3)", async () => {
+    const args = await submitArgs("durable-words", "again-1", "letters=20000", "readMs=100");
+    const first = await stopped(async () => (await linesBelow("again-1")).length > 0, args);
+    const on = await submitArgs("durable-words", "again-2", "letters=20000", "readMs=100", "partitions=3");
+    const second = await stopped(
+      async () => (await linesBelow("again-2")).length > 0,
+      [...on, "--savepoint", first, "--parallelism", "1"],
+    );
+    const last = await submitArgs("durable-words", "again-3", "partitions=2");
+    ok(await millrace(...last, "--savepoint", second));
+    const all: string[] = [];
+    for (const output of ["again-1", "again-2", "again-3"]) all.push(...(await durableRows(output)));
+    assert.deepEqual([...all].sort(), [...words].sort());
+    inOrder(all, "three jobs");
+  });
+
+  it("a job with a durable exchange goes on after one that does not stop it, and what was kept is whole (rule 3)", async () => {
+    const args = await submitArgs("durable-words", "goes-on", "letters=20000", "readMs=50");
+    const job = /job (\S+) submitted/.exec(ok(await millrace(...args, "--no-wait")))![1]!;
+    while ((await linesBelow("goes-on")).length === 0) await pause(50);
+    ok(await millrace("savepoint", "create", job, "--name", "on-the-way"));
+    const before = await durableRows("goes-on");
+    const lateMs = Date.now() + 30_000;
+    while ((await linesBelow("goes-on")).length < words.length) {
+      assert.ok(Date.now() < lateMs, "the job goes on to its end within 30 s");
+      await pause(100);
+    }
+    assert.deepEqual((await durableRows("goes-on")).sort(), [...words].sort());
+    ok(await millrace(...(await submitArgs("durable-words", "from-there")), "--savepoint", `${job}/on-the-way`));
+    const rest = await durableRows("from-there");
+    assert.equal(new Set(rest).size, rest.length, "nothing twice");
+    assert.ok(rest.length < words.length, "what was written before it is not written again");
+    assert.deepEqual([...new Set([...before, ...rest])].sort(), [...words].sort(), "nothing is missing");
   });
 
   it("state that finds no operator is an error that names it (M1)", async () => {

@@ -1,52 +1,17 @@
 import assert from "node:assert/strict";
-import { Window } from "../../src/actors/window.js";
 import { limits } from "../../src/base/limits.js";
 import { triggerFrame } from "../../src/wire/control.js";
 import { creditFrame, dataFrame } from "../../src/wire/frames.js";
-import { type RegionRecord, regionRecordFrame } from "../../src/wire/stored.js";
+import { savepointFrame } from "../../src/wire/stored.js";
+import { checked, REGION } from "./checked.js";
 import { boundsChecker } from "./checkers/bounds.js";
-import type { CheckedRun, Checker } from "./checkers/checker.js";
 import { isolationChecker } from "./checkers/isolation.js";
-import { memoryChecker } from "./checkers/memory.js";
 import { progressChecker } from "./checkers/progress.js";
 import { regionLogChecker } from "./checkers/region-log.js";
-import { FAULT_PROFILES, type FaultKind, Faults } from "./faults.js";
+import { retentionChecker } from "./checkers/retention.js";
+import { FAULT_PROFILES, Faults } from "./faults.js";
 import { drawKnobs, turn } from "./knobs.js";
-import type { SimBus } from "./sim-bus.js";
-import { SimWorld } from "./sim-clock.js";
 import { SimRandom } from "./sim-random.js";
-import { chains } from "./topologies/chains.js";
-import { Trace } from "./trace.js";
-
-const REGION = "region-numbers-0";
-
-/** One checker, and what it is shown. */
-function checked(make: (run: CheckedRun) => Checker, felt: readonly FaultKind[] = []) {
-  const world = new SimWorld(new SimRandom("checker"), new Trace(undefined));
-  const scenario = chains(new SimRandom("checker"));
-  const run = { world, scenario, felt: () => felt, struckMs: () => 0, mayFail: () => false } as unknown as CheckedRun;
-  const checker = make(run);
-  const tell = (subject: string, payload: Uint8Array) =>
-    checker.onMessage?.({ subject, payload, replyTo: undefined }, {} as SimBus);
-  const record = (over: Partial<RegionRecord>, gone = false) => {
-    const whole = {
-      kind: "FENCE",
-      job: "job",
-      region: REGION,
-      number: 1n,
-      term: 1n,
-      attempt: 1,
-      createdMs: 0n,
-      actors: [],
-    };
-    const one = { ...whole, ...over } as RegionRecord;
-    const key = `jobs/job/regions/${REGION}/log/${String(one.number).padStart(12, "0")}`;
-    const bytes = gone ? undefined : regionRecordFrame.encode(one);
-    checker.onStore?.({ kind: gone ? "delete" : "create", key, bytes, before: undefined, by: "somebody" });
-  };
-  const pass = (ms: number) => world.runUntil(() => false, world.nowMs + ms);
-  return { world, checker, tell, record, pass, found: () => world.findings.map(({ checker: name }) => name) };
-}
 
 describe("sim/checkers: what they find", () => {
   it("credit that was leaked, or given twice (MEM2)", () => {
@@ -75,18 +40,6 @@ describe("sim/checkers: what they find", () => {
     assert.deepEqual(grant(size).found, []);
     assert.deepEqual(grant(size - 1n).found, ["bounds (MEM2)"]);
     assert.deepEqual(grant(size + 1n).found, ["bounds (MEM2)"]);
-  });
-
-  it("a window of `infer` that is over its bound, and only while a run lasts (HELD4)", () => {
-    const { checker, found } = checked(memoryChecker);
-    const window = new Window(limits.inferWindowRows, limits.inferWindowBytes);
-    window.force(limits.inferWindowRows + 1, 1);
-    assert.deepEqual(found(), [], "one larger batch alone is let in");
-    window.force(1, 1);
-    assert.deepEqual(found(), ["memory (HELD4)"]);
-    checker.release?.();
-    window.force(1, 1);
-    assert.equal(found().length, 1);
   });
 
   it("a checkpoint that is given up, or an attempt that ends, when nothing has gone wrong for a while (PRO1, PRO2)", async () => {
@@ -134,6 +87,100 @@ describe("sim/checkers: what they find", () => {
       assert.equal(found().length === 0, isStray, `term ${term} after 2: ${found()}`);
     }
   });
+
+  it("what a deposed leader creates behind a record that counts for nothing (LOG9)", () => {
+    for (const [by, expected] of [
+      ["the same", ["region-log (LOG9)"]],
+      ["another", []],
+    ] as const) {
+      const { record, found } = checked(regionLogChecker);
+      for (const [number, term] of [
+        [1n, 1n],
+        [2n, 1n],
+        [3n, 3n],
+      ] as const)
+        record({ number, term });
+      record({ number: 1n }, true);
+      record({ number: 2n }, true);
+      record({ number: 1n, term: 1n }, false, "the same");
+      record({ number: 2n, term: 2n }, false, by);
+      assert.deepEqual(found(), expected, by);
+    }
+  });
+
+  it("a log that begins elsewhere than at 1, unless a job goes on from a savepoint (LOG1)", () => {
+    for (const [first, expected] of [
+      [{ number: 7n, term: 0n, attempt: 0, kind: "COMMIT" }, []],
+      [{ number: 7n, term: 1n, attempt: 1, kind: "FENCE" }, ["region-log (LOG1)"]],
+    ] as const) {
+      const { record, found } = checked(regionLogChecker);
+      record(first);
+      record({ number: 8n });
+      assert.deepEqual(found(), expected);
+    }
+  });
+});
+
+describe("sim/checkers/retention: what may not be deleted", () => {
+  const snapshot = `jobs/job/regions/${REGION}/snapshots/000000000002-1-a`;
+  const actor = { actor: "a", finished: false, inline: new Uint8Array(), sha256: "", sizeBytes: 0n };
+
+  it("a record that is one of the newest commits or behind the oldest of them (KEPT1)", () => {
+    for (const [deleted, expected] of [
+      [1n, []],
+      [2n, ["retention (KEPT1)"]],
+      [3n, ["retention (KEPT1)"]],
+    ] as const) {
+      const { record, found } = checked(retentionChecker);
+      record({ number: 1n });
+      for (let number = 2n; number < 2n + BigInt(limits.checkpointsKept); number += 1n) {
+        record({ number, kind: "COMMIT" });
+      }
+      record({ number: deleted }, true);
+      assert.deepEqual(found(), expected, `record ${deleted}`);
+    }
+    const { record, found } = checked(retentionChecker);
+    record({ number: 1n });
+    record({ number: 2n, kind: "COMMIT" });
+    record({ number: 1n }, true);
+    assert.deepEqual(found(), ["retention (KEPT1)"], "a log with fewer commits than are kept loses nothing");
+  });
+
+  it("a snapshot to which a kept commit refers, or that was not there when it was committed (KEPT2)", () => {
+    const { record, object, found } = checked(retentionChecker);
+    object(snapshot, new Uint8Array(1));
+    record({ number: 2n, kind: "COMMIT", actors: [{ ...actor, key: snapshot }] });
+    assert.deepEqual(found(), []);
+    object(snapshot, undefined);
+    assert.deepEqual(found(), ["retention (KEPT2)"]);
+    const early = checked(retentionChecker);
+    early.record({ number: 2n, kind: "COMMIT", actors: [{ ...actor, key: snapshot }] });
+    assert.deepEqual(early.found(), ["retention (KEPT2)"]);
+  });
+
+  it("what a savepoint refers to (KEPT3)", () => {
+    const { object, found } = checked(retentionChecker);
+    const key = `jobs/job/savepoint-snapshots/half-way/${REGION}/a`;
+    const regions = [
+      { region: REGION, number: 2n, actors: [{ actor: "a", subtask: 0, key, sha256: "", sizeBytes: 0n }] },
+    ];
+    const base = {
+      job: "job",
+      name: "half-way",
+      topology: "t",
+      planHash: "",
+      createdMs: 0n,
+      operators: [],
+      sources: [],
+      exchanges: [],
+    };
+    const savepoint = savepointFrame.encode({ ...base, regions });
+    object(key, new Uint8Array(1));
+    object("jobs/job/savepoints/half-way", savepoint);
+    assert.deepEqual(found(), []);
+    object(key, undefined);
+    assert.deepEqual(found(), ["retention (KEPT3)"]);
+  });
 });
 
 describe("sim/faults: what is felt", () => {
@@ -151,10 +198,24 @@ describe("sim/faults: what is felt", () => {
 });
 
 describe("sim/knobs: bounds that a seed changes", () => {
+  it("leave patience as it is where few faults strike", () => {
+    const names = ["inferCrashesMax", "regionFailuresMax", "serviceLoadAttemptsMax"] as const;
+    for (const [isLean, seen] of [
+      [true, [undefined, undefined, undefined]],
+      [false, [1_000, 1_000, 1_000]],
+    ] as const) {
+      const knobs = drawKnobs(new SimRandom("knobs"), isLean);
+      assert.deepEqual(
+        names.map((name) => knobs[name]),
+        seen,
+      );
+    }
+  });
+
   it("are drawn from the seed, and are as they were afterwards", () => {
     const before = { ...limits };
-    const knobs = drawKnobs(new SimRandom("knobs"));
-    assert.deepEqual(drawKnobs(new SimRandom("knobs")), knobs);
+    const knobs = drawKnobs(new SimRandom("knobs"), false);
+    assert.deepEqual(drawKnobs(new SimRandom("knobs"), false), knobs);
     const turnBack = turn(knobs);
     assert.equal(limits.regionFailuresMax, knobs.regionFailuresMax);
     turnBack();

@@ -2,7 +2,8 @@
  * Which faults there are, which of them a run has, and how often each struck.
  *
  * The seed turns whole kinds off, because faults hide each other: a message that is lost is not seen twice. A kind that
- * is on has a rate of its own, drawn by orders of magnitude. In the calm phase none strikes.
+ * is on has a rate of its own, drawn by orders of magnitude. In the calm phase none strikes. Some seeds are lean: what strikes is
+ * rare, and no process or line is struck more than twice, so nobody has a reason to give anything up.
  *
  * Not injected, and why: bytes that are changed on the way or at rest (TCP, the frames' checksums and the store's rule it
  * out, and their own tests show it); two messages of one publisher on one subject that change places (the bus contract
@@ -33,6 +34,7 @@ export const FAULT_KINDS = [
   "bus-partition",
   "bucket-conflict",
   "bucket-reply-lost",
+  "log-reply-lost",
   "store-slow",
   "store-fails-before",
   "store-fails-after",
@@ -49,6 +51,7 @@ export const FAULT_KINDS = [
   "coordinator-pause",
   "coordinator-twin",
   "clock-skew",
+  "host-cut-off",
 ] as const;
 export type FaultKind = (typeof FAULT_KINDS)[number];
 
@@ -90,6 +93,9 @@ export type ProfileName = keyof typeof FAULT_PROFILES;
 
 /** How likely one message or call is struck, from the rarest to the most frequent a seed may choose. */
 const RATE: readonly [number, number] = [0.002, 0.3];
+const LEAN_RATE: readonly [number, number] = [0.0002, 0.003];
+/** Part of the seeds in which little goes wrong. */
+const LEAN = 0.15;
 /** Calls of the store are retried below the port; one that fails for good is rare. */
 const RATE_OF: Partial<Record<FaultKind, readonly [number, number]>> = {
   "store-fails-before": [0.002, 0.03],
@@ -111,17 +117,21 @@ export class Faults {
   #rates = new Map<FaultKind, number>();
   #random: SimRandom;
 
+  /** Few faults strike. */
+  readonly isLean: boolean;
+
   constructor(
     readonly profile: FaultProfile,
     random: SimRandom,
     private readonly nowMs: () => number = () => 0,
   ) {
     this.#random = random.fork("faults");
+    this.isLean = random.fork("lean").chance(LEAN);
     const swarm = random.fork("swarm");
     const none = swarm.chance(0.03);
     for (const kind of FAULT_KINDS) {
       const on = swarm.chance(KINDS_ON);
-      const rate = swarm.logBetween(...(RATE_OF[kind] ?? RATE));
+      const rate = swarm.logBetween(...(this.isLean ? LEAN_RATE : (RATE_OF[kind] ?? RATE)));
       if (on && !none && profile.kinds.has(kind)) this.#rates.set(kind, rate);
     }
   }
@@ -163,6 +173,7 @@ export class Faults {
   }
 
   describe(): string {
-    return [...this.#rates].map(([kind, rate]) => `${kind} ${rate.toFixed(4)}`).join(", ") || "none";
+    const rates = [...this.#rates].map(([kind, rate]) => `${kind} ${rate.toFixed(4)}`).join(", ") || "none";
+    return this.isLean ? `few: ${rates}` : rates;
   }
 }

@@ -100,6 +100,10 @@ export class SharedStore {
     return [...found.values()].sort((a, b) => (a.key < b.key ? -1 : 1));
   }
 
+  has(key: string): boolean {
+    return this.#content.has(key);
+  }
+
   /** Every object below `prefix`, for checkers. */
   contents(prefix: string): Map<string, Uint8Array> {
     return new Map([...this.#content].filter(([key]) => key.startsWith(prefix)).sort(([a], [b]) => (a < b ? -1 : 1)));

@@ -114,7 +114,7 @@ export class SimBus implements Bus {
     this.#checkOpen(`log ${name}`);
     checkName("log", name);
     const log = await this.call(`log ${name}`, () => this.network.log(name, options));
-    return simLog(log, this, this.#ended.signal);
+    return simLog(log, this, this.#ended.signal, this.network.faults);
   }
 
   async deleteLog(name: string): Promise<void> {

@@ -13,13 +13,14 @@ import {
   type ServiceId,
   type WorkerId,
 } from "../../src/base/ids.js";
+import { beginFrom } from "../../src/cli/savepoints.js";
+import { jobSpec, type Submission } from "../../src/cli/submission.js";
 import { jsonl } from "../../src/connectors/jsonl.js";
 import { outputFolder } from "../../src/connectors/output-folder.js";
 import { Coordinator } from "../../src/coordinator/coordinator.js";
 import { planTopology } from "../../src/plan/plan.js";
 import { Instance } from "../../src/services/instance.js";
 import { jobKeys } from "../../src/storage/keys.js";
-import type { JobSpec } from "../../src/wire/control.js";
 import { jobSpecFrame } from "../../src/wire/control.js";
 import { type Launcher, Worker } from "../../src/worker/worker.js";
 import { startChild } from "./child.js";
@@ -32,10 +33,13 @@ import type { SimNetwork } from "./sim-network.js";
 import { type ProcessRole, SimProcess } from "./sim-process.js";
 import type { SimRandom } from "./sim-random.js";
 import { SimStore } from "./sim-store.js";
-import type { Scenario } from "./topologies/scenario.js";
+import type { Scenario, Turn } from "./topologies/scenario.js";
 
 export const NAMESPACE = id<Namespace>("namespace", "sim");
 export const JOB = id<JobId>("job", "job");
+
+/** Which of a scenario's jobs it is: the first one, or one that goes on from its savepoint. */
+export const turnOf = (job: string): Turn => (job === JOB ? 0 : 1);
 
 export interface Node {
   readonly process: SimProcess;
@@ -50,6 +54,7 @@ export class SimCluster {
   readonly nodes: Node[] = [];
   #random: SimRandom;
   #started = 0;
+  #restarts = 0;
   #skews: boolean;
 
   constructor(
@@ -71,9 +76,20 @@ export class SimCluster {
   async prepare(): Promise<void> {
     const submitter = this.#spawn("submitter", "client", "client");
     for (const [key, bytes] of this.scenario.inputs) await this.shared.put(key, bytes, submitter.process);
-    const spec = jobSpecFrame.encode(this.#spec(submitter.process));
+    const spec = jobSpecFrame.encode(jobSpec(this.#submission(submitter.process, 0), JOB, {}, 0));
     await this.shared.put(jobKeys(JOB).spec, spec, submitter.process);
     submitter.process.end("it has submitted");
+  }
+
+  /** What `submit --savepoint` does before the coordinator is asked. @returns a new job, also when it is called again */
+  async prepareFrom(savepoint: string, { process, store }: Node): Promise<JobId> {
+    this.#restarts += 1;
+    const job = id<JobId>("job", `${JOB}-${this.#restarts}`);
+    const submission = this.#submission(process, 1);
+    const beginning = await beginFrom(savepoint, submission, store, false);
+    const seeds = await beginning.write(job, store);
+    await store.put(jobKeys(job).spec, jobSpecFrame.encode(jobSpec(submission, job, beginning.inputs, 0, seeds)));
+    return job;
   }
 
   startCoordinator(): Node {
@@ -134,7 +150,7 @@ export class SimCluster {
     const node = this.#spawn(hostId, "host", parent.machine);
     const { bus, process, store } = node;
     return startChild(parent.process, process, this.#bootMs(), async () => {
-      const topology = this.scenario.build(process);
+      const topology = this.scenario.build(process, turnOf(job));
       const host = new Host({
         bus,
         store,
@@ -159,7 +175,9 @@ export class SimCluster {
   #startInstance(parent: Node, job: JobId, serviceId: ServiceId, instanceId: InstanceId) {
     const { bus, process } = this.#spawn(instanceId, "instance", parent.machine);
     return startChild(parent.process, process, this.#bootMs(), async () => {
-      const service = this.scenario.build(process).services.find((candidate) => candidate.id === serviceId)!;
+      const service = this.scenario
+        .build(process, turnOf(job))
+        .services.find((candidate) => candidate.id === serviceId)!;
       const instance = new Instance({
         bus,
         ports: process.ports,
@@ -168,7 +186,9 @@ export class SimCluster {
         instance: instanceId,
         service,
         asset: (name) => name,
+        env: () => undefined,
         yieldToMessages: () => process.hop(0, "yields"),
+        onHung: (error) => process.end(error.message),
       });
       await instance.start();
       return async () => {
@@ -194,27 +214,15 @@ export class SimCluster {
     return this.#random.logBetween(20, 2_000);
   }
 
-  #spec(process: SimProcess): JobSpec {
-    const topology = this.scenario.build(process);
-    const plan = planTopology(topology);
+  #submission(process: SimProcess, turn: Turn): Submission {
+    const topology = this.scenario.build(process, turn);
     return {
-      job: JOB,
-      topology: topology.name,
-      bundle: "",
-      planHash: plan.hash,
-      params: {},
-      parallelism: 0,
-      inputs: {},
+      topology,
+      plan: planTopology(topology),
+      bundle: { code: new Uint8Array(), sha256: "", external: [] },
+      bundleFile: "",
       assets: [],
-      actors: plan.actors.map(({ id: actor, region, subtask }) => ({ actor, region, subtask })),
-      services: plan.services.map(({ id: service, instances }) => ({ service, instances })),
-      sources: topology.operators.filter((node) => node.kind === "source").map((node) => node.id),
-      unit: topology.unit,
-      checkpointIntervalMs: BigInt(topology.checkpointIntervalMs),
-      exchanges: plan.exchanges.map(({ id: operator, partitions }) => ({ operator, partitions })),
-      operators: [],
-      seeds: [],
-      submittedMs: 0n,
+      options: { params: {}, parallelism: 0, cache: "" },
     };
   }
 }

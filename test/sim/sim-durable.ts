@@ -2,7 +2,8 @@
  * A connection's view of a log and a bucket: each call is a question to the server, there and back, and each entry that is
  * followed comes as an event of the reading process.
  *
- * Faults: an update that finds another writer (conflict); an update that was carried out and whose answer is lost.
+ * Faults: an update that finds another writer (conflict); an update, or any call of a log, that was carried out and whose answer is
+ * lost.
  */
 import { MillraceError } from "../../src/base/errors.js";
 import { limits } from "../../src/base/limits.js";
@@ -21,10 +22,13 @@ export interface ServerLine {
   call<T>(label: string, apply: () => T): Promise<T>;
 }
 
-export function simLog(log: MemoryLog, bus: ServerLine, ended: AbortSignal): DurableLog {
-  const call = <T>(what: string, apply: () => T): Promise<T> => {
-    if (ended.aborted) return Promise.reject(ended.reason);
-    return bus.call(`log ${log.name} ${what}`, apply);
+export function simLog(log: MemoryLog, bus: ServerLine, ended: AbortSignal, faults: Faults): DurableLog {
+  const call = async <T>(what: string, apply: () => T): Promise<T> => {
+    if (ended.aborted) throw ended.reason;
+    const value = await bus.call(`log ${log.name} ${what}`, apply);
+    if (!faults.strikes("log-reply-lost")) return value;
+    await bus.process.hop(limits.busRequestTimeoutMs, `log ${what} times out`);
+    throw replyLostError(`log ${log.name} ${what}`);
   };
   const inMemory = logOf(log, ended);
   return {
@@ -35,6 +39,7 @@ export function simLog(log: MemoryLog, bus: ServerLine, ended: AbortSignal): Dur
     read: (from, signal) => asEvents(inMemory.read(from, signal), bus, `log ${log.name} entry`),
     last: () => call("last", () => log.last()),
     first: () => call("first", () => log.first()),
+    incarnation: () => call("incarnation", () => log.incarnation()),
     purgeBelow: (sequence) => call("purge", () => log.purgeBelow(sequence)),
   };
 }

@@ -47,6 +47,7 @@ export class SimNetwork {
   #cut = new Set<string>();
   #replyClass = new Map<string, MessageClass>();
   #logs = new Map<string, MemoryLog>();
+  #logsMade = 0;
   #buckets = new Map<string, MemoryBucket>();
   #latencyMs: number;
 
@@ -132,7 +133,7 @@ export class SimNetwork {
   }
 
   log(name: string, options: LogOptions): MemoryLog {
-    const log = this.#logs.get(name) ?? new MemoryLog(name, options);
+    const log = this.#logs.get(name) ?? new MemoryLog(name, options, this.#logsMade++);
     this.#logs.set(name, log);
     return log;
   }

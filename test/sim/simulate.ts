@@ -7,6 +7,7 @@ import { memoryChecker } from "./checkers/memory.js";
 import { outputChecker } from "./checkers/output.js";
 import { progressChecker } from "./checkers/progress.js";
 import { regionLogChecker } from "./checkers/region-log.js";
+import { retentionChecker } from "./checkers/retention.js";
 import { FAULT_PROFILES, type FaultKind, Faults, type ProfileName } from "./faults.js";
 import { describeKnobs, drawKnobs, turn } from "./knobs.js";
 import { Nemesis } from "./nemesis.js";
@@ -17,7 +18,9 @@ import { SimCluster } from "./sim-cluster.js";
 import { SimNetwork } from "./sim-network.js";
 import { SimRandom } from "./sim-random.js";
 import { chains } from "./topologies/chains.js";
+import { durable } from "./topologies/durable.js";
 import { exchange } from "./topologies/exchange.js";
+import { keyed } from "./topologies/keyed.js";
 import { Trace } from "./trace.js";
 
 export interface SimOptions {
@@ -29,6 +32,8 @@ export interface SimOptions {
 export interface SimResult {
   readonly seed: number;
   readonly scenario: string;
+  /** Whether a second job went on from a savepoint of the first. */
+  readonly restarted: boolean;
   readonly faultsOn: string;
   /** Bounds that the seed has changed. */
   readonly knobs: string;
@@ -47,28 +52,35 @@ export const DEFAULT_PROFILE: ProfileName = "recovery";
 
 const CHECKERS = [
   ...[outputChecker, commandChecker, boundsChecker, memoryChecker],
-  ...[regionLogChecker, isolationChecker, progressChecker],
+  ...[regionLogChecker, retentionChecker, isolationChecker, progressChecker],
 ];
-const SCENARIOS = [chains, exchange] as const;
+const SCENARIOS = [chains, exchange, keyed, durable] as const;
 /** After the job has ended: long enough for whoever was thought dead to try something. */
 const AFTERMATH_MS = 60_000;
 const LINES_REPORTED = 60;
 
 export async function simulate(seed: number, options: SimOptions): Promise<SimResult> {
   const random = new SimRandom(`seed ${seed}`);
-  const knobs = drawKnobs(random.fork("knobs"));
+  const trace = new Trace(options.echo);
+  const world = new SimWorld(random, trace);
+  const faults = new Faults(FAULT_PROFILES[options.profile], random, () => world.nowMs);
+  const knobs = drawKnobs(random.fork("knobs"), faults.isLean);
   const turnBack = turn(knobs);
   try {
-    return await run(seed, random, describeKnobs(knobs), options);
+    return await run(seed, { world, faults, trace }, describeKnobs(knobs));
   } finally {
     turnBack();
   }
 }
 
-async function run(seed: number, random: SimRandom, knobs: string, options: SimOptions): Promise<SimResult> {
-  const trace = new Trace(options.echo);
-  const world = new SimWorld(random, trace);
-  const faults = new Faults(FAULT_PROFILES[options.profile], random, () => world.nowMs);
+interface Ground {
+  readonly world: SimWorld;
+  readonly faults: Faults;
+  readonly trace: Trace;
+}
+
+async function run(seed: number, { world, faults, trace }: Ground, knobs: string): Promise<SimResult> {
+  const { random } = world;
   const network = new SimNetwork(world, faults);
   const shared = new SharedStore(world, faults);
   const scenario = random.pick(SCENARIOS)(random.fork("scenario"));
@@ -84,10 +96,11 @@ async function run(seed: number, random: SimRandom, knobs: string, options: SimO
   const checkers = watch(checked, network);
   try {
     const { client, phase, lastLines } = await bothPhases(cluster, checkers, trace);
-    const { report } = client;
+    const { report, restarted } = client;
     return {
       seed,
       scenario: `${scenario.name}: ${scenario.describe}`,
+      restarted: restarted !== undefined,
       faultsOn: faults.describe(),
       knobs,
       outcome: report === undefined ? "no report" : `${report.state} ${report.code}`.trim(),
@@ -111,7 +124,7 @@ async function bothPhases(cluster: SimCluster, checkers: readonly Checker[], tra
   const nemesis = new Nemesis(cluster, faultsMs);
   cluster.startCoordinator();
   for (let i = 0; i < scenario.workers; i++) cluster.startWorker(`machine-${i}`);
-  const client = new SimClient(cluster.startClient());
+  const client = new SimClient(cluster, cluster.startClient());
   client.start();
 
   let phase: SimResult["phase"] = "faults";

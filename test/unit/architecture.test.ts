@@ -42,6 +42,7 @@ const ONLY_ROOM: Readonly<Record<string, string>> = {
   "@nats-io/": "bus",
   "@aws-sdk/": "storage",
   "onnxruntime-node": "services",
+  undici: "services",
 };
 
 /** Files directly in `src`: the export lists. They pick names from anywhere and are imported by no room. */

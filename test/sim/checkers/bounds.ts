@@ -5,7 +5,8 @@
  *         larger than the whole grant goes alone.
  *   MEM2  A receiver has granted exactly what it has handed on and the bounds of one channel: less would be a leak that ends in a
  *         channel which stands still, more would be memory that nobody bounds.
- *   MEM3  The rows that an actor says are in flight stay within the window of `infer`, but for a single larger batch.
+ *   MEM3  The rows that an actor says are in flight stay within the window of `infer`, but for a single larger batch, or within the windows
+ *         of those whose work it has taken over.
  *   MEM4  The rows that an instance says it has queued stay within its bound, but for a single larger request.
  */
 import { limits } from "../../../src/base/limits.js";
@@ -34,8 +35,9 @@ interface Channel {
 
 export function boundsChecker({ world, scenario }: CheckedRun): Checker {
   const channels = new Map<string, Channel>();
-  const channelOf = (channel: string, attempt: number): Channel => {
-    const key = `${channel} of attempt ${attempt}`;
+  const channelOf = (subject: string, channel: string, attempt: number): Channel => {
+    const job = subject.split(".")[2];
+    const key = `${job} ${channel} of attempt ${attempt}`;
     const known = channels.get(key) ?? {
       framesGranted: 0n,
       bytesGranted: 0n,
@@ -58,9 +60,9 @@ export function boundsChecker({ world, scenario }: CheckedRun): Checker {
     },
   };
 
-  function onData({ payload }: SimMessage): void {
+  function onData({ subject, payload }: SimMessage): void {
     const { channel, attempt, sequence } = dataFrame.decode(payload).header;
-    const known = channelOf(channel, attempt);
+    const known = channelOf(subject, channel, attempt);
     if (known.sent.has(sequence)) return; // sent again
     known.sent.set(sequence, BigInt(payload.length));
     known.bytesSent += BigInt(payload.length);
@@ -71,11 +73,11 @@ export function boundsChecker({ world, scenario }: CheckedRun): Checker {
     world.found("bounds (MEM1)", `channel ${channel} within its grant of ${granted}`, seen);
   }
 
-  function onCredit({ payload }: SimMessage): void {
+  function onCredit({ subject, payload }: SimMessage): void {
     if (frameKind(payload) !== "credit") return; // a nack asks for frames again
     const { header } = creditFrame.decode(payload);
     const { channel, attempt, acknowledged, bytesGranted, framesGranted } = header;
-    const known = channelOf(channel, attempt);
+    const known = channelOf(subject, channel, attempt);
     for (; known.acknowledged < acknowledged; known.acknowledged += 1n) {
       known.bytesHanded += known.sent.get(known.acknowledged) ?? 0n;
     }
@@ -95,7 +97,7 @@ export function boundsChecker({ world, scenario }: CheckedRun): Checker {
   function onReport({ payload }: SimMessage): void {
     const { kind, header } = decodeFrame(payload);
     if (kind !== "host-report") return;
-    const rowsMax = Math.max(limits.inferWindowRows, scenario.rowsPerBatch);
+    const rowsMax = Math.max(limits.inferWindowRows, scenario.rowsPerBatch) * (scenario.mergesMax ?? 1);
     for (const { actor, rowsInFlight } of (header as HostReport).actors) {
       if (rowsInFlight <= BigInt(rowsMax)) continue;
       world.found("bounds (MEM3)", `${actor} with at most ${rowsMax} rows in flight`, `${rowsInFlight}`);

@@ -31,6 +31,7 @@ export function isolationChecker({ world, felt }: CheckedRun): Checker {
       const [, region] = REGION_KEY.exec(key) ?? [];
       if (region === undefined || bytes === undefined) return;
       const { attempt, term, number } = regionRecordFrame.decode(bytes).header;
+      if (term === 0n) return; // what a job begins with that goes on from a savepoint
       if (number <= (newest.get(region) ?? 0n)) return; // of a number that was deleted (LOG9)
       newest.set(region, number);
       const first = terms.get(region) ?? term;

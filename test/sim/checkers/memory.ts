@@ -5,7 +5,8 @@
  *   HELD1  What waits to be taken from a channel stays within the channel's credit, or is one larger batch alone.
  *   HELD2  What a receiver holds, frames that came early included, stays within the credit, or is one larger frame.
  *   HELD3  What a sender keeps to send it again stays within the credit, or is one larger frame alone.
- *   HELD4  What `infer` has under way stays within its window in rows and bytes, or is one larger batch alone.
+ *   HELD4  What `infer` has under way stays within its window in rows and bytes, or is one larger batch alone. What one instance takes over
+ *          from several, when a job goes on from a savepoint with less parallelism, stays within their windows together.
  *   HELD5  A mailbox holds no more than its bounds, or one larger item alone.
  */
 import { Handover } from "../../../src/actors/channel-handover.js";
@@ -21,9 +22,12 @@ interface Held {
   pieces: number;
   rows: number;
   bytes: number;
+  /** Of the largest piece so far. */
+  rowsMax: number;
+  bytesMax: number;
 }
 
-export function memoryChecker({ world }: CheckedRun): Checker {
+export function memoryChecker({ world, scenario }: CheckedRun): Checker {
   const undo: (() => void)[] = [];
   const receivers = new Set<BusChannelReceiver>();
   const waiting = new WeakMap<Handover, number[]>();
@@ -34,13 +38,13 @@ export function memoryChecker({ world }: CheckedRun): Checker {
   function after<T extends object, K extends keyof T>(
     type: { prototype: T },
     name: K,
-    then: (self: T, args: unknown[]) => void,
+    then: (self: T, args: unknown[], result: unknown) => void,
   ): void {
     const { prototype } = type;
     const original = prototype[name] as (...args: unknown[]) => unknown;
     prototype[name] = function (this: T, ...args: unknown[]): unknown {
       const result = original.apply(this, args);
-      then(this, args);
+      then(this, args, result);
       return result;
     } as T[K];
     undo.push(() => {
@@ -65,8 +69,18 @@ export function memoryChecker({ world }: CheckedRun): Checker {
     if (keptBytes <= limits.channelCreditBytes || keptBytes === (frame as Uint8Array).length) return;
     world.found("memory (HELD3)", `${limits.channelCreditBytes} bytes at most kept by a sender`, `${keptBytes}`);
   });
-  after(Window, "force", (window, [rows, bytes]) => onWindow(window, 1, rows as number, bytes as number));
-  after(Window, "leave", (window, [rows, bytes]) => onWindow(window, -1, -(rows as number), -(bytes as number)));
+  after(Window, "force", (window, [rows, bytes]) => onForced(window, rows as number, bytes as number));
+  after(Window, "tryEnter", (window, _, entered) => {
+    const held = windows.get(window);
+    if (entered === true && held !== undefined) onEntered(held, 1);
+  });
+  after(Window, "leave", (window, [rows, bytes]) => {
+    const held = windows.get(window);
+    if (held === undefined) return;
+    held.pieces -= 1;
+    held.rows -= rows as number;
+    held.bytes -= bytes as number;
+  });
   after(Mailbox, "put", (mailbox) => onMailbox(mailbox));
 
   return {
@@ -88,15 +102,25 @@ export function memoryChecker({ world }: CheckedRun): Checker {
     }
   }
 
-  function onWindow(window: Window, pieces: number, rows: number, bytes: number): void {
-    const held = windows.get(window) ?? { pieces: 0, rows: 0, bytes: 0 };
+  function onForced(window: Window, rows: number, bytes: number): void {
+    const held = windows.get(window) ?? { pieces: 0, rows: 0, bytes: 0, rowsMax: 0, bytesMax: 0 };
     windows.set(window, held);
-    held.pieces += pieces;
+    held.pieces += 1;
     held.rows += rows;
     held.bytes += bytes;
-    if (held.pieces <= 1 || (held.rows <= limits.inferWindowRows && held.bytes <= limits.inferWindowBytes)) return;
+    held.rowsMax = Math.max(held.rowsMax, rows);
+    held.bytesMax = Math.max(held.bytesMax, bytes);
+    onEntered(held, scenario.mergesMax ?? 1);
+  }
+
+  /** @param merged instances that each had a window of their own */
+  function onEntered({ pieces, rows, bytes, rowsMax, bytesMax }: Held, merged: number): void {
+    if (pieces <= merged || (rows <= limits.inferWindowRows && bytes <= limits.inferWindowBytes)) return;
+    const within = (held: number, bound: number, largest: number) => held <= merged * Math.max(bound, largest);
+    const areWithin = within(rows, limits.inferWindowRows, rowsMax) && within(bytes, limits.inferWindowBytes, bytesMax);
+    if (merged > 1 && areWithin) return;
     const expected = `${limits.inferWindowRows} rows and ${limits.inferWindowBytes} bytes at most under way in infer`;
-    world.found("memory (HELD4)", expected, `${held.rows} rows and ${held.bytes} bytes in ${held.pieces} batches`);
+    world.found("memory (HELD4)", expected, `${rows} rows and ${bytes} bytes in ${pieces} batches`);
   }
 
   function onMailbox(mailbox: Mailbox<unknown>): void {

@@ -5,12 +5,15 @@
  *   OUT2  A job that failed for good has published nothing (only where a job may fail at all).
  *   OUT3  A published file never changes and never disappears.
  *   OUT4  Nothing is published that a run without failures would not publish, at any moment.
- *   OUT5  Where order is promised, rows of one lane come from one subtask, in rising position.
+ *   OUT5  Where order is promised, rows of one lane come from one subtask, in rising position. In the job that goes on from a savepoint,
+ *         whose checkpoints all come after those of the first, it may be another one.
  */
 import type { JobReport } from "../../../src/wire/control.js";
+import { regionRecordFrame } from "../../../src/wire/stored.js";
 import type { StoreChange } from "../shared-store.js";
 import type { CheckedRun, Checker } from "./checker.js";
 import { type PublishedName, publishedName } from "./published-name.js";
+import { REGION_KEY } from "./region-log.js";
 
 interface PublishedFile {
   readonly at: PublishedName;
@@ -27,10 +30,17 @@ export function outputChecker(run: CheckedRun): Checker {
       return at === undefined ? [] : [{ at, rows: parse(bytes) }];
     });
   const linesOf = (folder: string) =>
-    published(folder).flatMap(({ rows }) => rows.map((row) => scenario.lineOf(folder, row)));
+    published(folder).flatMap(({ rows }) => rows.flatMap((row) => scenario.linesOf(folder, row)));
+
+  /** Number of the checkpoints that a job begins with which goes on from a savepoint. */
+  let restartedAt: bigint | undefined;
 
   return {
     onStore({ key, bytes, before, by }: StoreChange) {
+      if (REGION_KEY.test(key) && bytes !== undefined) {
+        const { term, number } = regionRecordFrame.decode(bytes).header;
+        if (term === 0n) restartedAt = number;
+      }
       const folder = folderOf(key);
       if (folder === undefined || key.slice(folder.length).startsWith("_")) return;
       if (before !== undefined && (bytes === undefined || !Buffer.from(bytes).equals(before))) {
@@ -62,35 +72,42 @@ export function outputChecker(run: CheckedRun): Checker {
   };
 
   function checkOrder(folder: string): void {
-    if (scenario.laneOf === undefined) return;
-    const last = new Map<string, { readonly position: number; readonly subtask: number }>();
+    const last = new Map<string, { readonly position: number; readonly from: string }>();
     for (const { at, rows } of inOrder(published(folder))) {
-      const { subtask } = at;
-      for (const row of rows) {
-        const lane = scenario.laneOf(folder, row);
-        if (lane === undefined) continue;
-        const before = last.get(lane.lane);
-        if (before !== undefined && (before.position >= lane.position || before.subtask !== subtask)) {
-          const expected = `rows of ${lane.lane} in order from one subtask`;
-          const seen = `${lane.position} of subtask ${subtask} after ${before.position} of ${before.subtask}`;
-          world.found("order (OUT5)", expected, seen);
+      const from = `subtask ${at.subtask} of ${isRestarted(at) ? "the second" : "the first"} job`;
+      for (const { lane, position } of rows.flatMap((row) => scenario.lanesOf(folder, row))) {
+        const before = last.get(lane);
+        const isMoved =
+          before !== undefined && before.from !== from && !(before.from.endsWith("first job") && isRestarted(at));
+        if (before !== undefined && (before.position >= position || isMoved)) {
+          const seen = `${position} of ${from} after ${before.position} of ${before.from}`;
+          world.found("order (OUT5)", `rows of ${lane} in order from one subtask`, seen);
           return;
         }
-        last.set(lane.lane, { position: lane.position, subtask });
+        last.set(lane, { position, from });
       }
     }
+  }
+
+  /** Whether it is of the job that goes on from the savepoint. */
+  function isRestarted({ checkpoint }: PublishedName): boolean {
+    return restartedAt !== undefined && BigInt(checkpoint) > restartedAt;
+  }
+
+  function inOrder(files: readonly PublishedFile[]): PublishedFile[] {
+    return [...files].sort(
+      ({ at: a }, { at: b }) =>
+        Number(isRestarted(a)) - Number(isRestarted(b)) ||
+        a.subtask - b.subtask ||
+        a.checkpoint - b.checkpoint ||
+        a.index - b.index,
+    );
   }
 }
 
 function parse(bytes: Uint8Array): Record<string, unknown>[] {
   const lines = new TextDecoder().decode(bytes).split("\n");
   return lines.filter((line) => line !== "").map((line) => JSON.parse(line) as Record<string, unknown>);
-}
-
-function inOrder(files: readonly PublishedFile[]): PublishedFile[] {
-  return [...files].sort(
-    ({ at: a }, { at: b }) => a.subtask - b.subtask || a.checkpoint - b.checkpoint || a.index - b.index,
-  );
 }
 
 function compare(expected: readonly string[], seen: readonly string[]): { missing: string[]; extra: string[] } {

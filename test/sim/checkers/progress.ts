@@ -9,7 +9,7 @@ import { decodeFrame } from "../../../src/wire/frames.js";
 import { regionRecordFrame } from "../../../src/wire/stored.js";
 import { classOfSubject } from "../sim-network.js";
 import type { CheckedRun, Checker } from "./checker.js";
-import { REGION_KEY } from "./region-log.js";
+import { REGION_KEY, regionName } from "./region-log.js";
 
 /** Longer than the system takes to get over a fault: a silence that is noticed, a question that nobody answers. */
 const CALM_MS = 60_000;
@@ -26,14 +26,15 @@ export function progressChecker({ world, struckMs }: CheckedRun): Checker {
       if (classOfSubject(subject) !== "command") return;
       const { kind, header } = decodeFrame(payload);
       if (kind !== "trigger") return;
-      const { region, checkpoint } = header as Trigger;
-      const name = `${region} ${checkpoint}`;
+      const { job, region, checkpoint } = header as Trigger;
+      const name = `${regionName(job, region)} ${checkpoint}`;
       if (!opened.has(name)) opened.set(name, world.nowMs);
     },
     onStore({ key, bytes }) {
       const [, region] = REGION_KEY.exec(key) ?? [];
       if (region === undefined || bytes === undefined) return;
-      const { kind, number, attempt } = regionRecordFrame.decode(bytes).header;
+      const { kind, number, attempt, term } = regionRecordFrame.decode(bytes).header;
+      if (term === 0n) return; // what a job begins with that goes on from a savepoint
       if (number <= (newest.get(region) ?? 0n)) return; // of a number that was deleted (LOG9)
       newest.set(region, number);
       const before = attempts.get(region);

@@ -7,10 +7,11 @@ import { batchFromRows, rowsOf } from "../../../src/types/batches.js";
 import { t } from "../../../src/types/columns.js";
 import type { SimProcess } from "../sim-process.js";
 import { hashText, type SimRandom } from "../sim-random.js";
-import type { Line, Scenario } from "./scenario.js";
+import type { Line, Scenario, Turn } from "./scenario.js";
 import {
   drawInput,
   drawInterval,
+  drawRestart,
   inputColumns,
   memorySource,
   objectSource,
@@ -22,6 +23,7 @@ const OUT = "out/rows/";
 const BAD = "out/bad/";
 const INPUTS = "inputs/";
 const ROWS_MAX = 80;
+const PARALLELISM_MAX = 3;
 
 const isBad = (n: number) => n % 13 === 5;
 const isRejected = (n: number) => n % 17 === 3;
@@ -31,16 +33,19 @@ export function chains(random: SimRandom): Scenario {
   const input = drawInput(random, ROWS_MAX);
   const checkpointIntervalMs = drawInterval(random);
   const fromStore = random.chance(0.5);
-  const parallelism = 1 + random.below(3);
+  const restart = drawRestart(random.fork("restart"));
+  const parallelism = restart.instances(() => 1 + random.below(PARALLELISM_MAX));
   const instances = 1 + random.below(3);
   const rowsMax = 1 + random.below(4);
   const delayMsMax = random.chance(0.5) ? 0 : random.below(500);
   const loadMs = random.logBetween(10, 10_000);
-  const callMs = random.logBetween(5, 20_000);
-  const longMs = random.chance(0.15) ? 240_000 : 10 * callMs;
+  // Answers come faster than what is behind them can take, so that they wait on their way there.
+  const isJammed = random.chance(0.3);
+  const callMs = random.logBetween(5, isJammed ? 100 : 20_000);
+  const longMs = !isJammed && random.chance(0.15) ? 240_000 : 10 * callMs;
   // A second actor behind the call, which may be slower: then batches wait for room in the channel between them.
-  const isolated = random.chance(0.5);
-  const tailMs = random.chance(0.5) ? 0 : random.logBetween(1, 2_000);
+  const isolated = isJammed || random.chance(0.5);
+  const tailMs = isJammed ? random.logBetween(300, 3_000) : random.chance(0.5) ? 0 : random.logBetween(1, 2_000);
   const seed = random.id(8);
   // Most calls are short, a few take minutes.
   const timeOf = (n: number) => {
@@ -48,7 +53,7 @@ export function chains(random: SimRandom): Scenario {
     return draw < 0.03 ? longMs : callMs * (0.5 + draw);
   };
 
-  const build = (process: SimProcess) => {
+  const build = (process: SimProcess, turn: Turn) => {
     const { clock } = process.ports;
     const label = service("label", {
       input: { n: t.int32 },
@@ -95,7 +100,7 @@ export function chains(random: SimRandom): Scenario {
           .isolate()
           .to(jsonl(OUT), { id: "rows" });
       },
-      { parallelism, deadLetters: BAD, checkpointIntervalMs },
+      { parallelism: parallelism(turn), deadLetters: BAD, checkpointIntervalMs },
     ).build({});
   };
 
@@ -104,16 +109,18 @@ export function chains(random: SimRandom): Scenario {
   const total = rows.reduce((sum, { n }) => sum + timeOf(n) + tailMs, 0);
   return {
     name: "chains",
-    describe: `${rows.length} rows in ${input.splits.size} splits from ${fromStore ? "objects" : "memory"}, ${parallelism} chains, ${instances} instances, calls of ${Math.round(callMs)} to ${Math.round(longMs)} ms, ${isolated ? `an actor behind them that takes ${Math.round(tailMs)} ms a row, ` : ""}a checkpoint every ${checkpointIntervalMs} ms`,
+    describe: `${rows.length} rows in ${input.splits.size} splits from ${fromStore ? "objects" : "memory"}, ${parallelism(0)} chains, ${instances} instances, calls of ${Math.round(callMs)} to ${Math.round(longMs)} ms, ${isolated ? `an actor behind them that takes ${Math.round(tailMs)} ms a row, ` : ""}a checkpoint every ${checkpointIntervalMs} ms${restart.describe}`,
     build,
+    savepointMs: restart.savepointMs,
+    mergesMax: restart.savepointMs === undefined ? 1 : PARALLELISM_MAX,
     inputs: fromStore ? objectsOf(INPUTS, input) : new Map(),
     expected: new Map([
       [OUT, good.map((row) => rowLine({ ...row, label: labelOf(row.n) }))],
       [BAD, rows.flatMap(({ n }) => (isBad(n) ? [`clean ${n}`] : isRejected(n) ? [`label ${n}`] : []))],
     ]),
-    lineOf: (folder, row) => (folder === OUT ? rowLine(row) : badLine(row)),
+    linesOf: (folder, row) => [folder === OUT ? rowLine(row) : badLine(row)],
     // A split is read by one chain, and `infer` keeps its order.
-    laneOf: (folder, row) => (folder === OUT ? { lane: String(row.split), position: Number(row.position) } : undefined),
+    lanesOf: (folder, row) => (folder === OUT ? [{ lane: String(row.split), position: Number(row.position) }] : []),
     rowsPerBatch: input.rowsPerBatch,
     workers: 1 + random.below(2),
     calmMs: 600_000 + 2 * total,

@@ -4,10 +4,11 @@ import { topology } from "../../../src/topology/topology.js";
 import { t } from "../../../src/types/columns.js";
 import type { SimProcess } from "../sim-process.js";
 import type { SimRandom } from "../sim-random.js";
-import type { Scenario } from "./scenario.js";
+import type { Scenario, Turn } from "./scenario.js";
 import {
   drawInput,
   drawInterval,
+  drawRestart,
   inputColumns,
   memorySource,
   objectSource,
@@ -25,24 +26,25 @@ export function exchange(random: SimRandom): Scenario {
   const checkpointIntervalMs = drawInterval(random);
   const fromStore = random.chance(0.5);
   // Two or more of one side, so that both hosts have some, and frames go between them.
-  const readers = random.chance(0.1) ? 1 : 2 + random.below(2);
-  const receivers = random.chance(0.1) ? 1 : 2 + random.below(2);
+  const restart = drawRestart(random.fork("restart"));
+  const readers = restart.instances(() => (random.chance(0.1) ? 1 : 2 + random.below(2)));
+  const receivers = restart.instances(() => (random.chance(0.1) ? 1 : 2 + random.below(2)));
   const stepMs = random.chance(0.5) ? 0 : random.logBetween(1, 3_000);
 
-  const build = (process: SimProcess) => {
+  const build = (process: SimProcess, turn: Turn) => {
     const { clock } = process.ports;
     return topology(
       "sim-exchange",
       (job) => {
         job
           .read(fromStore ? objectSource(INPUTS, input.rowsPerBatch) : memorySource(input), { id: "numbers" })
-          .parallelism(readers)
+          .parallelism(readers(turn))
           .keyBy("key")
           .mapRows({ id: "tag", to: { ...inputColumns, subtask: t.int32 } }, async (row, { subtask }) => {
             if (stepMs > 0) await clock.sleep(stepMs);
             return { ...row, subtask };
           })
-          .parallelism(receivers)
+          .parallelism(receivers(turn))
           .to(jsonl(OUT), { id: "keyed" });
       },
       { deadLetters: "out/none/", checkpointIntervalMs },
@@ -52,15 +54,16 @@ export function exchange(random: SimRandom): Scenario {
   const rows = rowsOfInput(input);
   return {
     name: "exchange",
-    describe: `${rows.length} rows in ${input.splits.size} splits from ${fromStore ? "objects" : "memory"}, ${readers} readers, ${receivers} receivers, ${Math.round(stepMs)} ms a row, a checkpoint every ${checkpointIntervalMs} ms`,
+    describe: `${rows.length} rows in ${input.splits.size} splits from ${fromStore ? "objects" : "memory"}, ${readers(0)} readers, ${receivers(0)} receivers, ${Math.round(stepMs)} ms a row, a checkpoint every ${checkpointIntervalMs} ms${restart.describe}`,
     build,
+    savepointMs: restart.savepointMs,
     inputs: fromStore ? objectsOf(INPUTS, input) : new Map(),
     expected: new Map([
       [OUT, rows.map((row) => lineOf(row))],
       ["out/none/", []],
     ]),
-    lineOf: (_folder, row) => lineOf(row),
-    laneOf: (_folder, row) => ({ lane: `${row.key} of ${row.split}`, position: Number(row.position) }),
+    linesOf: (_folder, row) => [lineOf(row)],
+    lanesOf: (_folder, row) => [{ lane: `${row.key} of ${row.split}`, position: Number(row.position) }],
     rowsPerBatch: input.rowsPerBatch,
     workers: 2,
     calmMs: 600_000 + 2 * stepMs * rows.length,

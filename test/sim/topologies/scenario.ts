@@ -6,26 +6,36 @@
 import type { Topology } from "../../../src/topology/nodes.js";
 import type { SimProcess } from "../sim-process.js";
 
-/** A line of output as one comparable text. */
+/** What a row of output says, as one comparable text; a row may say several things. */
 export type Line = string;
+
+/** Rows of one lane come in rising position, and from one subtask. */
+export interface Lane {
+  readonly lane: string;
+  readonly position: number;
+}
+
+/** 0: the job that is submitted first; 1: the one that starts from its savepoint. */
+export type Turn = 0 | 1;
 
 export interface Scenario {
   readonly name: string;
   /** Sizes and times that the seed has chosen, for the report. */
   readonly describe: string;
-  /** Built anew in every process, which lends it its clock. */
-  build(process: SimProcess): Topology;
+  /** Built anew in every process, which lends it its clock. The turns differ in parallelism at most. */
+  build(process: SimProcess, turn: Turn): Topology;
+  /** When its job is stopped at a savepoint, from which another goes on; undefined: never. */
+  readonly savepointMs?: number | undefined;
+  /** Instances at most whose state one instance of the second job takes over. */
+  readonly mergesMax?: number;
   /** Objects that are there before the job starts. */
   readonly inputs: ReadonlyMap<string, Uint8Array>;
   /** Published lines by output folder, in no order. */
   readonly expected: ReadonlyMap<string, readonly Line[]>;
-  /** From a published row to its line; undefined fields that may differ are left out. */
-  lineOf(folder: string, row: Record<string, unknown>): Line;
-  /** Where order is promised: rows of one lane come in rising position, and from one subtask. */
-  laneOf?(
-    folder: string,
-    row: Record<string, unknown>,
-  ): { readonly lane: string; readonly position: number } | undefined;
+  /** From a published row to its lines; what may differ from run to run is left out. */
+  linesOf(folder: string, row: Record<string, unknown>): readonly Line[];
+  /** Where order is promised. */
+  lanesOf(folder: string, row: Record<string, unknown>): readonly Lane[];
   /** Of one batch; a bound smaller than one batch lets a single batch through. */
   readonly rowsPerBatch: number;
   /** Workers to place it on. */

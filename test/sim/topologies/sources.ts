@@ -3,6 +3,7 @@ import type { Source, Split } from "../../../src/topology/endpoints.js";
 import { batchFromRows } from "../../../src/types/batches.js";
 import { type Row, t } from "../../../src/types/columns.js";
 import type { SimRandom } from "../sim-random.js";
+import type { Turn } from "./scenario.js";
 
 export const inputColumns = {
   /** Unique over all splits. */
@@ -39,6 +40,30 @@ export function drawInput(random: SimRandom, rowsMax: number): Input {
 /** Time between checkpoints; 0: only the last one. */
 export function drawInterval(random: SimRandom): number {
   return random.chance(0.1) ? 0 : Math.round(random.logBetween(100, 20_000));
+}
+
+/** When a job is stopped at a savepoint, and how much parallelism the next one has: as before, or drawn anew. */
+export interface Restart {
+  readonly savepointMs: number | undefined;
+  readonly describe: string;
+  /** Of an operator, for each turn. */
+  instances(draw: () => number): (turn: Turn) => number;
+}
+
+const SAVEPOINTS = 0.2;
+
+export function drawRestart(random: SimRandom): Restart {
+  const savepointMs = random.chance(SAVEPOINTS) ? random.logBetween(1_000, 100_000) : undefined;
+  const rescales = random.chance(0.6);
+  const how = rescales ? "other parallelism" : "the same parallelism";
+  return {
+    savepointMs,
+    describe: savepointMs === undefined ? "" : `, a savepoint at ${Math.round(savepointMs)} ms and ${how} behind it`,
+    instances(draw) {
+      const [first, second] = [draw(), draw()];
+      return (turn) => (turn === 1 && rescales ? second : first);
+    },
+  };
 }
 
 export const rowsOfInput = (input: Input): InputRow[] => [...input.splits.values()].flat();

@@ -132,6 +132,8 @@ interface Outcome {
   readonly rows: Record<string, string[]>;
   readonly sinks: ReadonlyMap<string, WorldSink>;
   readonly attempts: number;
+  /** Ids of rows that `infer` asked about. */
+  readonly asked: ReadonlySet<string>;
   readonly met: ReadonlySet<string>;
 }
 
@@ -177,6 +179,7 @@ async function run(scenario: Scenario, seed: number, kills: number): Promise<Out
     rows: { ...rows, letters: shown(world.deadLetters.rows()) },
     sinks,
     attempts: world.attempt,
+    asked: new Set(world.asked.keys()),
     met: world.met,
   };
 }
@@ -198,7 +201,7 @@ describe("actors/actor-checkpoint: killed and restored at random moments", () =>
   after(() => void Object.assign(limits, normal));
 
   for (const scenario of scenarios) {
-    it(`${scenario.name}: publishes what a run without failures does (guarantees 1, 3, A2, A3, I6, U1 to U3, rule 8)`, async function () {
+    it(`${scenario.name}: publishes what a run without failures does (guarantees 1, 3, A2, A3, I6, I7, U1 to U3, rule 8)`, async function () {
       this.timeout(20_000);
       const expected = await run(scenario, 1, 0);
       for (const url of scenario.sinks) assert.ok(expected.rows[url]!.length > 0);
@@ -215,6 +218,7 @@ describe("actors/actor-checkpoint: killed and restored at random moments", () =>
               assert.deepEqual(sorted(outcome.rows[url]!), sorted(rows), `seed ${seed}, ${kills} kills, sink ${url}`);
             }
             checkOrder(scenario, outcome);
+            assert.deepEqual(outcome.asked, expected.asked, `seed ${seed}: a row has one id in every attempt (I7)`);
             for (const what of outcome.met) met.add(what);
           },
         ),

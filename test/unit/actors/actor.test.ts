@@ -112,9 +112,13 @@ class Bench {
       source: source.source,
       operator: SOURCE,
       subject: subjects.splits(SOURCE),
+      readers: 1,
+      rank: { term: 1n, attempt: 1 },
       bus: this.bus,
       store: new MemoryStore(),
       logKey: (number) => jobKeys(JOB).splitRecord(SOURCE, number),
+      pageKey: (size, number) => jobKeys(JOB).splitPage(SOURCE, size, number),
+      clock: this.clock,
       context: { content: noContent, log: this.ports.log, signal: new AbortController().signal },
     });
     await enumerator.open();

@@ -18,7 +18,7 @@ import { realPorts, silentLog } from "../../../src/base/real/ports.js";
 import { MemoryBus } from "../../../src/bus/memory-bus.js";
 import { jobSubjects } from "../../../src/bus/subjects.js";
 import { type Plan, planTopology } from "../../../src/plan/plan.js";
-import type { Answer, ServiceClient } from "../../../src/services/client.js";
+import type { Answer, CallOptions, ServiceClient } from "../../../src/services/client.js";
 import { jobKeys } from "../../../src/storage/keys.js";
 import { MemoryStore } from "../../../src/storage/memory-store.js";
 import type { Sink, SinkContext, Source, SplitProgress } from "../../../src/topology/endpoints.js";
@@ -243,6 +243,9 @@ export class World {
   #actors: Actor[] = [];
   #acknowledged = new Map<string, Cut>();
   #calls = 0;
+  /** Value of each row that was asked about, by its id; over all attempts. */
+  readonly asked = new Map<string, number>();
+  #released = new Set<string>();
 
   constructor(private readonly options: WorldOptions) {
     this.random = randomOf(options.seed);
@@ -409,12 +412,18 @@ export class World {
   #client(): ServiceClient {
     const open = new Map<object, Set<(error: MillraceError) => void>>();
     const client = {
-      call: (records: RecordBatch, owner: object): Promise<Answer> =>
+      call: (records: RecordBatch, owner: object, { rowIds = [] }: CallOptions = {}): Promise<Answer> =>
         new Promise((resolve, reject) => {
           const mine = open.get(owner) ?? new Set();
           open.set(owner, mine.add(reject));
           this.#calls += 1;
           const values = (rowsOf({ n: t.int32 }, records as never) as { n: number }[]).map(({ n }) => n);
+          assert.equal(rowIds.length, values.length, "every row has an id");
+          for (const [i, id] of rowIds.entries()) {
+            assert.equal(this.asked.get(id) ?? values[i], values[i], "an id is one row's (I7)");
+            assert.ok(!this.#released.has(id), `row ${values[i]} was released, and is asked about again (I7)`);
+            this.asked.set(id, values[i]!);
+          }
           this.ports.clock.after(10 * this.random(this.options.serviceTurns + 1), () => {
             mine.delete(reject);
             if (failsWhole(values[0]!)) return reject(new MillraceError("MILL_SERVICE_FAILED", `failed ${values[0]}`));
@@ -430,6 +439,9 @@ export class World {
         }),
       giveUp(owner: object, error: MillraceError) {
         for (const reject of open.get(owner) ?? []) reject(error);
+      },
+      release: (ids: readonly string[]) => {
+        for (const id of ids) this.#released.add(id);
       },
     };
     return client as unknown as ServiceClient;

@@ -183,6 +183,7 @@ describe("actors/durable-exchange: a log that is full (X5)", () => {
     const { actor, checkpoint, readToTheEnd, writer, completing, sink } = await waiting();
     await checkpoint(writer, 2n);
     assert.equal(writer.published, 0n);
+    assert.equal(writer.sinksPublished, 1n, "its sinks, the dead letters, have nothing to wait for");
     const reader = actor("handover-0");
     void reader.start();
     const next = await readToTheEnd(reader);

@@ -18,7 +18,7 @@ import {
   splitAssignmentFrame,
   splitRequestFrame,
 } from "../../../src/wire/control.js";
-import { regionRecordFrame } from "../../../src/wire/stored.js";
+import { regionRecordFrame, splitRecordFrame } from "../../../src/wire/stored.js";
 import { source } from "./checkpoint-world.js";
 import { noContent, noOutput, numbered, op, TestSink } from "./support.js";
 
@@ -27,8 +27,8 @@ const HOST = "h1" as HostId;
 const NAMESPACE = "test" as Namespace;
 const subjects = jobSubjects(NAMESPACE, JOB);
 
-/** @param call of the store that fails once */
-async function setUp(call: "get" | "head") {
+/** The store's first answer is a failure. */
+async function setUp() {
   const bus = new MemoryBus(realPorts());
   const plain = new MemoryStore();
   let fails = true;
@@ -37,7 +37,7 @@ async function setUp(call: "get" | "head") {
       const member = Reflect.get(target, name) as unknown;
       if (typeof member !== "function") return member;
       return (...args: unknown[]): unknown => {
-        if (name === call && fails) {
+        if (name === "get" && fails) {
           fails = false;
           return Promise.reject(new MillraceError("MILL_STORE_UNREACHABLE", "away"));
         }
@@ -77,7 +77,7 @@ async function setUp(call: "get" | "head") {
 
 describe("actors/host: asked again", () => {
   it("a deployment that failed is made anew, though its attempt is the same (T1)", async () => {
-    const { store, plan, host, command } = await setUp("get");
+    const { store, plan, host, command } = await setUp();
     const { id: actor, region } = plan.actors[0]!;
     const inline = new Uint8Array();
     const record = {
@@ -99,13 +99,43 @@ describe("actors/host: asked again", () => {
   });
 
   it("an enumerator that could not read its log is deployed when asked again, and answers (D1)", async () => {
-    const { bus, host, command } = await setUp("head");
+    const { bus, host, command } = await setUp();
     const frame = deployEnumeratorFrame.encode({ term: 1n, job: JOB, source: "in", attempt: 1 });
     assert.equal(await command(frame), "MILL_STORE_UNREACHABLE");
     assert.equal(await command(frame), "");
-    const question = splitRequestFrame.encode({ operator: "in", reader: "in-0", number: 1n });
+    const question = splitRequestFrame.encode({ operator: "in", reader: "in-0", number: 1n, ahead: 0, more: 0 });
     const answer = await bus.request(subjects.splits(op("in")), question);
     assert.equal(splitAssignmentFrame.decode(answer.payload).header.split?.id, "0-0");
+    await host.close();
+  });
+
+  it("an enumerator that it has goes on for the next leader; one that another has replaced is made anew (D7)", async () => {
+    const { bus, store, host, command } = await setUp();
+    const deploy = (term: bigint, attempt: number) =>
+      command(deployEnumeratorFrame.encode({ term, job: JOB, source: "in", attempt }));
+    const ask = async (number: bigint) => {
+      const question = splitRequestFrame.encode({ operator: "in", reader: "in-0", number, ahead: 0, more: 0 });
+      const answer = await bus.request(subjects.splits(op("in")), question, { timeoutMs: 1_000 });
+      return splitAssignmentFrame.decode(answer.payload).header;
+    };
+    await deploy(1n, 5); // meets the failure
+    assert.equal(await deploy(1n, 5), "");
+    assert.equal(await deploy(2n, 1), "");
+    const { splitRecord } = jobKeys(JOB);
+    const another = { source: "in", assignments: [], listed: false };
+    await store.create(
+      splitRecord("in", 1n),
+      splitRecordFrame.encode({ ...another, number: 1n, term: 1n, attempt: 6 }),
+    );
+    assert.equal((await ask(1n)).split?.id, "0-0", "that one is older than the leader's newest wish");
+    await store.create(
+      splitRecord("in", 3n),
+      splitRecordFrame.encode({ ...another, number: 3n, term: 2n, attempt: 2 }),
+    );
+    await assert.rejects(ask(2n), { code: "MILL_BUS_TIMEOUT" });
+    await assert.rejects(ask(2n), { code: "MILL_BUS_NO_RESPONDER" });
+    assert.equal(await deploy(2n, 3), "");
+    assert.equal((await ask(2n)).done, true);
     await host.close();
   });
 });

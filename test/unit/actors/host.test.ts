@@ -276,10 +276,10 @@ describe("actors/host: deploying", () => {
 
   it("an enumerator that cannot be opened is opened when it is asked again", async () => {
     const bench = await new Bench().open();
-    const head = bench.store.head.bind(bench.store);
-    bench.store.head = () => Promise.reject(new MillraceError("MILL_STORE_UNREACHABLE", "no store today"));
+    const get = bench.store.get.bind(bench.store);
+    bench.store.get = () => Promise.reject(new MillraceError("MILL_STORE_UNREACHABLE", "no store today"));
     assert.equal((await bench.tell(bench.enumerate())).code, "MILL_STORE_UNREACHABLE");
-    bench.store.head = head;
+    bench.store.get = get;
     assert.equal((await bench.tell(bench.enumerate())).code, "");
     await bench.host.close();
   });
@@ -459,6 +459,26 @@ describe("actors/host: snapshots", () => {
     for (const frame of [bench.deploy({ attempt: 2, checkpoint: 2n }), bench.start({ attempt: 2 })]) {
       assert.equal((await bench.tell(frame)).code, "");
     }
+    assert.deepEqual(published(bench.parts.sink), [2]);
+    await bench.host.close();
+  });
+
+  it("one of several chunks is stored in one object, and restored from it (T4)", async () => {
+    const bench = await new Bench({ splits: [[1]] }).running();
+    bench.parts.sink.padding = limits.snapshotChunkBytes + 1;
+    await bench.clock.advance(limits.hostReportIntervalMs);
+    const snapshots = await bench.cut(2n);
+    const large = snapshots.find(({ actor }) => actor === "check-0")!;
+    const stored = await bench.store.get(large.key);
+    assert.ok(stored.length > limits.snapshotChunkBytes);
+    assert.deepEqual(
+      [large.sizeBytes, large.sha256],
+      [BigInt(stored.length), createHash("sha256").update(stored).digest("hex")],
+    );
+    await bench.commit(2n, snapshots);
+    const answers = [bench.tell(bench.deploy({ attempt: 2, checkpoint: 2n })), bench.clock.advance(1)] as const;
+    assert.equal((await answers[0]).code, "");
+    assert.equal((await bench.tell(bench.start({ attempt: 2 }))).code, "");
     assert.deepEqual(published(bench.parts.sink), [2]);
     await bench.host.close();
   });

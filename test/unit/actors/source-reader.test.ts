@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import type { RecordBatch } from "apache-arrow";
 import { SourceReader } from "../../../src/actors/source-reader.js";
 import { requestSplit } from "../../../src/actors/split-request.js";
+import { SplitsAhead, type SplitWish } from "../../../src/actors/splits-ahead.js";
 import { MillraceError } from "../../../src/base/errors.js";
 import { realPorts } from "../../../src/base/real/ports.js";
 import { MemoryBus } from "../../../src/bus/memory-bus.js";
@@ -46,12 +47,18 @@ async function setUp({
   const start = (emit: (batch: RecordBatch) => void | Promise<void> = () => {}) => {
     const runtime = testRuntime();
     const out: number[] = [];
-    const assignments = (number: bigint) =>
-      requestSplit(bus, clock, SUBJECT, { operator: "in", reader: "in-0", number }, runtime.signal);
-    const reader = new SourceReader(made as unknown as Source, assignments, { ...runtime, ports }, (batch) => {
-      for (let i = 0; i < batch.numRows; i++) out.push(columnOf(batch, "n").get(i) as number);
-      return emit(batch);
-    });
+    const ask = (number: bigint, wish: () => SplitWish) =>
+      requestSplit(bus, clock, SUBJECT, { operator: "in", reader: "in-0", number }, wish, runtime.signal);
+    const splits = new SplitsAhead(ask, clock);
+    const reader = new SourceReader(
+      made as unknown as Source,
+      (number) => splits.take(number),
+      { ...runtime, ports },
+      (batch) => {
+        for (let i = 0; i < batch.numRows; i++) out.push(columnOf(batch, "n").get(i) as number);
+        return emit(batch);
+      },
+    );
     return { reader, out, runtime };
   };
   return { clock, asked, start, subscription };

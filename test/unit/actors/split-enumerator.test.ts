@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { SplitEnumerator } from "../../../src/actors/split-enumerator.js";
+import { type EnumeratorRank, SplitEnumerator } from "../../../src/actors/split-enumerator.js";
 import { MillraceError } from "../../../src/base/errors.js";
 import { realPorts, silentLog } from "../../../src/base/real/ports.js";
 import { MemoryBus } from "../../../src/bus/memory-bus.js";
@@ -14,6 +14,7 @@ import { gate, isOpen, noContent, numbered, turns } from "./support.js";
 const SUBJECT = "mr.test.splits";
 const split = (id: string): Split => ({ id, payload: new Uint8Array(), rows: 10 });
 const logKey = (number: bigint) => `log/${number.toString().padStart(12, "0")}`;
+const pageKey = (size: number, number: bigint) => `pages/${size}/${number.toString().padStart(12, "0")}`;
 
 /** @param before awaited before the split of that place is listed; its failure is the listing's */
 function listing(count: number, before: (place: number) => Promise<void> | void = () => {}): Source {
@@ -34,22 +35,37 @@ function listing(count: number, before: (place: number) => Promise<void> | void 
 
 function setUp(store: ObjectStore = new MemoryStore()) {
   const bus = new MemoryBus(realPorts());
-  const enumerator = (source: Source, signal = new AbortController().signal, own: ObjectStore = store) =>
+  const enumerator = (
+    source: Source,
+    signal = new AbortController().signal,
+    own: ObjectStore = store,
+    rank: EnumeratorRank = { term: 1n, attempt: 1 },
+  ) =>
     new SplitEnumerator({
       source,
       operator: "in",
       subject: SUBJECT,
+      readers: 2,
+      rank,
       bus,
       store: own,
       logKey,
+      pageKey,
+      clock: realPorts().clock,
       context: { content: noContent, log: silentLog, signal },
     });
-  const ask = async (reader: string, number: bigint, timeoutMs = 5_000): Promise<SplitAssignment> => {
-    const question = splitRequestFrame.encode({ operator: "in", reader, number });
+  const ask = async (
+    reader: string,
+    number: bigint,
+    timeoutMs = 5_000,
+    ahead = 0,
+    more = 0,
+  ): Promise<SplitAssignment> => {
+    const question = splitRequestFrame.encode({ operator: "in", reader, number, ahead, more });
     return splitAssignmentFrame.decode((await bus.request(SUBJECT, question, { timeoutMs })).payload).header;
   };
-  const said = async (reader: string, number: bigint) => {
-    const { split: given, done, code } = await ask(reader, number);
+  const said = async (reader: string, number: bigint, ahead = 0, more = 0) => {
+    const { split: given, done, code } = await ask(reader, number, 5_000, ahead, more);
     return given?.id ?? (done ? "done" : code);
   };
   return { bus, store, enumerator, ask, said };
@@ -147,6 +163,82 @@ describe("actors/split-enumerator: questions and the log", () => {
     await turns();
     for (const n of [1n, 2n, 3n, 4n]) answers.set(`a ${n}`, await said("a", n));
     await checkLog(store, answers, 3);
+  });
+});
+
+describe("actors/split-enumerator: ahead of time, and again", () => {
+  it("gives a split ahead of time only while as many are left for every reader, and then at once says no (D6)", async () => {
+    const { store, enumerator, said } = setUp(); // of 2 readers
+    await enumerator(listing(6)).open();
+    await turns();
+    assert.equal(await said("a", 1n), "s0");
+    assert.equal(await said("a", 2n, 1), "s1"); // 5 were left
+    assert.equal(await said("a", 3n, 2), "s2"); // 4
+    assert.equal(await said("a", 4n, 3), ""); // 3
+    assert.equal(await said("a", 4n, 1), "s3"); // 3
+    assert.equal(await said("a", 5n, 1), "s4"); // 2
+    assert.equal(await said("a", 6n, 1), "", "the last one is for whoever has nothing to do");
+    assert.equal(await said("b", 1n), "s5");
+    assert.equal(await said("a", 6n), "done");
+    assert.equal(await said("a", 6n, 1), "done");
+    await checkLog(store, new Map(), 6);
+  });
+
+  it("what a reader is about to ask for goes into the same record, as long as others could be given as many (D1, D6)", async () => {
+    const { store, enumerator, said } = setUp(); // of 2 readers
+    await enumerator(listing(9)).open();
+    await turns();
+    assert.equal(await said("a", 1n, 0, 5), "s0"); // 8 are left, then 7, then 6
+    const [record] = await recorded(store);
+    assert.deepEqual(
+      record!.assignments.map(({ reader, number, split: { id } }) => `${reader} ${number} ${id}`),
+      ["a 1 s0", "a 2 s1", "a 3 s2", "a 4 s3"],
+    );
+    assert.equal(await said("a", 2n, 1, 4), "s1");
+    assert.equal(await said("a", 5n, 4), "");
+    assert.equal((await recorded(store)).length, 1);
+    const answers = new Map<string, string>();
+    for (const [reader, number] of [..."bbbbbb"].map((name, i) => [name, BigInt(i + 1)] as const)) {
+      answers.set(`${reader} ${number}`, await said(reader, number));
+    }
+    assert.equal(answers.get("b 6"), "done");
+    await checkLog(store, answers, 9);
+  });
+
+  it("as many splits as readers go one to each, whoever asks first and ahead (D6)", async () => {
+    const { enumerator, said } = setUp();
+    await enumerator(listing(2)).open();
+    await turns();
+    assert.equal(await said("a", 1n), "s0");
+    assert.equal(await said("a", 2n, 1), "");
+    assert.equal(await said("b", 1n), "s1");
+  });
+
+  it("does not wait for the listing with what is asked ahead of time, and a failing listing is not its business (D6)", async () => {
+    const never = gate();
+    const { enumerator, said } = setUp();
+    await enumerator(listing(9, () => never.promise)).open();
+    const waits = said("b", 1n);
+    assert.equal(await Promise.race([waits, said("a", 1n, 1).then(() => "a is told")]).catch(String), "a is told");
+    never.open();
+    assert.equal(await waits, "s0");
+  });
+
+  it("of a question that is asked again and again while it waits, one message is answered: the newest (D8)", async () => {
+    const slow = gate();
+    const { bus, enumerator } = setUp();
+    await enumerator(listing(1, (place) => (place === 0 ? slow.promise : undefined))).open();
+    const heard: string[] = [];
+    const inbox = await bus.subscribe("inbox.*", ({ subject }) => void heard.push(subject));
+    const question = splitRequestFrame.encode({ operator: "in", reader: "a", number: 1n, ahead: 0, more: 0 });
+    for (let i = 0; i < 50; i++) {
+      bus.publish(SUBJECT, question, { replyTo: `inbox.${i}` });
+      await turns(1);
+    }
+    slow.open();
+    await turns(20);
+    assert.deepEqual(heard, ["inbox.0", "inbox.49"], "the first was being worked on");
+    inbox.unsubscribe();
   });
 });
 
@@ -264,7 +356,7 @@ describe("actors/split-enumerator: restarts and rivals", () => {
       });
       const reader = async (name: string) => {
         for (let number = 1n; ; number++) {
-          const question = splitRequestFrame.encode({ operator: "in", reader: name, number });
+          const question = splitRequestFrame.encode({ operator: "in", reader: name, number, ahead: 0, more: 0 });
           bus.publish(SUBJECT, question, { replyTo: `inbox.${name}.${number}` });
           for (let i = 0; (heard.get(`${name} ${number}`)?.size ?? 0) === 0; i++) {
             assert.ok(i < 2_000, `seed ${seed}: ${name} ${number} is answered`);
@@ -281,6 +373,54 @@ describe("actors/split-enumerator: restarts and rivals", () => {
       await checkLog(store, answers, 9);
       inbox.unsubscribe();
       for (const one of both) one.close();
+    }
+  });
+
+  it("one that meets the record of a later one stops; one that meets an older one goes on (D7, J7 of coordinator/job)", async () => {
+    const { store, enumerator, said } = setUp();
+    const of = (term: bigint, attempt: number) => enumerator(listing(9), undefined, store, { term, attempt });
+    const [older, later] = [of(1n, 7), of(2n, 1)];
+    await older.open();
+    assert.equal(await said("a", 1n), "s0");
+    await later.open();
+    await turns();
+    assert.equal(await said("a", 2n), "s1");
+    await turns();
+    assert.deepEqual([older.closed, later.closed], [true, false]);
+    assert.equal((await recorded(store)).at(-1)!.term, 2n);
+    assert.equal(await said("b", 1n), "s2");
+    const again = of(1n, 8);
+    await again.open();
+    assert.equal(again.closed, true, "what the log says keeps it from listening at all");
+    later.close();
+  });
+
+  it("one that is closed while it reads its log or subscribes does not listen (guarantee 8)", async () => {
+    for (const step of ["get", "subscribe"] as const) {
+      const held = gate();
+      const { bus, store, enumerator } = setUp();
+      const slowly = <T extends object>(target: T): T =>
+        new Proxy(target, {
+          get(from, name) {
+            const member = Reflect.get(from, name) as (...args: unknown[]) => unknown;
+            if (name !== step) return typeof member === "function" ? member.bind(from) : member;
+            return async (...args: unknown[]) => {
+              await held.promise;
+              return member.apply(from, args);
+            };
+          },
+        });
+      const subscribe = bus.subscribe.bind(bus);
+      if (step === "subscribe") bus.subscribe = slowly({ subscribe }).subscribe;
+      const one = enumerator(listing(1), undefined, slowly(store));
+      const opened = one.open();
+      await turns();
+      one.close();
+      held.open();
+      await opened;
+      await assert.rejects(bus.request(SUBJECT, new Uint8Array(1), { timeoutMs: 50 }), {
+        code: "MILL_BUS_NO_RESPONDER",
+      });
     }
   });
 

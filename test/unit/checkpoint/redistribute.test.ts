@@ -1,7 +1,12 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { matchState, successorOf } from "../../../src/checkpoint/redistribute.js";
-import { decideSavepoint, type SavepointRegionFacts } from "../../../src/checkpoint/savepoint.js";
+import {
+  decideSavepoint,
+  keptEntries,
+  readersByRegion,
+  type SavepointRegionFacts,
+} from "../../../src/checkpoint/savepoint.js";
 
 const operator = (id: string, kind = "infer", columns = "a") => ({ operator: id, kind, columns });
 
@@ -48,11 +53,11 @@ describe("checkpoint/redistribute: which instance has it", () => {
 
 describe("checkpoint/savepoint: what a savepoint needs next", () => {
   const region = (over: Partial<SavepointRegionFacts> = {}): SavepointRegionFacts => {
-    return { region: "r", finished: false, state: "none", published: false, ...over };
+    return { region: "r", finished: false, state: "none", published: false, readers: [], ...over };
   };
   const decide = (...regions: SavepointRegionFacts[]) => decideSavepoint({ jobRuns: true, ageMs: 0, regions }, 1_000);
 
-  it("asks every region for a checkpoint, once; takes the last commit of one that is over (V1)", () => {
+  it("asks every region for a checkpoint, once; takes the last commit of one that is over (V2)", () => {
     const all = [region(), region({ region: "s", state: "asked" }), region({ region: "t", finished: true })];
     assert.deepEqual(decide(...all), [
       { kind: "ask", region: "r" },
@@ -60,14 +65,67 @@ describe("checkpoint/savepoint: what a savepoint needs next", () => {
     ]);
   });
 
-  it("is recorded only when every region's is there and published (V2)", () => {
+  it("asks who writes an exchange when all that read it have taken theirs, over several exchanges (V1)", () => {
+    const a = region({ region: "a", readers: ["b", "c"] });
+    const b = region({ region: "b", readers: ["d"] });
+    const [c, d] = [region({ region: "c" }), region({ region: "d" })];
+    const asked = (...regions: SavepointRegionFacts[]) =>
+      decide(...regions).map((action) => "region" in action && action.region);
+    const taken = (one: SavepointRegionFacts) => ({ ...one, state: "taken" as const });
+    assert.deepEqual(asked(a, b, c, d), ["c", "d"]);
+    assert.deepEqual(asked(a, b, taken(c), { ...d, state: "asked" }), []);
+    assert.deepEqual(asked(a, b, taken(c), taken(d)), ["b"]);
+    assert.deepEqual(asked(a, taken(b), taken(c), taken(d)), ["a"]);
+  });
+
+  it("knows the regions on both sides of each exchange (V1)", () => {
+    const writers = (...regions: string[]) => regions.map((one, i) => ({ writer: `w-${i}`, region: one }));
+    const found = readersByRegion([
+      { readers: ["b", "c"], writers: writers("a") },
+      { readers: ["d"], writers: writers("a", "b") },
+    ]);
+    assert.deepEqual(
+      [...found].map(([one, readers]) => [one, [...readers]]),
+      [
+        ["a", ["b", "c", "d"]],
+        ["b", ["d"]],
+      ],
+    );
+  });
+
+  it("keeps the entries of checkpoints up to their writer's own, and none of a writer that it does not know (V5)", () => {
+    const writers = [
+      { writer: "w-0", region: "a" },
+      { writer: "w-1", region: "b" },
+    ];
+    const keeps = keptEntries(
+      { readers: ["c"], writers },
+      new Map([
+        ["a", 4n],
+        ["b", 7n],
+      ]),
+    );
+    const entries = [
+      ["w-0", 4n],
+      ["w-0", 5n],
+      ["w-1", 7n],
+      ["w-1", 8n],
+      ["w-2", 1n],
+    ] as const;
+    assert.deepEqual(
+      entries.map(([writer, checkpoint]) => keeps({ writer, checkpoint })),
+      [true, false, true, false, false],
+    );
+  });
+
+  it("is recorded only when every region's is there and published (V3)", () => {
     const there = region({ state: "taken", published: true });
     assert.deepEqual(decide(there, region({ state: "taken" })), []);
     assert.deepEqual(decide(there, region({ state: "asked" })), []);
     assert.deepEqual(decide(there, there), [{ kind: "record" }]);
   });
 
-  it("fails with its job, and after its time (V3)", () => {
+  it("fails with its job, and after its time (V4)", () => {
     const there = [region({ state: "taken", published: true })];
     assert.deepEqual(decideSavepoint({ jobRuns: false, ageMs: 0, regions: there }, 1), [
       { kind: "fail", why: "ended" },

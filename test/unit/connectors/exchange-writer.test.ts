@@ -62,6 +62,7 @@ function failing(log: DurableLog, code: ErrorCode, times: number) {
     read: (from, signal) => log.read(from, signal),
     last: () => log.last(),
     first: () => log.first(),
+    incarnation: () => log.incarnation(),
     purgeBelow: (sequence) => log.purgeBelow(sequence),
   };
   return { log: wrapped, asked };
@@ -208,7 +209,7 @@ describe("connectors/exchange-writer: waiting", () => {
     await within("room after the commit", room);
   });
 
-  it("says that entries are lost when the log has begun anew beneath it (X4, DESIGN 6 rule 13)", async () => {
+  it("says that entries are lost when the log has begun anew beneath it (X4, rule 13)", async () => {
     const bus = new MemoryBus(ports);
     const logs = [await bus.log("log")];
     const writer = await writerOf([{ ...logs[0]!, append: async (payload) => (await bus.log("log")).append(payload) }]);

@@ -220,7 +220,7 @@ export class FakeWorker {
   /** What an instance of it says itself. */
   async load(instance: string, state: LifeCycle, about: { code?: string; reason?: string } = {}): Promise<void> {
     this.instances.set(instance, state);
-    const counts = { sequence: ++this.#reports, subject: "", queuedRows: 3, runningRows: 1, rowMs: 5 };
+    const counts = { sequence: ++this.#reports, subject: "", queuedRows: 3, runningRows: 1, rowMs: 5, enteredMs: 0n };
     const load = { service: "model", instance, state, code: "", reason: "", ...counts, ...about };
     await this.bus.publish(this.subjects.load("model" as ServiceId), loadReportFrame.encode(load));
   }

@@ -48,7 +48,7 @@ function workerReport(
 }
 
 function load(state: LoadReport["state"], about: Partial<LoadReport> = {}): LoadReport {
-  const counts = { sequence: 1n, subject: "", queuedRows: 0, runningRows: 0, rowMs: 0 };
+  const counts = { sequence: 1n, subject: "", queuedRows: 0, runningRows: 0, rowMs: 0, enteredMs: 0n };
   return { service: "model", instance: "model-0", state, reason: "", code: "", ...counts, ...about };
 }
 
@@ -218,9 +218,43 @@ describe("coordinator/job-book: instances", () => {
       await clock.freeze(1);
       book.expire(tooLong, 0);
       assert.deepEqual([instance().state, instance().code], ["FAILED", "MILL_SERVICE_TIMEOUT"]);
-      assert.match(instance().message, new RegExp(`model-0 was still ${state} after 120 s`));
+      assert.match(instance().message, new RegExp(`model-0 was still ${state} after 300 s`));
     });
   }
+
+  it("its report names all that live, and of those that have ended the newest (J8 of coordinator/job)", () => {
+    const { book } = setUp();
+    const name = (i: number) => `model-${i}` as InstanceId;
+    for (let i = 0; i < 2 * limits.instancesEndedMax; i++) {
+      book.expectInstance({ service: "model", instance: name(i), worker: "w1" });
+      if (i > 0) book.onInstanceRefused(name(i), "MILL_STORE_UNREACHABLE", "away");
+    }
+    const told = book.describe().instances;
+    assert.equal(told.length, 1 + limits.instancesEndedMax);
+    assert.deepEqual(
+      [told[0]!.instance, told.at(-1)!.instance],
+      ["model-0", `model-${2 * limits.instancesEndedMax - 1}`],
+    );
+    assert.equal(book.facts([], 1n).instances.length, 2 * limits.instancesEndedMax, "names are not used twice");
+  });
+
+  it("since when hosts and instances are in their state, and how long hosts have been silent, are facts (J7, J8)", async () => {
+    const { clock, book } = setUp();
+    const factsNow = () => {
+      const { hosts, instances } = book.facts([], 1n);
+      return [hosts[0]!.wasUp, hosts[0]!.forMs, hosts[0]!.silentMs, instances[0]!.forMs];
+    };
+    book.onHost(hostReport(1n, "RUNNING"));
+    await clock.freeze(300);
+    assert.deepEqual(factsNow(), [true, 300, 300, 300]);
+    book.onHost(hostReport(2n, "RUNNING"));
+    book.onWorker(workerReport("w1", { instance: "FAILED" }));
+    await clock.freeze(10);
+    assert.deepEqual(factsNow(), [true, 310, 10, 10]);
+    book.onWorker(workerReport("w1", { host: "EXITED" }));
+    await clock.freeze(5);
+    assert.deepEqual(factsNow().slice(0, 2), [true, 5]);
+  });
 
   it("one that serves may do so for as long as it likes", async () => {
     const { clock, book, instance } = setUp();

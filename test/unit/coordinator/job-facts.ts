@@ -1,5 +1,5 @@
 /** Facts of a small job for the suites of the coordinator: two regions on two workers, one service. */
-import type { EnumeratorFacts, HostFacts, InstanceFacts, JobAction, JobFacts } from "../../../src/coordinator/job.js";
+import type { EnumeratorFacts, InstanceFacts, JobAction, JobFacts, WatchedHost } from "../../../src/coordinator/job.js";
 import type { ActorReport, ActorState, JobSpec } from "../../../src/wire/control.js";
 
 export const spec: JobSpec = {
@@ -32,8 +32,10 @@ export const worker = (name: string, about: { cpus?: number; draining?: boolean 
   draining: about.draining ?? false,
 });
 
-export function host(name: string, worker: string, about: Partial<HostFacts> = {}): HostFacts {
-  return { host: name, worker, state: "up", failure: undefined, ...about };
+/** Long in its state, heard of just now. */
+export function host(name: string, worker: string, about: Partial<WatchedHost> = {}): WatchedHost {
+  const wasUp = about.state !== "asked";
+  return { host: name, worker, state: "up", failure: undefined, wasUp, forMs: 3_600_000, silentMs: 0, ...about };
 }
 
 export function enumerator(about: Partial<EnumeratorFacts> = {}): EnumeratorFacts {
@@ -47,6 +49,7 @@ export function instance(name: string, about: Partial<InstanceFacts> = {}): Inst
     worker: "w1",
     state: "READY",
     served: true,
+    forMs: 3_600_000,
     code: "",
     message: "",
     ...about,
@@ -55,7 +58,14 @@ export function instance(name: string, about: Partial<InstanceFacts> = {}): Inst
 
 export function actor(name: string, state: ActorState, about: Partial<ActorReport> = {}): ActorReport {
   const region = spec.actors.find((one) => one.actor === name)!.region;
-  const counts = { rowsRead: 0n, rowsWritten: 0n, rowsInFlight: 0n, deadLetters: 0n, published: 0n };
+  const counts = {
+    rowsRead: 0n,
+    rowsWritten: 0n,
+    rowsInFlight: 0n,
+    deadLetters: 0n,
+    published: 0n,
+    sinksPublished: 0n,
+  };
   return { actor: name, region, attempt: 1, state, code: "", message: "", ...counts, ...about };
 }
 
@@ -74,6 +84,7 @@ export function facts(about: Partial<JobFacts> = {}): JobFacts {
     instances: [instance("model-1", { worker: "w2" }), instance("model-0")],
     workers: [worker("w1"), worker("w2")],
     loadAttemptsMax: 3,
+    enumeratorSilenceMs: 2_000,
     ...about,
   };
 }

@@ -188,7 +188,7 @@ class World {
   }
   reportInstance(name: string): void {
     const { state } = this.instances.get(name)!;
-    const load = { sequence: ++this.sequence, subject: "", queuedRows: 0, runningRows: 0, rowMs: 0 };
+    const load = { sequence: ++this.sequence, subject: "", queuedRows: 0, runningRows: 0, rowMs: 0, enteredMs: 0n };
     this.book.onLoad({ service: "model", instance: name, state, reason: "", code: "", ...load });
   }
   deliver(at: number): void {

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { limits } from "../../../src/base/limits.js";
 import { decideJob } from "../../../src/coordinator/job.js";
 import type { JobState } from "../../../src/wire/control.js";
 import { entered, enumerator, facts, host, instance, ofKind, worker } from "./job-facts.js";
@@ -58,6 +59,39 @@ describe("coordinator/job: hosts and enumerators", () => {
     const hosts = [{ ...one, state: "gone" as const, failure: lost }, two];
     const actions = ofKind(decideJob(facts({ hosts })), "deploy-enumerator");
     assert.deepEqual(actions, [{ kind: "deploy-enumerator", source: "read", host: two.host, attempt: 2 }]);
+  });
+
+  it("lets another hand out splits when the one that does has fallen silent, if another is heard of; nobody else is told (J7)", () => {
+    const silent = { ...one, silentMs: 2_001 };
+    const next = [{ kind: "deploy-enumerator", source: "read", host: two.host, attempt: 2 }];
+    assert.deepEqual(decideJob(facts({ hosts: [silent, two] })), next);
+    assert.deepEqual(decideJob(facts({ hosts: [{ ...silent, silentMs: 2_000 }, two] })), []);
+    assert.deepEqual(decideJob(facts({ hosts: [silent, { ...two, silentMs: 9_000 }] })), []);
+  });
+
+  it("goes at once to a host that is up, and does not wait for the one that replaces the lost one (J1, J7)", () => {
+    const hosts = [{ ...one, state: "gone" as const, failure: lost }, two];
+    const kinds = decideJob(facts({ hosts })).map(({ kind }) => kind);
+    assert.deepEqual(kinds.sort(), ["deploy-enumerator", "start-host"]);
+  });
+
+  it("one that never came up is replaced after a pause that grows; once one did, the next is at once (J8)", () => {
+    const never = { state: "gone", wasUp: false, failure: lost, forMs: 0 } as const;
+    const asks = (...own: ReturnType<typeof host>[]) =>
+      ofKind(decideJob(facts({ hosts: [one, ...own] })), "start-host").length;
+    const row = (count: number, forMs: number) =>
+      Array.from({ length: count }, (_, i) => host(`w2-${i}`, "w2", { ...never, forMs }));
+    assert.equal(asks(...row(1, 0)), 1);
+    for (const [count, restMs] of [
+      [2, limits.regionBackoffMs],
+      [3, 2 * limits.regionBackoffMs],
+      [50, limits.regionBackoffMsMax],
+    ] as const) {
+      assert.equal(asks(...row(count, restMs - 1)), 0, `${count} in a row`);
+      assert.equal(asks(...row(count, restMs)), 1, `${count} in a row`);
+    }
+    assert.equal(asks(...row(5, 0), host("w2-5", "w2", { ...never, wasUp: true })), 1);
+    assert.equal(asks(...row(5, 0).map((known) => ({ ...known, worker: "w9" }))), 1, "another worker's");
   });
 
   it("asks for an enumerator again until it is deployed, in the same attempt; of nobody while no host is up (J6, J7)", () => {
@@ -169,6 +203,31 @@ describe("coordinator/job: instances", () => {
     ]) {
       assert.equal(entered(decideJob(facts({ instances }))), undefined);
     }
+  });
+
+  it("those that fail before they were READY are replaced after a pause that grows, all of a service counted as one (J8)", () => {
+    const away = { code: "MILL_STORE_UNREACHABLE" };
+    const asks = (...instances: ReturnType<typeof instance>[]) =>
+      ofKind(decideJob(facts({ instances })), "start-instance").length;
+    const row = (count: number, forMs: number) =>
+      Array.from({ length: count }, (_, i) => failed(`model-${count - i}`, { ...away, forMs: forMs + i }));
+    assert.equal(asks(...row(2, 0)), 2, "two of two: that has happened once");
+    for (const [count, restMs] of [
+      [3, limits.regionBackoffMs],
+      [6, 2 * limits.regionBackoffMs],
+      [500, limits.regionBackoffMsMax],
+    ] as const) {
+      assert.equal(asks(...row(count, restMs - 1)), 0, `${count} in a row`);
+      assert.equal(asks(...row(count, restMs)), 2, `${count} in a row`);
+    }
+    assert.equal(
+      asks(...row(9, 0), instance("model-0")),
+      0,
+      "one that serves does not make the others' start any better",
+    );
+    assert.equal(asks(failed("model-9", { served: true, forMs: 0 }), ...row(8, 0)), 2, "it did serve");
+    const lost = row(9, 0).map((one) => ({ ...one, code: "MILL_WORKER_LOST" }));
+    assert.equal(asks(...lost), 2, "that says nothing of whoever starts elsewhere");
   });
 
   for (const code of ["MILL_WORKER_LOST", "MILL_STORE_UNREACHABLE", "MILL_BUS_UNREACHABLE", "MILL_BUS_TIMEOUT"]) {

@@ -20,6 +20,7 @@ const report = (actor: string, attempt: number, over: Partial<ActorReport> = {})
   attempt,
   state: "RUNNING",
   published: 0n,
+  sinksPublished: 0n,
   code: "",
   message: "",
   rowsRead: 0n,
@@ -58,7 +59,7 @@ const record = (number: bigint, kind: RegionRecord["kind"], attempt: number, fin
 });
 
 describe("coordinator/region-book: facts of one region", () => {
-  it("what an earlier or later attempt says changes nothing (C7, DESIGN 6 rule 9)", () => {
+  it("what an earlier or later attempt says changes nothing (C7, rule 9)", () => {
     const { book, facts } = setUp();
     book.onLog([]);
     book.place(new Map(actors.map((actor) => [actor, "w"])));

@@ -74,7 +74,7 @@ export function leaderOf(store: ObjectStore, term: bigint) {
   const obey = () => {
     for (const { then } of sent.splice(0)) then?.done?.();
     for (const actor of actors) {
-      const counts = { rowsRead: 0n, rowsWritten: 0n, rowsInFlight: 0n, deadLetters: 0n };
+      const counts = { rowsRead: 0n, rowsWritten: 0n, rowsInFlight: 0n, deadLetters: 0n, sinksPublished: 0n };
       const { attempt } = region;
       const report = { actor, region: "r", attempt, state: "RUNNING" as const, published: 0n, code: "", message: "" };
       region.onReport({ ...report, ...counts }, "h", "w");
@@ -93,10 +93,10 @@ export function leaderOf(store: ObjectStore, term: bigint) {
       obey();
     }
   };
-  const acknowledge = (actor: string, checkpoint: bigint, key: string) => {
+  const acknowledge = (actor: string, checkpoint: bigint, key: string, finished = false) => {
     const where = { inline: new Uint8Array(), key, sha256: "", sizeBytes: 1n };
     const { attempt } = region;
-    region.onSnapshot({ job: JOB, region: "r", attempt, checkpoint, actor, finished: false, ...where } as Snapshot);
+    region.onSnapshot({ job: JOB, region: "r", attempt, checkpoint, actor, finished, ...where } as Snapshot);
   };
   /** Takes that many checkpoints, whose snapshots are objects, one behind the other. */
   const commit = async (count: number, objects: ObjectStore) => {
@@ -113,12 +113,12 @@ export function leaderOf(store: ObjectStore, term: bigint) {
       assert.equal(region.facts(host, false).committed, open.checkpoint);
     }
   };
-  /** Every actor tells that it has published up to there. */
-  const publish = (published: bigint) => {
+  /** Every actor tells that its sinks have published up to there, and its durable exchanges up to `published`. */
+  const publish = (sinksPublished: bigint, published = sinksPublished) => {
     for (const actor of actors) {
       const counts = { rowsRead: 0n, rowsWritten: 0n, rowsInFlight: 0n, deadLetters: 0n };
       const report = { actor, region: "r", attempt: region.attempt, state: "RUNNING" as const, code: "", message: "" };
-      region.onReport({ ...report, ...counts, published }, "h", "w");
+      region.onReport({ ...report, ...counts, published, sinksPublished }, "h", "w");
     }
   };
   return {

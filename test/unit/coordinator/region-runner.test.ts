@@ -40,7 +40,7 @@ function unsteady(store: MemoryStore, fails: () => MillraceError | "after" | und
 }
 
 describe("coordinator/region-runner: the log of a region", () => {
-  it("an attempt is deployed after its fence, a checkpoint committed by its record (C4, DESIGN 6 rule 1)", async () => {
+  it("an attempt is deployed after its fence, a checkpoint committed by its record (C4, rule 1)", async () => {
     const store = new MemoryStore();
     const one = leaderOf(store, 1n);
     await one.look(2);

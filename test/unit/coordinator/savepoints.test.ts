@@ -1,11 +1,13 @@
 /** Savepoints of a job of one region, whose hosts are the test. */
 import assert from "node:assert/strict";
-import type { JobId } from "../../../src/base/ids.js";
+import type { JobId, Namespace } from "../../../src/base/ids.js";
 import { limits } from "../../../src/base/limits.js";
+import { MemoryBus } from "../../../src/bus/memory-bus.js";
 import { Savepoints } from "../../../src/coordinator/savepoints.js";
 import { jobKeys } from "../../../src/storage/keys.js";
 import { MemoryStore } from "../../../src/storage/memory-store.js";
 import { savepointFrame, splitRecordFrame } from "../../../src/wire/stored.js";
+import { gate } from "../actors/support.js";
 import { leaderOf } from "./region-leader.js";
 
 const JOB = "job" as JobId;
@@ -16,6 +18,8 @@ async function setUp() {
   const store = new MemoryStore();
   const leader = leaderOf(store, 1n);
   let cancelled = 0;
+  const noted: string[] = [];
+  const holds = { note: Promise.resolve() };
   Object.assign(leader.book, {
     state: "RUNNING",
     exchanges: [],
@@ -24,9 +28,26 @@ async function setUp() {
     planHash: "h",
     operators: [],
     subtaskOf: () => 0,
-    cancel: () => cancelled++,
+    cancel() {
+      cancelled++;
+      this.state = "FAILING";
+    },
+    describe() {
+      return { state: this.state, code: "" };
+    },
   });
-  const savepoints = new Savepoints({ store, ports: leader.ports, leads: async () => true, look: () => {} });
+  const savepoints = new Savepoints({
+    store,
+    bus: new MemoryBus(leader.ports),
+    namespace: "test" as Namespace,
+    ports: leader.ports,
+    leads: async () => true,
+    note: async (book) => {
+      await holds.note;
+      noted.push(book.state);
+    },
+    look: () => {},
+  });
   const look = async (times = 1) => {
     for (let i = 0; i < times; i++) {
       savepoints.look(leader.book);
@@ -36,11 +57,11 @@ async function setUp() {
   await leader.run();
   const ask = (stop = false) => savepoints.ask(leader.book, { ...question, stop });
   const there = async () => (await store.head(keys.savepoint("half-way"))) !== undefined;
-  return { store, leader, look, ask, there, cancelled: () => cancelled, savepoints };
+  return { store, leader, look, ask, there, cancelled: () => cancelled, noted, holds, savepoints };
 }
 
 describe("coordinator/savepoints: taking one", () => {
-  it("takes a checkpoint that is opened after it was asked for, and waits until all of it is published (V1, V2)", async () => {
+  it("takes a checkpoint that is opened after it was asked for, and waits until all of it is published (V2, V3)", async () => {
     const { store, leader, look, ask, there } = await setUp();
     await leader.look(2);
     const early = leader.facts().open!.checkpoint;
@@ -73,8 +94,22 @@ describe("coordinator/savepoints: taking one", () => {
     assert.notEqual(a!.key, key);
   });
 
+  it("takes the last commit of a region that is over, though a full log keeps what it wrote from being published (V2, V3)", async () => {
+    const { store, leader, look, ask, there } = await setUp();
+    await leader.look(2);
+    const last = leader.facts().open!.checkpoint;
+    assert.equal((await ask()).state, "OPEN");
+    for (const actor of ["a", "b"]) leader.acknowledge(actor, last, "", true);
+    await look(3);
+    assert.ok(leader.facts().finished);
+    leader.publish(last, 0n);
+    await splitLog(store);
+    await look(4);
+    assert.ok(await there());
+  });
+
   it("with stop, commits nothing behind it and cancels the job (C10)", async () => {
-    const { leader, look, ask, cancelled } = await setUp();
+    const { leader, look, ask, cancelled, noted, holds } = await setUp();
     await ask(true);
     await look(2);
     const own = leader.facts().open!.checkpoint;
@@ -84,13 +119,31 @@ describe("coordinator/savepoints: taking one", () => {
     await look(3);
     assert.deepEqual([leader.facts().committed, leader.facts().open], [own, undefined], "nothing else is opened");
     assert.equal(cancelled(), 0);
+    const note = gate();
+    holds.note = note.promise;
     leader.publish(own);
     await look(3);
     assert.equal(cancelled(), 1);
+    assert.equal((await ask(true)).state, "OPEN", "the next leader would not know of it");
+    note.open();
+    await look(1);
+    assert.equal((await ask(true)).state, "DONE");
+    assert.deepEqual(noted, ["FAILING"]);
+  });
+
+  it("with stop, is not said to be done where the job was not stopped: it goes on, or has ended by itself (C10)", async () => {
+    const { store, leader, ask } = await setUp();
+    await store.put(keys.savepoint("half-way"), new Uint8Array());
+    for (const state of ["RUNNING", "FINISHED"]) {
+      Object.assign(leader.book, { state });
+      await assert.rejects(ask(true), { code: "MILL_JOB_FAILED", message: /the job was not stopped at it/ });
+      assert.equal((await ask()).state, "DONE");
+    }
+    Object.assign(leader.book, { state: "CANCELLED" });
     assert.equal((await ask(true)).state, "DONE");
   });
 
-  it("fails where the job ends first, leaves no record, and can be asked for again (V3)", async () => {
+  it("fails where the job ends first, leaves no record, and can be asked for again (V4)", async () => {
     const { leader, look, ask, there } = await setUp();
     await ask();
     await look();
@@ -102,7 +155,7 @@ describe("coordinator/savepoints: taking one", () => {
     assert.equal((await ask()).state, "OPEN");
   });
 
-  it("fails after its time (V3)", async () => {
+  it("fails after its time (V4)", async () => {
     const { leader, look, ask } = await setUp();
     await ask();
     await look();
@@ -111,20 +164,20 @@ describe("coordinator/savepoints: taking one", () => {
     assert.match((await ask()).message, /it took too long/);
   });
 
-  it("is refused where the name is none, another is being taken, or exchanges are durable", async () => {
+  it("is refused where the name is none, another is being taken, or the job does not say who reads its exchanges", async () => {
     const { leader, ask, savepoints } = await setUp();
     await assert.rejects(savepoints.ask(leader.book, { ...question, name: "a/b" }), { code: "MILL_CONFIG" });
     await ask();
     await assert.rejects(savepoints.ask(leader.book, { ...question, name: "other" }), /half-way.*is being taken/);
     const other = await setUp();
-    Object.assign(other.leader.book, { exchanges: [{ operator: "log", partitions: 1 }] });
-    await assert.rejects(other.ask(), /durable exchanges/);
+    Object.assign(other.leader.book, { exchanges: [{ operator: "log", partitions: 1, readers: [], writers: [] }] });
+    await assert.rejects(other.ask(), /earlier version/);
   });
 });
 
 async function splitLog(store: MemoryStore): Promise<void> {
   for (const number of [1n, 2n]) {
-    const record = { source: "in", number, assignments: [], listed: false };
+    const record = { source: "in", number, assignments: [], listed: false, term: 0n, attempt: 0 };
     await store.create(keys.splitRecord("in", number), splitRecordFrame.encode(record));
   }
 }

@@ -103,6 +103,18 @@ describe("services/desk: rows that are asked about again", () => {
     assert.deepEqual(bench.calls, [[1], [2], [1]]);
   });
 
+  it("wait within the bounds of the queue, like all that waits (N4)", async () => {
+    const { bench } = await held({ spec: { queue: { rowsMax: 2 } } });
+    await sent(bench, [1], { rowIds: "a" });
+    for (const client of ["client-1", "client-2"]) await sent(bench, [1], { rowIds: "a", client });
+    assert.equal(bench.answers.length, 0);
+    const third = await sent(bench, [1], { rowIds: "a" });
+    assert.equal(bench.answer(third).header.status, "REJECTED");
+    const queued = await sent(bench, [2], { rowIds: "b" });
+    assert.equal(bench.answer(queued).header.status, "REJECTED");
+    assert.equal(bench.reports.length > 0 && bench.answer(queued).header.load.queuedRows, 2);
+  });
+
   it("without ids are always worked on", async () => {
     const bench = await new Bench().ready();
     await sent(bench, [1]);

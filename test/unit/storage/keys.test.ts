@@ -14,6 +14,15 @@ describe("storage/keys: where objects are", () => {
     assert.equal(jobKeys(job).inputs("pages"), "jobs/j-1/inputs/pages");
   });
 
+  it("of a split log and of its pages are apart: a listing of the one names none of the other", () => {
+    const { splitLog, splitRecord, splitPage } = jobKeys(job);
+    assert.equal(splitPage("in", 256, 512n), "jobs/j-1/sources/in/pages/256/000000000512");
+    assert.ok(
+      splitRecord("in", 512n).startsWith(splitLog("in")) && !splitPage("in", 16, 512n).startsWith(splitLog("in")),
+    );
+    checkKey(splitPage("in", 16, 16n));
+  });
+
   it("is a valid key everywhere", () => {
     for (const key of [
       bundleKey(sha256),

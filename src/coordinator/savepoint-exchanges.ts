@@ -1,0 +1,183 @@
+/**
+ * Keeps what lies in the logs of a job's durable exchanges, as objects of a savepoint: for each partition the entries that its reader
+ * had not passed and that the writers' checkpoints hold. `checkpoint/savepoint.ts` decides which these are, and when.
+ *
+ * What is kept begins where the reader's snapshot says and goes on without a gap, or nothing is kept and an error says why.
+ */
+import { createHash } from "node:crypto";
+import { MillraceError } from "../base/errors.js";
+import type { Namespace, OperatorId } from "../base/ids.js";
+import { limits } from "../base/limits.js";
+import type { Ports } from "../base/ports.js";
+import type { Bus, DurableLog } from "../bus/bus.js";
+import { jobSubjects } from "../bus/subjects.js";
+import { type ExchangeSides, keptEntries } from "../checkpoint/savepoint.js";
+import { jobKeys } from "../storage/keys.js";
+import type { ObjectStore } from "../storage/object-store.js";
+import type { ExchangeSpec } from "../wire/control.js";
+import {
+  type ExchangePosition,
+  exchangeEntryFrame,
+  exchangePositionFrame,
+  packEntries,
+  unpackEntries,
+} from "../wire/exchange-frames.js";
+import {
+  type ActorCheckpoint,
+  actorSnapshotFrame,
+  type KeptEntries,
+  type RegionRecord,
+  type SavepointExchange,
+  type SavepointPartition,
+  sourceStateFrame,
+} from "../wire/stored.js";
+import type { JobBook } from "./job-book.js";
+
+export interface KeepOptions {
+  readonly bus: Bus;
+  readonly store: ObjectStore;
+  readonly ports: Ports;
+  readonly namespace: Namespace;
+}
+
+const START: ExchangePosition = { next: 1n, writers: [], seed: 0n, seedBatches: 0, incarnation: "" };
+
+/** Which regions are on both sides of an exchange. */
+export function sidesOf({ regions }: Pick<JobBook, "regions">, { readers, writers }: ExchangeSpec): ExchangeSides {
+  const regionOf = (actor: string) => [...regions.values()].find(({ actors }) => actors.includes(actor))!.region;
+  return {
+    readers: readers.map(regionOf),
+    writers: writers.map(({ writer, actor }) => ({ writer, region: regionOf(actor) })),
+  };
+}
+
+/**
+ * @param taken by region: its commit that the savepoint is made of
+ * @throws {MillraceError} `MILL_EXCHANGE_LOST`, or what bus and store throw
+ */
+export async function keepExchange(
+  book: JobBook,
+  name: string,
+  spec: ExchangeSpec,
+  taken: ReadonlyMap<string, RegionRecord>,
+  options: KeepOptions,
+): Promise<SavepointExchange> {
+  const partitions: SavepointPartition[] = [];
+  for (let partition = 0; partition < spec.partitions; partition++) {
+    partitions.push(await new Keeping(book, name, spec, partition, taken, options).run());
+  }
+  return { operator: spec.operator, partitions };
+}
+
+/** One partition. */
+class Keeping {
+  #kept: KeptEntries[] = [];
+  #entries: Uint8Array[] = [];
+  #bytes = 0;
+
+  constructor(
+    private readonly book: JobBook,
+    private readonly name: string,
+    private readonly spec: ExchangeSpec,
+    private readonly partition: number,
+    private readonly taken: ReadonlyMap<string, RegionRecord>,
+    private readonly options: KeepOptions,
+  ) {}
+
+  async run(): Promise<SavepointPartition> {
+    const at = await this.#position();
+    if (at === "read") return { next: 1n, last: 0n, objects: [], seeds: 0 };
+    const { book, spec, partition } = this;
+    const { bus, namespace } = this.options;
+    const logName = jobSubjects(namespace, book.job).exchangeLog(spec.operator as OperatorId, partition);
+    await this.#keepSeeds(at.seed);
+    const seeds = this.#kept.length;
+    const last = await this.#keepLog(await bus.log(logName), at);
+    return { next: at.next, last, objects: this.#kept, seeds };
+  }
+
+  /** Where the reader's snapshot stands; `read`: it has read the partition to its end. */
+  async #position(): Promise<ExchangePosition | "read"> {
+    const reader = this.spec.readers[this.partition]!;
+    const own = [...this.taken.values()].flatMap(({ actors }) => actors).find(({ actor }) => actor === reader)!;
+    const { operators } = actorSnapshotFrame.decode(await this.#snapshotOf(own)).header;
+    const state = operators.find(({ operator }) => operator === this.spec.operator)?.state;
+    if (state === undefined) return START;
+    const { ended, taken, split, position } = sourceStateFrame.decode(state).header;
+    if (ended || (taken > 0n && split === null)) return "read";
+    return position === null ? START : exchangePositionFrame.decode(position).header;
+  }
+
+  #snapshotOf({ key, inline }: ActorCheckpoint): Promise<Uint8Array> {
+    return key === "" ? Promise.resolve(inline) : this.options.store.get(key);
+  }
+
+  /** Those that are left from `first` on. */
+  async #keepSeeds(first: bigint): Promise<void> {
+    for (let number = first, last = first === 0n; !last; number += 1n) {
+      const key = jobKeys(this.book.job).exchangeSeed(this.spec.operator, this.partition, number);
+      const bytes = await this.options.store.get(key);
+      last = unpackEntries(bytes).header.last;
+      await this.#put(bytes);
+    }
+  }
+
+  /** @returns the sequence up to which the log was read */
+  async #keepLog(log: DurableLog, { next, incarnation }: ExchangePosition): Promise<bigint> {
+    const [first, last, made] = [await log.first(), await log.last(), await log.incarnation()];
+    if (incarnation !== "" && incarnation !== made) throw this.#lost("its log was deleted and made anew");
+    if (first > next || last + 1n < next) throw this.#lost(`it holds entries ${first} to ${last}, not ${next}`);
+    const numbers = new Map([...this.taken].map(([region, { number }]) => [region, number]));
+    const keeps = keptEntries(sidesOf(this.book, this.spec), numbers);
+    let expected = next;
+    const late = new AbortController();
+    const timer = this.options.ports.clock.after(limits.savepointTimeoutMs, () => late.abort());
+    try {
+      if (next > last) return last;
+      for await (const { sequence, payload } of log.read(next, late.signal)) {
+        if (sequence !== expected) throw this.#lost(`entry ${expected} is not there`);
+        expected += 1n;
+        if (keeps(exchangeEntryFrame.decode(payload).header)) await this.#add(payload);
+        if (sequence === last) break;
+      }
+    } finally {
+      timer.cancel();
+    }
+    if (expected !== last + 1n) throw this.#lost(`entry ${expected} did not come`);
+    if (this.#entries.length > 0) await this.#flush(true);
+    return last;
+  }
+
+  async #add(entry: Uint8Array): Promise<void> {
+    const full = this.#bytes + entry.byteLength > limits.exchangeObjectBytesMax;
+    if (full && this.#entries.length > 0) await this.#flush(false);
+    this.#entries.push(entry);
+    this.#bytes += entry.byteLength;
+  }
+
+  async #flush(last: boolean): Promise<void> {
+    const { partition, spec } = this;
+    const number = BigInt(this.#kept.length + 1);
+    await this.#put(packEntries({ operator: spec.operator, partition, number, last }, this.#entries));
+    this.#entries = [];
+    this.#bytes = 0;
+  }
+
+  async #put(bytes: Uint8Array): Promise<void> {
+    const sha256 = createHash("sha256").update(bytes).digest("hex");
+    const number = BigInt(this.#kept.length + 1);
+    const { job } = this.book;
+    const key = jobKeys(job).savepointEntries(this.name, this.spec.operator, this.partition, number, sha256);
+    await this.options.store.put(key, bytes);
+    this.#kept.push({ key, sha256, sizeBytes: BigInt(bytes.length) });
+  }
+
+  #lost(what: string): MillraceError {
+    const { operator } = this.spec;
+    return new MillraceError(
+      "MILL_EXCHANGE_LOST",
+      `durable exchange "${operator}", partition ${this.partition}: what its reader has still to read cannot be kept: ${what}. Take the savepoint again.`,
+      { exchange: operator, partition: this.partition },
+    );
+  }
+}

@@ -1,0 +1,93 @@
+/**
+ * Durable exchanges between regions, with logs that are small: readers, a log, a step or counts by key, sometimes another log, files.
+ * Regions fail and come back apart from each other, writers wait for room, and what readers have committed is purged.
+ */
+import { limits } from "../../../src/base/limits.js";
+import { jsonl } from "../../../src/connectors/jsonl.js";
+import { topology } from "../../../src/topology/topology.js";
+import type { SimProcess } from "../sim-process.js";
+import type { SimRandom } from "../sim-random.js";
+import { badLine, counted, countedLines, FORMS, isBad, lanesOfCount, linesOfCount } from "./keyed.js";
+import type { Scenario } from "./scenario.js";
+import { drawInput, inputColumns, memorySource, objectSource, objectsOf, rowsOfInput } from "./sources.js";
+
+const OUT = "out/handed/";
+const BAD = "out/bad/";
+const INPUTS = "inputs/";
+const ROWS_MAX = 120;
+/** Room for some entries: their schemas and writers are in them, too. */
+const LOG_BYTES: readonly [number, number] = [6_000, 200_000];
+
+export function durable(random: SimRandom): Scenario {
+  const input = drawInput(random, ROWS_MAX);
+  const checkpointIntervalMs = Math.round(random.logBetween(100, 5_000));
+  const fromStore = random.chance(0.5);
+  const writers = 1 + random.below(3);
+  // As many readers as writers: without keys, each reads what one has written.
+  const partitions = random.chance(0.5) ? writers : 1 + random.below(3);
+  const form = random.chance(0.3) ? undefined : random.pick(FORMS);
+  const isKeyed = form !== undefined || random.chance(0.5);
+  const twice = random.chance(0.3);
+  const stepMs = random.chance(0.5) ? 0 : random.logBetween(1, 1_000);
+  const logBytes = Math.round(random.logBetween(...LOG_BYTES));
+
+  const build = (process: SimProcess) => {
+    const { clock } = process.ports;
+    const bytesMax = Math.max(logBytes, 2 * limits.exchangeEntryBytesMax);
+    return topology(
+      "sim-durable",
+      (job) => {
+        const rows = job
+          .read(fromStore ? objectSource(INPUTS, input.rowsPerBatch) : memorySource(input), { id: "numbers" })
+          .parallelism(writers);
+        const keyedRows = () => rows.keyBy("key").durable({ id: "hand-over", partitions, bytesMax });
+        if (form !== undefined) {
+          const counts = counted(keyedRows(), form, process, stepMs);
+          const out = twice ? counts.durable({ id: "hand-on", bytesMax }) : counts;
+          return void out.to(jsonl(OUT), { id: "handed" });
+        }
+        const stepped = (isKeyed ? keyedRows() : rows.durable({ id: "hand-over", partitions, bytesMax })).mapRows(
+          { id: "step", to: inputColumns },
+          async (row) => {
+            if (stepMs > 0) await clock.sleep(stepMs);
+            return row;
+          },
+        );
+        const out = twice ? stepped.durable({ id: "hand-on", bytesMax }) : stepped;
+        out.to(jsonl(OUT), { id: "handed" });
+      },
+      { deadLetters: BAD, checkpointIntervalMs },
+    ).build({});
+  };
+
+  const rows = rowsOfInput(input);
+  const how = form ?? (isKeyed ? "by key" : writers === partitions ? "one to one" : "in turn");
+  return {
+    name: "durable",
+    describe: `${rows.length} rows in ${input.splits.size} splits from ${fromStore ? "objects" : "memory"}, ${writers} writers, ${partitions} readers, ${how}, ${twice ? "two logs" : "one log"} of ${logBytes} bytes, ${Math.round(stepMs)} ms a row, a checkpoint every ${checkpointIntervalMs} ms`,
+    build,
+    inputs: fromStore ? objectsOf(INPUTS, input) : new Map(),
+    expected: new Map([
+      [OUT, form === undefined ? rows.map(rowLine) : countedLines(form, rows)],
+      [BAD, form === undefined ? [] : rows.filter(({ n }) => isBad(n)).map(({ n }) => `count ${n}`)],
+    ]),
+    linesOf: (folder, row) => {
+      if (folder === BAD) return [badLine(row)];
+      return form === undefined ? [rowLine(row)] : linesOfCount(form, row);
+    },
+    lanesOf: (folder, row) => {
+      if (folder === BAD) return [];
+      if (form !== undefined) return lanesOfCount(form, row);
+      const position = Number(row.position);
+      if (isKeyed) return [{ lane: `${row.key} of ${row.split}`, position }];
+      return writers === partitions ? [{ lane: String(row.split), position }] : [];
+    },
+    rowsPerBatch: input.rowsPerBatch,
+    workers: 1 + random.below(2),
+    calmMs: 900_000 + 2 * stepMs * rows.length + 20 * checkpointIntervalMs * rows.length,
+  };
+}
+
+function rowLine(row: Record<string, unknown>): string {
+  return `${row.n} ${row.split} ${row.position} ${row.key}`;
+}
