@@ -50,6 +50,7 @@ export {
 } from "./topology/service.js";
 export {
   type DurableOptions,
+  type InferOptions,
   type KeyedStream,
   type OperatorOptions,
   type Params,

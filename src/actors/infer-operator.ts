@@ -5,7 +5,8 @@
  * batches on, in the order in which they came. So the operators before it work while instances do.
  *
  * Invariants:
- *   I1  Batches leave in the order in which they came, rows in theirs, whatever order answers come in.
+ *   I1  Batches leave in the order in which they came, rows in theirs, whatever order answers come in. Where the order is not wanted
+ *       a batch leaves as soon as all of it is answered.
  *   I2  Input rows and bytes under way stay within the window; a full window holds `process` back.
  *   I3  Every row that came in is handed on, or refused with a reason, exactly once.
  *   I4  `end` resolves when the last answer was handed on.
@@ -49,6 +50,8 @@ interface Requests {
 }
 
 interface Entry {
+  /** Calls that have not ended. */
+  open: number;
   readonly batch: RecordBatch;
   readonly ids: readonly string[];
   readonly calls: readonly Call[];
@@ -62,6 +65,8 @@ export class InferOperator implements Operator {
   #entries: Entry[] = [];
   #window = new Window(limits.inferWindowRows, limits.inferWindowBytes);
   #pump: Promise<void> | undefined;
+  /** Wakes a pump that waits for any batch to be answered. */
+  #answered: (() => void) | undefined;
   #error: unknown;
   /** Ids of rows that were handed on since the last cut, and before each that is not known to be committed. */
   #passed: string[] = [];
@@ -94,7 +99,7 @@ export class InferOperator implements Operator {
     if (!enter()) await this.runtime.park(batch, enter, () => this.#window.changed());
     if (this.#error !== undefined) throw this.#error;
     this.runtime.counters.rowsInFlight += rows;
-    this.#entries.push({ batch, ids: requests.ids, rows, bytes, calls: this.#send(requests), done: 0 });
+    this.#enter({ batch, ids: requests.ids, rows, bytes, calls: this.#send(requests), done: 0 });
     this.resume();
   }
 
@@ -132,7 +137,7 @@ export class InferOperator implements Operator {
       this.#window.force(rows, bytes);
       const calls = entry.calls.map((call) => this.#restoreCall(call, requests, blobs));
       this.runtime.counters.rowsInFlight += rows;
-      this.#entries.push({ batch, ids: requests.ids, rows, bytes, calls, done: entry.done });
+      this.#enter({ batch, ids: requests.ids, rows, bytes, calls, done: entry.done });
     }
   }
 
@@ -159,11 +164,12 @@ export class InferOperator implements Operator {
 
   async #run(): Promise<void> {
     try {
-      for (let entry = this.#entries[0]; entry !== undefined; entry = this.#entries[0]) {
+      while (this.#entries.length > 0) {
+        const entry = await this.#next();
         this.runtime.signal.throwIfAborted();
         if (this.node.each === undefined) await this.#emitSlices(entry);
         else await this.#emitLists(entry);
-        this.#entries.shift();
+        this.#entries.splice(this.#entries.indexOf(entry), 1);
         this.#pass(entry.ids);
         this.runtime.counters.rowsInFlight -= entry.rows;
         this.#window.leave(entry.rows, entry.bytes);
@@ -175,6 +181,28 @@ export class InferOperator implements Operator {
     } finally {
       this.#pump = undefined;
     }
+  }
+
+  /** I1. One that has been begun, by the attempt before, goes first. */
+  async #next(): Promise<Entry> {
+    if (this.node.ordered) return this.#entries[0]!;
+    for (;;) {
+      const ready = this.#entries.find(({ done }) => done > 0) ?? this.#entries.find(({ open }) => open === 0);
+      if (ready !== undefined) return ready;
+      await new Promise<void>((resolve) => {
+        this.#answered = resolve;
+      });
+    }
+  }
+
+  #enter(entry: Omit<Entry, "open">): void {
+    const entered: Entry = { ...entry, open: entry.calls.length };
+    this.#entries.push(entered);
+    const ended = () => {
+      entered.open -= 1;
+      this.#answered?.();
+    };
+    for (const { answer } of entry.calls) answer.then(ended, ended);
   }
 
   /** The rows that requests carry: the batch's own, or the elements of its list column. */

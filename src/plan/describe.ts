@@ -1,6 +1,7 @@
 /** A plan as text, for `millrace plan`. */
 import type { OperatorId } from "../base/ids.js";
 import type { OperatorNode, Topology } from "../topology/nodes.js";
+import { needsText } from "../topology/resources.js";
 import type { Plan } from "./plan.js";
 
 export function describePlan(topology: Topology, plan: Plan): string {
@@ -11,7 +12,8 @@ export function describePlan(topology: Topology, plan: Plan): string {
   lines.push("", `actors (${plan.actors.length})`);
   for (const actor of plan.actors) {
     const chain = actor.operators.map((id) => shortName(nodes, id)).join(" > ");
-    lines.push(`  ${actor.id.padEnd(14)} ${actor.region.padEnd(20)} ${chain}`);
+    const needs = actor.resources === undefined ? "" : needsText(actor.resources);
+    lines.push(`  ${actor.id.padEnd(14)} ${actor.region.padEnd(20)} ${chain}${needs === "" ? "" : `   needs ${needs}`}`);
   }
   lines.push("", `channels (${plan.channels.length})`);
   if (plan.channels.length === 0) lines.push("  none: every chain passes its batches by reference");
@@ -33,6 +35,8 @@ export function describePlan(topology: Topology, plan: Plan): string {
     lines.push(
       `  ${planned.id.padEnd(20)} ${planned.instances} x ${service.handler.kind}, ${batch}, called by ${planned.callers.join(", ")}`,
     );
+    const needs = needsText(planned.resources);
+    if (needs !== "") lines.push(`${" ".repeat(23)}each needs ${needs}`);
   }
   return `${lines.join("\n")}\n`;
 }

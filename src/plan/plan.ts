@@ -92,7 +92,7 @@ export function planTopology(topology: Topology, options: PlanOptions = {}): Pla
   const chains = chainsOf(operators, possible);
   const edges = possible.filter((edge) => chains.get(edge.from.id) !== chains.get(edge.to.id));
 
-  const actors = new Map<ActorId, Omit<PlannedActor, "region">>();
+  const actors = new Map<ActorId, Omit<PlannedActor, "region" | "resources">>();
   const actorOf = new Map<string, ActorId>();
   for (const chain of new Set(chains.values())) {
     const count = parallelism.get(chain[0]!)!;
@@ -132,7 +132,18 @@ export function planTopology(topology: Topology, options: PlanOptions = {}): Pla
     })),
   };
   const hash = createHash("sha256").update(JSON.stringify([body, operators.map(signature)]));
-  return { ...body, hash: hash.digest("hex") };
+  return {
+    ...body,
+    actors: body.actors.map((actor) => ({
+      ...actor,
+      resources: mostOf(actor.operators.map((operator) => nodes.get(operator)!.resources)),
+    })),
+    services: body.services.map((planned) => ({
+      ...planned,
+      resources: topology.services.find((service) => service.id === planned.id)!.resources,
+    })),
+    hash: hash.digest("hex"),
+  };
 }
 
 /** What of an operator must be the same wherever the bundle is loaded; functions and places are not part of it. */

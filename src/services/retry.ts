@@ -29,6 +29,13 @@ export type AfterFailure =
   | { readonly kind: "split" }
   | { readonly kind: "give-up" };
 
+/** What one of several rows may be to blame for: a model that throws, a server that answers with an error to all of them. */
+const OF_SOME_ROW: ReadonlySet<string> = new Set([
+  "MILL_SERVICE_FAILED",
+  "MILL_ENDPOINT_FAILED",
+  "MILL_ENDPOINT_REFUSED",
+]);
+
 /** @param random uniform in [0, 1) */
 export function afterFailure(
   request: FailedRequest,
@@ -42,7 +49,7 @@ export function afterFailure(
     const atMs = nowMs + Math.max(pauseOf(request.tries, rules, random), waitOf(error));
     if (atMs < request.deadlineMs) return { kind: "retry", atMs };
   }
-  if (error.code === "MILL_SERVICE_FAILED" && request.rows > 1 && inTime) return { kind: "split" };
+  if (OF_SOME_ROW.has(error.code) && request.rows > 1 && inTime) return { kind: "split" };
   return { kind: "give-up" };
 }
 

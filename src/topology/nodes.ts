@@ -70,6 +70,8 @@ export interface InferNode extends NodeBase {
   readonly service: Service;
   /** The list column whose elements are the requests' rows; undefined: the rows of the batch are. */
   readonly each: string | undefined;
+  /** Batches leave in the order in which they came; else as soon as they are answered. */
+  readonly ordered: boolean;
   /** With `each`: the list column that the answers go to. */
   readonly into: string | undefined;
 }

@@ -118,16 +118,28 @@ const UNITS: Readonly<Record<string, number>> = {
 export function sizeOf(owner: string, setting: string, size: Size): number {
   const found = typeof size === "string" ? /^\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*$/i.exec(size) : null;
   const unit = UNITS[found?.[2]?.toLowerCase() ?? ""];
-  const bytes = typeof size === "number" ? size : unit === undefined ? Number.NaN : Math.floor(Number(found?.[1]) * unit);
+  const bytes =
+    typeof size === "number" ? size : unit === undefined ? Number.NaN : Math.floor(Number(found?.[1]) * unit);
   if (Number.isSafeInteger(bytes) && bytes >= 0) return bytes;
-  throw refused(owner, setting, size, 'a number of bytes or a text such as "4 GiB" (B, KiB, MiB, GiB, TiB, kB, MB, GB, TB)');
+  throw refused(
+    owner,
+    setting,
+    size,
+    'a number of bytes or a text such as "4 GiB" (B, KiB, MiB, GiB, TiB, kB, MB, GB, TB)',
+  );
 }
 
 /** As a user would write it. */
 export function sizeText(bytes: number | bigint): string {
   const value = Number(bytes);
   const [unit, name] =
-    value >= 2 ** 30 ? [2 ** 30, "GiB"] : value >= 2 ** 20 ? [2 ** 20, "MiB"] : value >= 2 ** 10 ? [2 ** 10, "KiB"] : [1, "B"];
+    value >= 2 ** 30
+      ? [2 ** 30, "GiB"]
+      : value >= 2 ** 20
+        ? [2 ** 20, "MiB"]
+        : value >= 2 ** 10
+          ? [2 ** 10, "KiB"]
+          : [1, "B"];
   return `${Math.round((value / Number(unit)) * 10) / 10} ${name}`;
 }
 

@@ -70,6 +70,14 @@ export interface RowsOptions extends OperatorOptions {
   readonly concurrency?: number;
 }
 
+export interface InferOptions extends OperatorOptions {
+  /**
+   * Whether batches leave in the order in which they came. Default: true. Without it one slow request holds nothing else up; rows of a
+   * batch keep their order, rows of a key do not.
+   */
+  readonly ordered?: boolean;
+}
+
 export interface DurableOptions extends OperatorOptions {
   /** Parts that the rows are shared out over, each with one reader. Default: the parallelism that the reader has anyway. */
   readonly partitions?: number;
@@ -200,7 +208,14 @@ export class TopologyBuilder {
       );
     }
     checkTypes(operator, extra.columns);
-    const node = { id: operator, kind, parallelism: undefined, isolated: false, resources: undefined, ...extra } as unknown as OperatorNode;
+    const node = {
+      id: operator,
+      kind,
+      parallelism: undefined,
+      isolated: false,
+      resources: undefined,
+      ...extra,
+    } as unknown as OperatorNode;
     this.#nodes.set(operator, node);
     return new Stream<C>(this, node);
   }
@@ -306,12 +321,16 @@ export class Stream<in out C extends Columns> {
    */
   infer<I extends Columns, O extends Columns>(
     service: Service<I, O> & Needs<C, I>,
-    options: OperatorOptions = {},
+    options: InferOptions = {},
   ): Stream<Merged<C, O>> {
     const operator = this.builder.nameFor("infer", options);
     requireColumns(operator, service.input, this.node.columns, "", `service "${service.id}"`);
     const columns = { ...this.node.columns, ...service.output };
-    return this.next("infer", { id: operator }, { columns, service, each: undefined, into: undefined });
+    return this.next(
+      "infer",
+      { id: operator },
+      { columns, service, ordered: options.ordered ?? true, each: undefined, into: undefined },
+    );
   }
 
   /**
@@ -321,7 +340,7 @@ export class Stream<in out C extends Columns> {
   inferEach<K extends StructLists<C>, I extends Columns, O extends Columns, Into extends string>(
     each: K,
     service: Service<I, O> & Needs<StructColumns<C[K]>, I>,
-    options: OperatorOptions & { readonly into: Into },
+    options: InferOptions & { readonly into: Into },
   ): Stream<Merged<C, { readonly [P in Into]: ListType<StructType<O>> }>> {
     const operator = this.builder.nameFor("infer", options);
     const list = requireColumn(operator, this.node.columns, each);
@@ -334,7 +353,11 @@ export class Stream<in out C extends Columns> {
     }
     requireColumns(operator, service.input, list.item.columns, `${each}[].`, `service "${service.id}"`);
     const columns = { ...this.node.columns, [options.into]: t.list(t.struct(service.output)) };
-    return this.next("infer", { id: operator }, { columns, service, each, into: options.into });
+    return this.next(
+      "infer",
+      { id: operator },
+      { columns, service, ordered: options.ordered ?? true, each, into: options.into },
+    );
   }
 
   /**

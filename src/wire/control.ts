@@ -13,15 +13,26 @@ export interface Asset {
   readonly sizeBytes: bigint;
 }
 
+export interface Resources {
+  readonly cpu: number;
+  readonly memoryBytes: bigint;
+  readonly gpuThousandths: number;
+  readonly gpuKind: string;
+  readonly gpuMemoryBytes: bigint;
+  readonly gpuOptional: boolean;
+}
+
 export interface ActorSpec {
   readonly actor: string;
   readonly region: string;
   readonly subtask: number;
+  readonly resources: Resources;
 }
 
 export interface ServiceSpec {
   readonly service: string;
   readonly instances: number;
+  readonly resources: Resources;
 }
 
 export interface ExchangeWriterSpec {
@@ -196,11 +207,24 @@ export interface Snapshot extends ActorCheckpoint {
   readonly checkpoint: bigint;
 }
 
+export interface GpuShare {
+  readonly uuid: string;
+  readonly thousandths: number;
+  readonly memoryBytes: bigint;
+}
+
+export interface Granted {
+  readonly cpu: number;
+  readonly memoryBytes: bigint;
+  readonly gpus: readonly GpuShare[];
+}
+
 export interface StartInstance {
   readonly term: bigint;
   readonly job: string;
   readonly service: string;
   readonly instance: string;
+  readonly granted: Granted;
 }
 
 export interface StopInstance {
@@ -225,6 +249,13 @@ export interface InstanceState {
   readonly state: string;
   readonly code: string;
   readonly message: string;
+  readonly granted: Granted;
+}
+
+export interface Gpu {
+  readonly uuid: string;
+  readonly kind: string;
+  readonly memoryBytes: bigint;
 }
 
 export interface WorkerReport {
@@ -236,6 +267,7 @@ export interface WorkerReport {
   readonly stopped: boolean;
   readonly hosts: readonly HostState[];
   readonly instances: readonly InstanceState[];
+  readonly gpus: readonly Gpu[];
 }
 
 export type ActorState = "DEPLOYED" | "RUNNING" | "FINISHED" | "FAILED";

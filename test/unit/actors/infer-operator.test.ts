@@ -24,7 +24,15 @@ interface Asked {
   fail(error: Error): void;
 }
 
-function setUp(options: { rowsMax?: number; bucketBy?: string[]; each?: boolean; emit?: () => Promise<void> } = {}) {
+interface Options {
+  readonly rowsMax?: number;
+  readonly bucketBy?: string[];
+  readonly each?: boolean;
+  readonly ordered?: boolean;
+  readonly emit?: () => Promise<void>;
+}
+
+function setUp(options: Options = {}) {
   const asked: Asked[] = [];
   const columns: Columns = options.each ? { n: t.int32 } : input;
   const declared = service("double", {
@@ -62,6 +70,7 @@ function setUp(options: { rowsMax?: number; bucketBy?: string[]; each?: boolean;
     parallelism: undefined,
     isolated: false,
     service: declared as unknown as InferNode["service"],
+    ordered: options.ordered ?? true,
     each: options.each ? "parts" : undefined,
     into: options.each ? "answers" : undefined,
   };
@@ -116,6 +125,27 @@ describe("actors/infer-operator: rows of a batch", () => {
       emitted().map((row) => [row.n, row.doubled, row.said]),
       [1, 2, 3, 4].map((n) => [n, 2 * n, `${n}`]),
     );
+  });
+
+  it("unordered, a batch leaves as soon as all of it is answered, its rows in their order (I1)", async () => {
+    const { made, asked, emitted } = setUp({ ordered: false, rowsMax: 1 });
+    await made.process(batch(1, 2));
+    await made.process(batch(3, 4));
+    await made.process(batch(5));
+    const seen = () => emitted().map(({ n }) => n);
+    asked[4]!.answer();
+    await turns();
+    assert.deepEqual(seen(), [5]);
+    asked[3]!.answer();
+    asked[0]!.answer();
+    await turns();
+    assert.deepEqual(seen(), [5], "no half of a batch");
+    asked[2]!.fail(new MillraceError("MILL_SERVICE_FAILED", "no"));
+    await turns();
+    assert.deepEqual(seen(), [5, 4]);
+    asked[1]!.answer();
+    await made.end();
+    assert.deepEqual(seen(), [5, 4, 1, 2]);
   });
 
   it("a full window holds `process` back until a batch has been handed on (I2)", async () => {
