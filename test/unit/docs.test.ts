@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { ERROR_CODES, type ErrorCode } from "../../src/base/errors.js";
+import { service } from "../../src/topology/service.js";
 import { packageRoot } from "../servers/find.js";
 
 const codes = Object.keys(ERROR_CODES) as ErrorCode[];
@@ -84,6 +85,40 @@ function numbersIn(titles: string, kind: string): Set<number> {
   const lists = [...titles.matchAll(new RegExp(`${kind}s? (\\d+(?:, \\d+)*)`, "g"))];
   return new Set(lists.flatMap(([, list]) => list!.split(", ").map(Number)));
 }
+
+describe("docs/services.md: the settings of a service", () => {
+  const text = readFileSync(join(packageRoot(), "docs", "services.md"), "utf8");
+  const section = text.split("## Settings")[1]!.split("\n## ")[0]!;
+  const rows = section.split("\n").flatMap((line) => /^\| `([^`]+)` \| ([^|]+) \|/.exec(line)?.slice(1) ?? []);
+  const said = new Map(
+    rows.flatMap((cell, i): [string, string][] => (i % 2 === 0 ? [[cell, rows[i + 1]!.trim()]] : [])),
+  );
+
+  it("are all in its table, with the defaults that a service has that sets nothing", () => {
+    const handler = { kind: "none", assets: {}, load: () => Promise.reject(new Error("never loaded")) };
+    // Resources have a section of their own.
+    const {
+      id,
+      input,
+      output,
+      handler: _,
+      resources,
+      ...settings
+    } = service("any", { input: {}, output: {}, handler });
+    const shown = (value: unknown) =>
+      typeof value === "number"
+        ? value.toLocaleString("en-US")
+        : value === undefined
+          ? "none"
+          : [value].flat().join() || "none";
+    const defaults: [string, string][] = [];
+    for (const [name, value] of Object.entries(settings)) {
+      if (typeof value !== "object" || value === null || Array.isArray(value)) defaults.push([name, shown(value)]);
+      else for (const [part, of] of Object.entries(value)) defaults.push([`${name}.${part}`, shown(of)]);
+    }
+    assert.deepEqual([...said].sort(), defaults.sort());
+  });
+});
 
 describe("docs: links", () => {
   it("every page and file that a page links to exists", () => {
