@@ -38,6 +38,7 @@ export type {
   SplitProgress,
 } from "./topology/endpoints.js";
 export type { BadRecordPolicy, KeyState, OperatorContext } from "./topology/nodes.js";
+export type { GpuNeed, OperatorResources, Resources, Size } from "./topology/resources.js";
 export {
   type Batching,
   type CallContext,

@@ -17,8 +17,10 @@ import type { Subscription } from "../bus/bus.js";
 import { Commands } from "../bus/commands.js";
 import { publishLossy } from "../bus/publish-lossy.js";
 import { clusterSubjects, type JobSubjects, jobSubjects } from "../bus/subjects.js";
+import { AnswerStore } from "../services/answer-store.js";
 import { ServiceClient } from "../services/client.js";
 import { jobKeys } from "../storage/keys.js";
+import { arrowSchema } from "../types/columns.js";
 import {
   type ActorReport,
   type Complete,
@@ -177,6 +179,13 @@ export class Host {
       client = new ServiceClient({
         ...this.options,
         service: declared,
+        saved: new AnswerStore({
+          job: this.options.job,
+          service: declared.id,
+          schema: arrowSchema(declared.output),
+          log: this.options.ports.log,
+          store: () => this.options.store,
+        }),
         fallback: declared.fallback && this.#clientFor(declared.fallback.id),
         attempt: 1,
         client: `${this.options.host}-${declared.id}`,

@@ -158,6 +158,8 @@ export const limits = {
   callAttemptsMax: 3,
   callPauseMs: 200,
   callPauseMsMax: 10_000,
+  /** Time of a call from which on its answers are kept in the object store, too. */
+  answerPersistMs: 1_000,
   /** How often a client looks for requests whose time is up, or whose pause is over. */
   callSweepMs: 100,
   /** Time that a restored client waits to be told who holds its rows, and for how long after the restore it asks. */

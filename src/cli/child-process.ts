@@ -26,12 +26,13 @@ export interface StartedChild extends Child {
 export function startChild(
   program: "host-main" | "instance-main",
   config: unknown,
-  options: { readonly link: boolean; readonly log: Log },
+  options: { readonly link: boolean; readonly log: Log; readonly devices: readonly string[] | undefined },
 ): StartedChild {
   const file = join(fileURLToPath(new URL(".", import.meta.url)), `${program}.js`);
   const child = fork(file, [], {
     stdio: ["ignore", "ignore", "pipe", "ipc", options.link ? "pipe" : "ignore"],
     serialization: "advanced",
+    env: environment(options.devices),
     // Its own group: a Ctrl-C at the terminal reaches the parent, which lets its children finish.
     detached: true,
   });
@@ -56,6 +57,11 @@ export function startChild(
       child.once("exit", () => clearTimeout(hard));
     },
   };
+}
+
+/** CUDA shows a process these devices and no others; an empty list hides all. */
+function environment(devices: readonly string[] | undefined): NodeJS.ProcessEnv {
+  return devices === undefined ? process.env : { ...process.env, CUDA_VISIBLE_DEVICES: devices.join(",") };
 }
 
 function exitOf(status: number | null, signal: string | null, failure: ChildFailure | undefined, words: string): Exit {

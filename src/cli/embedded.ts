@@ -1,5 +1,4 @@
 /** A whole job in this process: bus in memory, files for storage, service instances as children. */
-import { availableParallelism, totalmem } from "node:os";
 import { id, type Namespace, type WorkerId } from "../base/ids.js";
 import type { Ports } from "../base/ports.js";
 import { MemoryBus } from "../bus/memory-bus.js";
@@ -9,9 +8,11 @@ import { jobKeys } from "../storage/keys.js";
 import { MemoryStore } from "../storage/memory-store.js";
 import type { ObjectStore } from "../storage/object-store.js";
 import { jobSpecFrame, submitJobFrame } from "../wire/control.js";
+import { findResources } from "../worker/resources.js";
 import { Worker } from "../worker/worker.js";
 import { JobHandle } from "./job-handle.js";
 import { embeddedLauncher } from "./launchers.js";
+import { thisMachine } from "./machine.js";
 import type { Beginning } from "./savepoints.js";
 import type { S3Settings } from "./settings.js";
 import { jobSpec, newJobId, type Submission } from "./submission.js";
@@ -44,8 +45,7 @@ export async function runEmbedded(submission: Submission, options: EmbeddedOptio
     ports,
     namespace,
     worker: id<WorkerId>("worker", "local"),
-    cpus: availableParallelism(),
-    memoryBytes: totalmem(),
+    ...(await findResources(thisMachine(process.env), {}, ports.log)),
     launcher: embeddedLauncher({
       bus,
       store,

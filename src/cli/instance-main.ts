@@ -4,16 +4,18 @@ import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { MillraceError } from "../base/errors.js";
 import type { InstanceId, JobId, Namespace } from "../base/ids.js";
+import type { Ports } from "../base/ports.js";
 import { realPorts } from "../base/real/ports.js";
 import type { Bus } from "../bus/bus.js";
 import { connectLink } from "../bus/link-bus.js";
 import { connectNats } from "../bus/nats-bus.js";
 import { commandOf } from "../services/handlers/command.js";
 import { Instance } from "../services/instance.js";
+import type { ObjectStore } from "../storage/object-store.js";
 import { runChild } from "./child-main.js";
 import { type LoadOptions, loadTopology } from "./load-topology.js";
 import { startProgram } from "./program-instance.js";
-import type { NatsSettings } from "./settings.js";
+import type { NatsSettings, S3Settings } from "./settings.js";
 
 export interface InstanceConfig {
   /** undefined: over the pipe to the parent, whose bus it then shares. */
@@ -24,6 +26,8 @@ export interface InstanceConfig {
   readonly instance: InstanceId;
   readonly bundleFile: string;
   readonly load: LoadOptions;
+  /** The job's object store; undefined: it is in another process' memory. */
+  readonly store: { readonly url: string; readonly s3: S3Settings } | undefined;
   /** Local path of each asset by name. */
   readonly assets: Readonly<Record<string, string>>;
 }
@@ -59,6 +63,7 @@ runChild<InstanceConfig>(async (config, fail) => {
         `service "${service.id}": its handler asks for the asset "${name}" but declares only ${Object.keys(config.assets).join(", ")}.`,
       );
     },
+    ...(config.store && { openStore: () => openJobStore(config.store!, ports) }),
     env: (name) => process.env[name],
     yieldToMessages: () => new Promise((resolve) => setImmediate(resolve)),
     // The call goes on whatever this thread does; its clients must not wait for it.
@@ -70,3 +75,9 @@ runChild<InstanceConfig>(async (config, fail) => {
     await bus.close();
   };
 });
+
+/** Not before it is needed: its libraries take as long to load as all the rest. */
+async function openJobStore({ url, s3 }: NonNullable<InstanceConfig["store"]>, ports: Ports): Promise<ObjectStore> {
+  const { openStore } = await import("../storage/open-store.js");
+  return openStore(url, { s3 }, ports);
+}

@@ -40,11 +40,21 @@ export function embeddedLauncher(parts: EmbeddedParts): Launcher {
       });
       return { exited, stop: () => void host.close().finally(() => exit({ code: "", message: "" })) };
     },
-    async startInstance(job: JobId, service: ServiceId, instance: InstanceId): Promise<Child> {
+    async startInstance(job: JobId, service: ServiceId, instance: InstanceId, devices): Promise<Child> {
       const own = parts.assets.filter((asset) => asset.service === service);
       const assets = Object.fromEntries(own.map(({ name, path }) => [name, path]));
-      const config: InstanceConfig = { nats: undefined, namespace, job, service, instance, bundleFile, load, assets };
-      const child = startChild("instance-main", config, { link: true, log: ports.log });
+      const config: InstanceConfig = {
+        nats: undefined,
+        namespace,
+        job,
+        service,
+        instance,
+        bundleFile,
+        load,
+        assets,
+        store: undefined,
+      };
+      const child = startChild("instance-main", config, { link: true, log: ports.log, devices });
       serveLink(bus, child.link!, ports);
       return child;
     },
@@ -66,16 +76,27 @@ export function clusterLauncher(settings: ClusterSettings, store: ObjectStore, c
     return one;
   };
   return {
-    async startHost(job, host) {
+    async startHost(job, host, devices) {
       const { bundleFile, load } = await prepared(job);
       const config: HostConfig = { nats, s3, namespace, job, host, bundleFile, load, outputRoot: settings.store };
-      return startChild("host-main", config, { link: false, log: ports.log });
+      return startChild("host-main", config, { link: false, log: ports.log, devices });
     },
-    async startInstance(job, service, instance) {
+    async startInstance(job, service, instance, devices) {
       const { spec, bundleFile, load } = await prepared(job);
       const assets = await prepareAssets(spec, service, store, assetCache);
-      const config: InstanceConfig = { nats, namespace, job, service, instance, bundleFile, load, assets };
-      return startChild("instance-main", config, { link: false, log: ports.log });
+      const jobStore = { url: settings.store, s3 };
+      const config: InstanceConfig = {
+        nats,
+        namespace,
+        job,
+        service,
+        instance,
+        bundleFile,
+        load,
+        assets,
+        store: jobStore,
+      };
+      return startChild("instance-main", config, { link: false, log: ports.log, devices });
     },
   };
 }

@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Command, CommanderError, Option } from "commander";
 import { ERROR_CODES, MillraceError } from "../base/errors.js";
+import { sizeOf } from "../topology/resources.js";
 import { LOG_LEVELS } from "./logging.js";
 import { packageRoot } from "./packages.js";
 
@@ -33,16 +34,17 @@ const param = () =>
     .argParser(collect)
     .default({}, "none");
 const count =
-  (flag: string) =>
+  (flag: string, least = 1) =>
   (text: string): number => {
     const value = Number(text);
-    if (/^\d+$/.test(text) && value >= 1 && value <= COUNT_MAX) return value;
+    if (/^\d+$/.test(text) && value >= least && value <= COUNT_MAX) return value;
     throw new MillraceError(
       "MILL_CONFIG",
-      `${flag} ${text} is no count. Write a whole number from 1 to ${COUNT_MAX}, or leave it out.`,
+      `${flag} ${text} is no count. Write a whole number from ${least} to ${COUNT_MAX}, or leave it out.`,
       { flag, text },
     );
   };
+const size = (flag: string) => (text: string) => sizeOf("millrace worker", flag, text);
 const parallelism = () =>
   new Option("--parallelism <n>", "parallel instances of operators that state none")
     .argParser(count("--parallelism"))
@@ -87,6 +89,10 @@ cluster(program.command("coordinator").description("run the coordinator of a clu
 cluster(program.command("worker").description("offer this machine to a cluster"))
   .option("--name <worker>", "unique name of this worker (default: host name and a random part)")
   .addOption(new Option("--cpus <n>", "processor cores to offer").argParser(count("--cpus")))
+  .addOption(new Option("--memory <size>", "memory to offer, such as 32GiB").argParser(size("--memory")))
+  .addOption(new Option("--gpus <n>", "gpus to offer (default: those that nvidia-smi shows)").argParser(count("--gpus", 0)))
+  .option("--gpu-kind <name>", "what they are, instead of what nvidia-smi says, such as h200")
+  .addOption(new Option("--gpu-memory <size>", "memory of each of them, such as 80GiB").argParser(size("--gpu-memory")))
   .action(lazily(async () => (await import("./commands/worker.js")).workerCommand));
 
 cluster(

@@ -3,8 +3,9 @@ import { dirname, resolve } from "node:path";
 import { id, type JobId } from "../base/ids.js";
 import type { Ports } from "../base/ports.js";
 import type { OperatorNode } from "../topology/nodes.js";
+import type { Needs } from "../topology/resources.js";
 import type { Columns } from "../types/columns.js";
-import type { JobSpec } from "../wire/control.js";
+import type { JobSpec, Resources } from "../wire/control.js";
 import type { OperatorSpec } from "../wire/stored.js";
 import { findAssets, type LocalAsset } from "./assets.js";
 import { type Bundle, bundleTopology } from "./bundle.js";
@@ -87,8 +88,17 @@ export function jobSpec(
       sha256,
       sizeBytes,
     })),
-    actors: plan.actors.map(({ id: actor, region, subtask }) => ({ actor, region, subtask })),
-    services: plan.services.map(({ id: service, instances }) => ({ service, instances })),
+    actors: plan.actors.map(({ id: actor, region, subtask, resources }) => ({
+      actor,
+      region,
+      subtask,
+      resources: resourcesOf(resources),
+    })),
+    services: plan.services.map(({ id: service, instances, resources }) => ({
+      service,
+      instances,
+      resources: resourcesOf(resources),
+    })),
     sources: topology.operators.filter((node) => node.kind === "source").map((node) => node.id),
     unit: topology.unit,
     submittedMs: BigInt(nowMs),
@@ -96,5 +106,17 @@ export function jobSpec(
     exchanges: exchangeSpecs(plan),
     operators: operatorsOf(submission),
     seeds,
+  };
+}
+
+function resourcesOf(needs: Needs | undefined): Resources {
+  const gpu = needs?.gpu;
+  return {
+    cpu: needs?.cpu ?? 0,
+    memoryBytes: BigInt(needs?.memoryBytes ?? 0),
+    gpuThousandths: gpu?.thousandths ?? 0,
+    gpuKind: gpu?.kind ?? "",
+    gpuMemoryBytes: BigInt(gpu?.memoryBytes ?? 0),
+    gpuOptional: gpu?.optional ?? false,
   };
 }

@@ -45,8 +45,10 @@ import {
   type WorkerReport,
 } from "../wire/control.js";
 import { decodeFrame, loadReportFrame } from "../wire/frames.js";
+import { holdingsOf } from "./holdings.js";
 import { decideJob, hasEnded, isRunning, type JobAction } from "./job.js";
 import { JobBook } from "./job-book.js";
+import { type Holding, NOTHING } from "./placement.js";
 import { RegionRunner, type Then } from "./region-runner.js";
 import { Savepoints } from "./savepoints.js";
 import { claimTerm, readTerm } from "./term.js";
@@ -105,7 +107,8 @@ export class Coordinator {
       send: (book, host, frame, then) =>
         this.#send(book, jobSubjects(namespace, book.job).hostCommand(host as HostId), frame, then),
       look: () => this.#look(),
-      workers: () => [...this.#workers.values()].map(({ report }) => report),
+      workers: () => this.#reports(),
+      holdings: () => this.#holdings(),
       deposed: (by) => this.#depose(by),
       leads: () => this.#leads(),
     });
@@ -417,18 +420,30 @@ export class Coordinator {
 
   #decide(): void {
     if (this.#closed) return;
-    const workers = [...this.#workers.values()].map(({ report }) => report);
     let dueMs = Number.POSITIVE_INFINITY;
     for (const book of this.#jobs.values()) {
       if (!book.adopting) {
         for (const gone of book.adopted()) this.#tellOf(book, gone);
-        for (const action of decideJob(book.facts(workers, this.#term))) this.#carryOut(book, action);
+        for (const action of decideJob(book.facts(this.#reports(), this.#term, this.#holdings())))
+          this.#carryOut(book, action);
       }
       this.#savepoints.look(book);
       if (isRunning(book.state)) dueMs = Math.min(dueMs, this.#regions?.look(book) ?? dueMs);
     }
     this.#due?.cancel();
     this.#due = Number.isFinite(dueMs) ? this.options.ports.clock.after(dueMs, () => this.#look()) : undefined;
+  }
+
+  #reports(): WorkerReport[] {
+    return [...this.#workers.values()].map(({ report }) => report);
+  }
+
+  /** Anew for each decision: the one before may have promised something. */
+  #holdings(): readonly Holding[] {
+    return holdingsOf(
+      this.#reports(),
+      [...this.#jobs.values()].flatMap((book) => book.promised()),
+    );
   }
 
   #carryOut(book: JobBook, action: JobAction): void {
@@ -468,10 +483,10 @@ export class Coordinator {
         return;
       }
       case "start-instance": {
-        const { service, instance } = action;
-        book.expectInstance({ service, instance: instance as InstanceId, worker: action.worker });
+        const { service, instance, granted } = action;
+        book.expectInstance({ service, instance: instance as InstanceId, worker: action.worker, granted });
         void this.#noteSoon(book);
-        const frame = startInstanceFrame.encode({ ...base, service, instance });
+        const frame = startInstanceFrame.encode({ ...base, service, instance, granted });
         this.#send(book, worker(action.worker), frame, {
           refused: (code, message) => {
             // That its worker takes nothing says nothing about the service (J5).
@@ -481,6 +496,12 @@ export class Coordinator {
         });
         return;
       }
+      case "await-room":
+        book.expectInstance(
+          { service: action.service, instance: action.instance, worker: "", granted: NOTHING },
+          action.reason,
+        );
+        return;
       case "stop-instance": {
         const { service, instance } = action.instance;
         this.#send(book, worker(action.instance.worker), stopInstanceFrame.encode({ ...base, service, instance }));

@@ -6,6 +6,7 @@ import type { Subscription } from "../bus/bus.js";
 import type { GoneInstance } from "../services/gone-report.js";
 import type {
   ActorReport,
+  ActorSpec,
   HostReport,
   InstanceReport,
   JobReport,
@@ -14,8 +15,9 @@ import type {
   WorkerReport,
 } from "../wire/control.js";
 import type { LoadReport } from "../wire/frames.js";
+import type { Promised } from "./holdings.js";
 import type { EnumeratorFacts, HostFacts, InstanceFacts, JobFacts } from "./job.js";
-import type { ActorGroup, WorkerFacts } from "./placement.js";
+import { type ActorGroup, type Holding, NOTHING, type WorkerFacts } from "./placement.js";
 import { failureOf, RegionBook } from "./region-book.js";
 
 type Writable<T> = { -readonly [K in keyof T]: T[K] };
@@ -34,6 +36,10 @@ interface KnownInstance extends Writable<Omit<InstanceFacts, "forMs">> {
   sinceMs: number;
   queuedRows: number;
   rowMs: number;
+  /** What was granted is its own: nobody has said that its process has ended, or was never there (X5). */
+  holds: boolean;
+  /** Its worker has told of it. */
+  shown: boolean;
 }
 
 export class JobBook {
@@ -45,7 +51,8 @@ export class JobBook {
   /** Until then, by the monotonic clock, hosts and instances of an earlier leader may tell of themselves. */
   #adoptingMs = Number.NEGATIVE_INFINITY;
   #error: { code: string; message: string } | undefined;
-  #waitingFor = "";
+  /** What is waited for, by region; empty: by the job. */
+  #waitingFor = new Map<string, string>();
   /** The most that enumerators have announced: one that moves begins to count anew. */
   #rowsTotal = 0n;
   #startedMs = 0;
@@ -76,7 +83,7 @@ export class JobBook {
     this.#state = "DEPLOYING";
     this.#startedMs = Number(left?.startedMs || this.spec.submittedMs);
     this.#adoptingMs = this.clock.monotonicMs() + limits.adoptionMs;
-    this.#left = left?.instances ?? [];
+    this.#left = left?.instances.filter(({ worker }) => worker !== "") ?? [];
     if (left?.state === "FAILING") this.enter("FAILING", { code: left.code, message: left.message });
   }
 
@@ -86,7 +93,7 @@ export class JobBook {
     this.#left = [];
     const [code, reason] = ["MILL_WORKER_LOST", "its worker was lost while no coordinator led"];
     return gone.map(({ service, instance, worker }) => {
-      this.expectInstance({ service, instance: instance as InstanceId, worker });
+      this.expectInstance({ service, instance: instance as InstanceId, worker, granted: NOTHING });
       this.#fail(this.#instances.get(instance)!, code, reason);
       return { service, instance, state: "FAILED", code, reason };
     });
@@ -123,7 +130,7 @@ export class JobBook {
     return Number(this.spec.checkpointIntervalMs);
   }
 
-  facts(workers: readonly WorkerFacts[], term: bigint): JobFacts {
+  facts(workers: readonly WorkerFacts[], term: bigint, holdings: readonly Holding[]): JobFacts {
     const regions = [...this.regions.values()];
     const now = this.clock.monotonicMs();
     const placedOn = regions
@@ -145,6 +152,7 @@ export class JobBook {
       enumerators: [...this.#enumerators.values()],
       instances: [...this.#instances.values()].reverse().map((one) => ({ ...one, forMs: now - one.sinceMs })),
       workers,
+      holdings,
       loadAttemptsMax: limits.serviceLoadAttemptsMax,
       enumeratorSilenceMs: limits.enumeratorSilenceMs,
     };
@@ -161,27 +169,60 @@ export class JobBook {
 
   /** A region's actors as they are placed together: by subtask. */
   groups(region: RegionBook): ActorGroup[] {
-    const groups = new Map<number, string[]>();
-    for (const { actor, region: of, subtask } of this.spec.actors) {
-      if (of === region.region) groups.set(subtask, [...(groups.get(subtask) ?? []), actor]);
+    const groups = new Map<number, ActorSpec[]>();
+    for (const spec of this.spec.actors) {
+      if (spec.region === region.region) groups.set(spec.subtask, [...(groups.get(spec.subtask) ?? []), spec]);
     }
-    return [...groups.values()].map((actors) => ({ actors, before: region.placed.get(actors[0]!)?.worker ?? "" }));
+    return [...groups.values()].map((specs) => ({
+      actors: specs.map(({ actor }) => actor),
+      before: region.placed.get(specs[0]!.actor)?.worker ?? "",
+      needs: {
+        cpu: specs.reduce((sum, spec) => sum + coresOf(spec), 0),
+        memoryBytes: specs.reduce((sum, { resources }) => sum + resources.memoryBytes, 0n),
+        gpuThousandths: 0,
+        gpuKind: "",
+        gpuMemoryBytes: 0n,
+        gpuOptional: false,
+      },
+    }));
   }
 
-  /** Actors that each worker holds, regions that are over left out. */
+  /** Cores' worth of actors that each worker holds, regions that are over left out. */
   load(): ReadonlyMap<string, number> {
     const load = new Map<string, number>();
-    for (const region of this.regions.values()) {
-      if (region.phase === "FINISHED" || region.phase === "PLACING") continue;
-      for (const { worker } of region.placed.values()) load.set(worker, (load.get(worker) ?? 0) + 1);
-    }
+    for (const { worker, spec } of this.#placed()) load.set(worker, (load.get(worker) ?? 0) + coresOf(spec));
     return load;
+  }
+
+  /** What was granted to its instances and actors, and has not been given back. */
+  promised(): Promised[] {
+    const { job } = this;
+    const held = [...this.#instances.values()].filter(({ holds }) => holds);
+    const actors = this.#placed().map(({ worker, spec: { resources } }) => {
+      return {
+        job,
+        instance: "",
+        worker,
+        granted: { ...NOTHING, cpu: resources.cpu, memoryBytes: resources.memoryBytes },
+      };
+    });
+    return [...held.map(({ instance, worker, granted }) => ({ job, instance, worker, granted })), ...actors];
+  }
+
+  #placed(): { readonly worker: string; readonly spec: ActorSpec }[] {
+    if (this.#finishedMs > 0) return [];
+    return this.spec.actors.flatMap((spec) => {
+      const region = this.regions.get(spec.region)!;
+      const worker = region.placed.get(spec.actor)?.worker ?? "";
+      return worker === "" || region.phase === "FINISHED" || region.phase === "PLACING" ? [] : [{ worker, spec }];
+    });
   }
 
   enter(state: JobState, error?: { code: string; message: string }): void {
     this.#state = state;
     this.#error ??= error;
-    this.#waitingFor = "";
+    this.#waitingFor.clear();
+    if (state === "FAILING" || state === "COMMITTING") this.#forgetWaiting();
     if (state === "RUNNING" && this.#startedMs === 0) this.#startedMs = this.clock.nowMs();
     if (state === "FINISHED" || state === "FAILED" || state === "CANCELLED") {
       this.#finishedMs = this.clock.nowMs();
@@ -189,8 +230,17 @@ export class JobBook {
     }
   }
 
-  waitFor(message: string): void {
-    this.#waitingFor = message;
+  /** Empty: for nothing any more. */
+  waitFor(message: string, region = ""): void {
+    if (message === "") this.#waitingFor.delete(region);
+    else this.#waitingFor.set(region, message);
+  }
+
+  /** Nobody waits for instances any more that were never placed. */
+  #forgetWaiting(): void {
+    for (const known of this.#instances.values()) {
+      if (known.worker === "") Object.assign(known, { state: "STOPPED", message: "it was never placed" });
+    }
   }
 
   /** An error without a code: the user wanted it so. */
@@ -212,14 +262,21 @@ export class JobBook {
     this.#hosts.set(host, { ...base, wasUp: false, sinceMs: now, heardMs: now, sequence: 0n, rowsTotal: 0n });
   }
 
-  expectInstance(instance: Pick<InstanceFacts, "instance" | "service" | "worker">): void {
-    if (this.#instances.has(instance.instance)) return; // asked for again
+  /** @param reason why it is on no worker yet */
+  expectInstance(instance: Pick<InstanceFacts, "instance" | "service" | "worker" | "granted">, reason = ""): void {
+    const known = this.#instances.get(instance.instance);
+    const holds = instance.worker !== "";
+    if (known?.worker === "" && known.state === "REQUESTED")
+      Object.assign(known, { ...instance, message: reason, holds });
+    if (known !== undefined) return; // asked for again
     this.#instances.set(instance.instance, {
       ...instance,
+      holds,
+      shown: false,
       state: "REQUESTED",
       served: false,
       code: "",
-      message: "",
+      message: reason,
       sinceMs: this.clock.monotonicMs(),
       queuedRows: 0,
       rowMs: 0,
@@ -266,6 +323,7 @@ export class JobBook {
     for (const told of report.instances) {
       const known = this.#instances.get(told.instance);
       if (told.job !== this.job || known === undefined || known.worker !== report.worker) continue;
+      known.shown = true;
       if (told.state === "PROVISIONING" && known.state === "REQUESTED") known.state = "PROVISIONING";
       if (
         known.state !== "STOPPED" &&
@@ -277,14 +335,23 @@ export class JobBook {
         known.message ||= told.message;
       }
     }
+    this.#release(report);
+  }
+
+  /** What its worker says has ended, or told of once and tells of no more, holds nothing (X5). */
+  #release({ worker, instances }: WorkerReport): void {
+    const alive = new Set(instances.filter(({ job, state }) => job === this.job && !isOver(state)).map(nameOf));
+    for (const known of this.#instances.values()) {
+      if (known.worker === worker && known.shown && !alive.has(known.instance)) known.holds = false;
+    }
   }
 
   #adopt({ worker, hosts, instances }: WorkerReport): void {
     for (const { host, job, state } of hosts) {
       if (job === this.job && state !== "EXITED") this.expectHost(host, worker);
     }
-    for (const { instance, service, job, state } of instances) {
-      if (job === this.job && state === "PROVISIONING") this.expectInstance({ instance, service, worker });
+    for (const { instance, service, job, state, granted } of instances) {
+      if (job === this.job && state === "PROVISIONING") this.expectInstance({ instance, service, worker, granted });
     }
   }
 
@@ -296,7 +363,9 @@ export class JobBook {
     this.#placeAnew(worker);
     const lost: GoneInstance[] = [];
     for (const known of this.#instances.values()) {
-      if (known.worker !== worker || known.state === "STOPPED" || known.state === "FAILED") continue;
+      if (known.worker !== worker) continue;
+      known.holds = false;
+      if (known.state === "STOPPED" || known.state === "FAILED") continue;
       this.#fail(known, "MILL_WORKER_LOST", message);
       const { service, instance, code } = known;
       lost.push({ service, instance, state: "FAILED", code, reason: message });
@@ -320,7 +389,9 @@ export class JobBook {
   /** Its worker does not take it: another will be asked (J5). */
   onInstanceRefused(instance: string, code: string, message: string): void {
     const known = this.#instances.get(instance);
-    if (known?.state === "REQUESTED") this.#fail(known, code, message);
+    if (known?.state !== "REQUESTED") return;
+    known.holds = false;
+    this.#fail(known, code, message);
   }
 
   #fail(known: KnownInstance, code: string, message: string): void {
@@ -411,7 +482,7 @@ export class JobBook {
       job: this.job,
       state: this.#state,
       code: this.#error?.code ?? "",
-      message: this.#error?.message ?? this.#waitingFor,
+      message: this.#error?.message ?? [...this.#waitingFor.values()][0] ?? "",
       startedMs: BigInt(this.#startedMs),
       finishedMs: BigInt(this.#finishedMs),
       rowsTotal: this.#rowsTotal,
@@ -434,4 +505,17 @@ export class JobBook {
       regions: [...this.regions.values()].map((region) => region.describe()),
     };
   }
+}
+
+/** For spreading them: one that says nothing counts as one. */
+function coresOf({ resources }: ActorSpec): number {
+  return resources.cpu || 1;
+}
+
+function isOver(state: string): boolean {
+  return state === "STOPPED" || state === "FAILED";
+}
+
+function nameOf({ instance }: { readonly instance: string }): string {
+  return instance;
 }

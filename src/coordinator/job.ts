@@ -15,12 +15,13 @@
  *       may do it; their log keeps that from doing harm (D3 and D7 of `actors/split-enumerator.ts`).
  *   J8  A host that never came up, and an instance that failed before it was READY, are replaced after a pause that grows with
  *       how often that has happened in a row. One that went with its worker, or was not taken by it, is replaced at once.
+ *   J9  An instance that fits on no worker is REQUESTED with the reason, and is placed when it fits. The rest of the job runs.
  */
 import type { Failure, RegionPhase } from "../checkpoint/region.js";
-import type { JobState } from "../wire/control.js";
+import type { Granted, JobState, ServiceSpec } from "../wire/control.js";
 import type { LifeCycle } from "../wire/frames.js";
 import { pauseMs } from "./pause.js";
-import { placeInstance, type WorkerFacts } from "./placement.js";
+import { coresOf, type Holding, Room, type WorkerFacts } from "./placement.js";
 
 export interface HostFacts {
   readonly host: string;
@@ -50,7 +51,9 @@ export interface EnumeratorFacts {
 export interface InstanceFacts {
   readonly instance: string;
   readonly service: string;
+  /** Empty: it fits nowhere yet. */
   readonly worker: string;
+  readonly granted: Granted;
   readonly state: LifeCycle;
   /** It was READY once: what made it fail came later than loading and warming. */
   readonly served: boolean;
@@ -65,7 +68,7 @@ export interface JobFacts {
   /** Of the coordinator: names of hosts and instances contain it, so that they are never used twice. */
   readonly term: bigint;
   readonly state: JobState;
-  readonly services: readonly { readonly service: string; readonly instances: number }[];
+  readonly services: readonly ServiceSpec[];
   readonly error: { readonly code: string; readonly message: string } | undefined;
   /** Every one that there ever was, oldest first. */
   readonly hosts: readonly WatchedHost[];
@@ -76,6 +79,8 @@ export interface JobFacts {
   /** Newest first. */
   readonly instances: readonly InstanceFacts[];
   readonly workers: readonly WorkerFacts[];
+  /** All that is promised on these workers, to this job and to others. */
+  readonly holdings: readonly Holding[];
   readonly loadAttemptsMax: number;
   readonly enumeratorSilenceMs: number;
 }
@@ -89,7 +94,14 @@ export type JobAction =
   | { readonly kind: "start-host"; readonly host: string; readonly worker: string }
   | { readonly kind: "stop-host"; readonly host: HostFacts }
   | { readonly kind: "deploy-enumerator"; readonly source: string; readonly host: string; readonly attempt: number }
-  | { readonly kind: "start-instance"; readonly instance: string; readonly service: string; readonly worker: string }
+  | {
+      readonly kind: "start-instance";
+      readonly instance: string;
+      readonly service: string;
+      readonly worker: string;
+      readonly granted: Granted;
+    }
+  | { readonly kind: "await-room"; readonly instance: string; readonly service: string; readonly reason: string }
   | { readonly kind: "stop-instance"; readonly instance: InstanceFacts }
   | { readonly kind: "wait"; readonly message: string };
 
@@ -114,7 +126,7 @@ export function decideJob(facts: JobFacts): JobAction[] {
   const failure = findFailure(facts);
   if (failure !== undefined) return [{ kind: "enter", state: "FAILING", error: failure }];
   if (facts.regions.every((phase) => phase === "FINISHED")) return [{ kind: "enter", state: "COMMITTING" }];
-  const actions = [...hosts(facts), ...enumerators(facts), ...askAgain(facts), ...replaceInstances(facts)];
+  const actions = [...hosts(facts), ...enumerators(facts), ...askAgain(facts), ...placeInstances(facts)];
   if (facts.state === "DEPLOYING" && facts.regions.every((phase) => phase === "RUNNING" || phase === "FINISHED")) {
     actions.push({ kind: "enter", state: "RUNNING" });
   }
@@ -213,26 +225,37 @@ const ELSEWHERE: ReadonlySet<string> = new Set([
 /** J6. Asking a worker for what it has already started changes nothing. */
 function askAgain(facts: JobFacts): JobAction[] {
   return facts.instances
-    .filter((instance) => instance.state === "REQUESTED")
-    .map(({ instance, service, worker }): JobAction => ({ kind: "start-instance", instance, service, worker }));
+    .filter(({ state, worker }) => state === "REQUESTED" && worker !== "")
+    .map(({ instance, service, worker, granted }): JobAction => {
+      return { kind: "start-instance", instance, service, worker, granted };
+    });
 }
 
-function replaceInstances(facts: JobFacts): JobAction[] {
-  const load = new Map<string, number>();
-  const alive = facts.instances.filter((instance) => !GONE.has(instance.state));
-  for (const { worker } of alive) load.set(worker, (load.get(worker) ?? 0) + 1);
-  return facts.services.flatMap(({ service, instances: wanted }) => {
-    const own = facts.instances.filter((instance) => instance.service === service);
-    const missing = wanted - alive.filter((instance) => instance.service === service).length;
-    const failed = sinceServed(own).filter(({ state, code }) => state === "FAILED" && code !== "MILL_WORKER_LOST");
-    if (rests(failed, Math.ceil(failed.length / wanted))) return [];
-    return Array.from({ length: Math.max(missing, 0) }, (_, i) => i).flatMap((i): JobAction[] => {
-      const worker = placeInstance(facts.workers, load);
-      if (worker === undefined) return [];
-      load.set(worker, (load.get(worker) ?? 0) + 1);
-      return [{ kind: "start-instance", instance: `${service}-${facts.term}-${own.length + i}`, service, worker }];
-    });
-  });
+/** J9. Those that wait are placed before any new one is asked for. */
+function placeInstances(facts: JobFacts): JobAction[] {
+  const room = new Room(facts.workers, facts.holdings, coresOf(facts.holdings));
+  const waiting = facts.instances.filter(({ state, worker }) => state === "REQUESTED" && worker === "").reverse();
+  return facts.services.flatMap((spec) => [
+    ...waiting.filter(({ service }) => service === spec.service).map(({ instance }) => place(room, spec, instance)),
+    ...missing(facts, spec).map((instance) => place(room, spec, instance)),
+  ]);
+}
+
+function place(room: Room, { service, resources }: ServiceSpec, instance: string): JobAction {
+  const placed = room.place(resources);
+  return placed.worker === undefined
+    ? { kind: "await-room", instance, service, reason: placed.reason }
+    : { kind: "start-instance", instance, service, ...placed };
+}
+
+/** Names of instances that a service lacks (J8). */
+function missing(facts: JobFacts, { service, instances: wanted }: ServiceSpec): string[] {
+  const own = facts.instances.filter((instance) => instance.service === service);
+  const alive = own.filter((instance) => !GONE.has(instance.state));
+  const failed = sinceServed(own).filter(({ state, code }) => state === "FAILED" && code !== "MILL_WORKER_LOST");
+  if (rests(failed, Math.ceil(failed.length / wanted))) return [];
+  const count = Math.max(wanted - alive.length, 0);
+  return Array.from({ length: count }, (_, i) => `${service}-${facts.term}-${own.length + i}`);
 }
 
 /** J4. Asks everything to stop until all is gone. */

@@ -36,7 +36,7 @@ export function chooseGpus(needs: Resources, devices: readonly Device[]): readon
 
 /** What a worker has instead: goes behind its name. */
 export function whyNoGpus(needs: Resources, devices: readonly Device[]): string {
-  if (devices.length === 0) return "has none";
+  if (devices.length === 0) return "has no gpu";
   const ofKind = devices.filter((device) => isOfKind(device, needs));
   if (ofKind.length === 0) return `has ${devices.length} of kind ${kindsOf(devices)}`;
   const large = ofKind.filter((gpu) => gpu.memoryBytes >= needs.gpuMemoryBytes);
@@ -62,7 +62,10 @@ function isOfKind({ kind }: Gpu, { gpuKind }: Resources): boolean {
 }
 
 function wordsOf(text: string): string {
-  return text.toLowerCase().replace(/[^a-z0-9]+/g, " ").trim();
+  return text
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, " ")
+    .trim();
 }
 
 function kindsOf(devices: readonly Gpu[]): string {

@@ -38,6 +38,9 @@ export interface Holding {
   readonly granted: Granted;
 }
 
+/** What is on no worker, or is no more, holds. */
+export const NOTHING: Granted = { cpu: 0, memoryBytes: 0n, gpus: [] };
+
 export type Placed =
   | { readonly worker: string; readonly granted: Granted }
   | { readonly worker: undefined; readonly reason: string };

@@ -16,7 +16,7 @@ import type { ObjectStore } from "../storage/object-store.js";
 import { completeFrame, deployFrame, startFrame, stopRegionFrame, triggerFrame } from "../wire/control.js";
 import { type RegionRecord, regionRecordFrame } from "../wire/stored.js";
 import type { JobBook } from "./job-book.js";
-import { placeGroups, type WorkerFacts } from "./placement.js";
+import { type Holding, placeGroups, type WorkerFacts } from "./placement.js";
 import { failureOf, type RegionBook } from "./region-book.js";
 import { readRegionLog } from "./region-log.js";
 import { RegionRetention } from "./region-retention.js";
@@ -35,6 +35,8 @@ export interface RegionRunnerOptions {
   /** Looks at all jobs again, soon. */
   look(): void;
   workers(): readonly WorkerFacts[];
+  /** All that is promised on them. */
+  holdings(): readonly Holding[];
   deposed(by: bigint): void;
   /** Whether no other has begun to lead; this one stops, if one has. */
   leads(): Promise<boolean>;
@@ -93,12 +95,14 @@ export class RegionRunner {
         return;
       case "place": {
         const groups = book.groups(region);
-        const workers = placeGroups(groups, this.options.workers(), book.load());
-        if (workers === undefined) {
-          book.waitFor("no worker takes work: start one with `millrace worker`");
+        const { workers, holdings } = this.options;
+        const placed = placeGroups(groups, workers(), holdings(), book.load());
+        if (placed.workers === undefined) {
+          book.waitFor(placed.reason, region.region);
           return;
         }
-        region.place(new Map(groups.flatMap(({ actors }, i) => actors.map((actor) => [actor, workers[i]!]))));
+        book.waitFor("", region.region);
+        region.place(new Map(groups.flatMap(({ actors }, i) => actors.map((actor) => [actor, placed.workers[i]!]))));
         look();
         return;
       }

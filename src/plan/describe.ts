@@ -13,7 +13,9 @@ export function describePlan(topology: Topology, plan: Plan): string {
   for (const actor of plan.actors) {
     const chain = actor.operators.map((id) => shortName(nodes, id)).join(" > ");
     const needs = actor.resources === undefined ? "" : needsText(actor.resources);
-    lines.push(`  ${actor.id.padEnd(14)} ${actor.region.padEnd(20)} ${chain}${needs === "" ? "" : `   needs ${needs}`}`);
+    lines.push(
+      `  ${actor.id.padEnd(14)} ${actor.region.padEnd(20)} ${chain}${needs === "" ? "" : `   needs ${needs}`}`,
+    );
   }
   lines.push("", `channels (${plan.channels.length})`);
   if (plan.channels.length === 0) lines.push("  none: every chain passes its batches by reference");

@@ -10,6 +10,7 @@
  *       answer was: it is this client's again.
  *   S9  What fails is tried again, split, handed to the fallback, or refused, as `retry.ts` says; nothing waits longer than its time.
  *   S10 A request that is asked about is sent only when every instance has had time to say who holds its rows, and then to that one.
+ *   S11 What no instance holds any more is looked for among the answers that are kept as objects, before it is sent again.
  */
 import type { RecordBatch, Schema } from "apache-arrow";
 import { type ErrorCode, isErrorCode, MillraceError } from "../base/errors.js";
@@ -36,8 +37,11 @@ import {
   releaseFrame,
   requestFrame,
 } from "../wire/frames.js";
+import type { AnswerStore } from "./answer-store.js";
 import { InstanceTable, type KnownInstance } from "./instance-table.js";
+import type { RowAnswer } from "./journal.js";
 import { afterFailure } from "./retry.js";
+import { inOneBatch } from "./row-answers.js";
 import { isOfRows } from "./row-errors.js";
 import { idBytes, idsOf } from "./row-ids.js";
 import { runsOf } from "./runs.js";
@@ -90,6 +94,8 @@ export interface ServiceClientOptions {
   /** Unique among the clients of the job. */
   readonly client: string;
   readonly service: Service;
+  /** Where instances keep answers that took long; undefined: nowhere. */
+  readonly saved?: AnswerStore | undefined;
   /** Of the service's fallback. */
   readonly fallback?: ServiceClient | undefined;
 }
@@ -102,6 +108,10 @@ export class ServiceClient {
   #queue: Pending[] = [];
   /** They are to be asked about in the next round. */
   #asked: Pending[] = [];
+  /** Their answers are being looked for. */
+  #looking = new Set<Pending>();
+  /** Rows whose answers may have been kept. */
+  #kept = new Set<string>();
   #subscriptions: Subscription[] = [];
   #subjects: JobSubjects;
   #inputSchema: Uint8Array;
@@ -190,6 +200,8 @@ export class ServiceClient {
       releaseFrame.encode({ service: this.service.id, rowIds: idBytes(rowIds) }),
     );
     this.options.fallback?.release(rowIds);
+    const kept = rowIds.filter((id) => this.#kept.delete(id));
+    if (kept.length > 0) void this.options.saved?.delete(kept);
   }
 
   /**
@@ -217,10 +229,13 @@ export class ServiceClient {
 
   #endAll(matches: (request: Pending) => boolean, error: MillraceError): void {
     const round = this.#round?.requests ?? new Set();
-    const ended = [...this.#queue, ...this.#asked, ...round].filter(matches);
+    const ended = [...this.#queue, ...this.#asked, ...round, ...this.#looking].filter(matches);
     this.#queue = this.#queue.filter((request) => !matches(request));
     this.#asked = this.#asked.filter((request) => !matches(request));
-    for (const request of ended) round.delete(request);
+    for (const request of ended) {
+      round.delete(request);
+      this.#looking.delete(request);
+    }
     for (const instance of this.#instances) {
       for (const request of [...instance.pending.values()].filter(matches)) {
         this.#instances.take(instance, request.id);
@@ -332,6 +347,7 @@ export class ServiceClient {
     if (instance === undefined || request === undefined) return; // answered before, or given to another since
     if (header.status === "OK") {
       this.#instances.onOutcome(instance, header.rejectedRows.length === request.rows);
+      this.#noteKept(request);
       this.#resolve(request, payload, header.rejectedRows);
     } else if (header.status === "FAILED") {
       const error = this.#errorOf(header);
@@ -354,6 +370,14 @@ export class ServiceClient {
     const { id } = this.service;
     const known: ErrorCode = isErrorCode(code) ? code : "MILL_SERVICE_FAILED";
     return new MillraceError(known, `service "${id}": ${message}`, { service: id, retryAfterMs });
+  }
+
+  /** It took at least as long here as it did there. */
+  #noteKept({ rowIds, sentMs }: Pending): void {
+    const { persistAfterMs } = this.service;
+    if (this.options.saved === undefined || persistAfterMs === 0) return;
+    if (this.options.ports.clock.monotonicMs() - sentMs < persistAfterMs) return;
+    for (const id of rowIds) this.#kept.add(id);
   }
 
   /** A payload that does not fit ends the call, too (S2). */
@@ -391,11 +415,22 @@ export class ServiceClient {
     fallback.callInRuns(request.records, request.owner, request.rowIds).then(request.resolve, request.reject);
   }
 
-  #split(request: Pending, parts: readonly Part[], about: Partial<Pending>): void {
+  /** @param known answers of single rows that are there already */
+  #split(
+    request: Pending,
+    parts: readonly Part[],
+    about: Partial<Pending>,
+    known: readonly (RowAnswer | undefined)[] = [],
+  ): void {
     const { records, rowIds, id } = request;
     const answers = parts.map(
-      ({ start, rows }) =>
+      ({ start, rows }, i) =>
         new Promise<Answer>((resolve, reject) => {
+          const answer = known[i];
+          if (answer !== undefined) {
+            resolve({ records: answer.records, rejected: answer.rejected === undefined ? [] : [answer.rejected] });
+            return;
+          }
           const part = { id: `${id}.${start}`, records: records.slice(start, start + rows), rows, resolve, reject };
           const own = rowIds.slice(start, start + rows);
           this.#queue.push({ ...request, ...part, rowIds: own, notBeforeMs: 0, ...about });
@@ -444,7 +479,10 @@ export class ServiceClient {
       else if (request.rows > 1) this.#split(request, singles(request.rows), { crashes, suspect: true });
       else again.push({ ...request, crashes, suspect: true });
     }
-    this.#queue.unshift(...again);
+    // A slow service may have finished, and kept, what its instance could not send any more.
+    const slow = report.rowMs === 0 || report.rowMs >= this.service.persistAfterMs;
+    if (slow && this.service.persistAfterMs > 0) this.#sendUnlessSaved(again);
+    else this.#queue.unshift(...again);
   }
 
   #poison({ rows }: Pending, crashes: number, reason: string): MillraceError {
@@ -523,10 +561,36 @@ export class ServiceClient {
   #endRound(): void {
     this.#asking?.cancel();
     this.#asking = undefined;
-    this.#queue.unshift(...(this.#round?.requests ?? []));
+    this.#sendUnlessSaved([...(this.#round?.requests ?? [])]);
     this.#round = undefined;
     if (this.#asked.length > 0) this.#askRound();
     this.#dispatch();
+  }
+
+  /** S11 */
+  #sendUnlessSaved(requests: readonly Pending[]): void {
+    const { saved } = this.options;
+    const named = saved === undefined ? [] : requests.filter(({ rowIds }) => rowIds.length > 0);
+    this.#queue.unshift(...requests.filter((request) => !named.includes(request)));
+    for (const request of named) {
+      this.#looking.add(request);
+      void saved!.find(request.rowIds).then((found) => {
+        if (!this.#looking.delete(request)) return; // its owner has given up
+        this.#goOn(request, found);
+        this.#dispatch();
+      });
+    }
+  }
+
+  #goOn(request: Pending, found: ReadonlyMap<string, RowAnswer>): void {
+    const answers = request.rowIds.map((id) => found.get(id));
+    const known = answers.filter((answer) => answer !== undefined);
+    if (known.length === 0) this.#queue.unshift(request);
+    else if (known.length < answers.length) this.#split(request, singles(request.rows), {}, answers);
+    else {
+      const { records, rejected } = inOneBatch(known);
+      request.resolve({ records, rejected: [...rejected.values()] });
+    }
   }
 
   #ask(rowIds: readonly string[]): void {

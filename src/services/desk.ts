@@ -16,6 +16,7 @@ import { limits } from "../base/limits.js";
 import type { Ports, Timer } from "../base/ports.js";
 import type { Service } from "../topology/service.js";
 import { concatBatches } from "../types/concat.js";
+import type { AnswerStore } from "./answer-store.js";
 import type { AnswerWriter } from "./answer-writer.js";
 import { BatchSize } from "./batch-size.js";
 import type { CheckedHandler, RowOutcome } from "./handler-call.js";
@@ -28,6 +29,8 @@ export interface DeskOptions {
   readonly handler: (onOutOfMemory: (rows: number) => void) => CheckedHandler;
   readonly ports: Ports;
   readonly answers: AnswerWriter;
+  /** Where answers that took long are kept; undefined: nowhere. */
+  readonly saved: AnswerStore | undefined;
   /** Yields to incoming messages after a call that blocked this thread. */
   yieldToMessages(): Promise<void>;
   /** A call does not end, though it was aborted: nothing but the end of the process stops it. */
@@ -295,6 +298,8 @@ export class Desk {
       const tookMs = clock.monotonicMs() - startMs;
       this.#rowMs += (this.#rowMs === 0 ? 1 : SMOOTHING) * (tookMs / rows - this.#rowMs);
       this.#size.took(rows, tookMs);
+      const { persistAfterMs } = this.options.service;
+      if (persistAfterMs > 0 && tookMs >= persistAfterMs) void this.options.saved?.save(rowIds, outcome);
       return outcome;
     } catch (cause) {
       return MillraceError.from(cause, "MILL_SERVICE_FAILED");

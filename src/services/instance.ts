@@ -17,6 +17,7 @@ import type { Ports, Timer } from "../base/ports.js";
 import type { Bus, Subscription } from "../bus/bus.js";
 import { publishLossy } from "../bus/publish-lossy.js";
 import { type JobSubjects, jobSubjects } from "../bus/subjects.js";
+import type { ObjectStore } from "../storage/object-store.js";
 import type { LoadedHandler, Service } from "../topology/service.js";
 import { rowsOf } from "../types/batches.js";
 import { arrowSchema, type Columns } from "../types/columns.js";
@@ -33,6 +34,7 @@ import {
   type ReleaseHeader,
   type RequestHeader,
 } from "../wire/frames.js";
+import { AnswerStore } from "./answer-store.js";
 import { AnswerWriter } from "./answer-writer.js";
 import { Desk } from "./desk.js";
 import { CheckedHandler } from "./handler-call.js";
@@ -53,6 +55,8 @@ export interface InstanceOptions {
   env(name: string): string | undefined;
   /** Yields to incoming messages after a call that blocked this thread. */
   yieldToMessages(): Promise<void>;
+  /** Opens the job's object store; undefined: answers that took long are not kept there. */
+  readonly openStore?: () => Promise<ObjectStore>;
   /** A call cannot be stopped: the process must end. The instance has reported that it FAILED. */
   onHung(error: MillraceError): void;
 }
@@ -153,16 +157,18 @@ export class Instance {
   }
 
   #openDesk(handler: LoadedHandler<Columns, Columns>): Desk {
-    const { service, ports } = this.options;
+    const { service, ports, job, openStore } = this.options;
+    const schema = arrowSchema(service.output);
     return new Desk({
       service,
       handler: (onOutOfMemory) =>
-        new CheckedHandler(service.id, handler, arrowSchema(service.output), (rows) => {
+        new CheckedHandler(service.id, handler, schema, (rows) => {
           ports.log.warn("a call did not fit the memory; it is made again in halves", { service: service.id, rows });
           onOutOfMemory(rows);
         }),
       ports,
       answers: this.#answers,
+      saved: openStore && new AnswerStore({ job, service: service.id, schema, log: ports.log, store: openStore }),
       yieldToMessages: () => this.options.yieldToMessages(),
       onHung: (error) => {
         this.#fail(error);

@@ -12,6 +12,7 @@
  *     jobs/<job>/sources/<operator>/log/<n>                 the log of a source's enumerator
  *     jobs/<job>/exchanges/<operator>/<partition>/<n>       what a durable exchange of the job is seeded with (`schemas/stored/exchange-entries.avsc`)
  *     jobs/<job>/sources/<operator>/pages/<size>/<n>        as many records of that log, up to n, in one (`actors/split-log.ts`)
+ *     jobs/<job>/answers/<service>/<row>                    an answer that took long, by the id of its row in hex (`schemas/stored/saved-answer.avsc`)
  *     jobs/<job>/savepoints/<name>                          a savepoint (`schemas/stored/savepoint.avsc`)
  *     jobs/<job>/savepoint-snapshots/<name>/<region>/<actor>   its own copy of a snapshot
  *     jobs/<job>/savepoint-exchanges/<name>/<operator>/<partition>/<n>-<sha256>   what it keeps of a durable exchange
@@ -41,6 +42,8 @@ export interface JobKeys {
   splitPage(source: string, size: number, number: bigint): string;
   /** `number` from 1 on. */
   exchangeSeed(operator: string, partition: number, number: bigint): string;
+  /** `row` in hex. */
+  savedAnswer(service: string, row: string): string;
   /** Every savepoint is below this. */
   readonly savepoints: string;
   savepoint(name: string): string;
@@ -65,6 +68,7 @@ export function jobKeys(job: JobId): JobKeys {
     splitRecord: (source, number) => `${root}/sources/${source}/log/${digits(number)}`,
     exchangeSeed: (operator, partition, number) => `${root}/exchanges/${operator}/${partition}/${digits(number)}`,
     splitPage: (source, size, number) => `${root}/sources/${source}/pages/${size}/${digits(number)}`,
+    savedAnswer: (service, row) => `${root}/answers/${service}/${row}`,
     savepoints: `${root}/savepoints/`,
     savepoint: (name) => `${root}/savepoints/${name}`,
     savepointSnapshot: (name, region, actor) => `${root}/savepoint-snapshots/${name}/${region}/${actor}`,

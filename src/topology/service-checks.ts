@@ -30,6 +30,7 @@ export function checkService(service: Declared): void {
     "batch.latencyMsTarget": batch.latencyMsTarget,
     timeoutMs: service.timeoutMs,
     deadlineMs: service.deadlineMs,
+    persistAfterMs: service.persistAfterMs,
     "retry.pauseMs": retry.pauseMs,
     "retry.pauseMsMax": retry.pauseMsMax,
   });

@@ -133,6 +133,11 @@ export interface ServiceSpec<I extends Columns, O extends Columns> {
   readonly fallback?: Service<I, O>;
   /** Requests with equal values in these input columns go to the same instance, while it is not much deeper than the others. */
   readonly affinityBy?: readonly (keyof I & string)[];
+  /**
+   * Answers of calls that took longer, ms, are kept in the job's object store, too, so that they survive their instance. Default 1,000;
+   * 0: never. Not in embedded runs, which do not survive their process either.
+   */
+  readonly persistAfterMs?: number;
   readonly load?: Loading;
   /** What each instance needs of its machine. Default: one core, no memory that is counted, no GPU. */
   readonly resources?: Resources;
@@ -159,6 +164,7 @@ export interface Service<I extends Columns = Columns, O extends Columns = Column
   readonly retry: Required<Retrying>;
   readonly fallback: Service<I, O> | undefined;
   readonly affinityBy: readonly string[];
+  readonly persistAfterMs: number;
   readonly load: Required<Loading>;
   readonly resources: Needs;
 }

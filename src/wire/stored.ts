@@ -14,6 +14,12 @@ export interface ActorCheckpoint {
   readonly sizeBytes: bigint;
 }
 
+export interface SavedAnswer {
+  readonly code: string;
+  readonly message: string;
+  readonly schema: Uint8Array;
+}
+
 export type RegionRecordKind = "COMMIT" | "FENCE";
 
 export interface RegionRecord {
@@ -197,3 +203,4 @@ export const inferStateFrame = frame<InferState>("infer-state");
 export const keyedStateFrame = frame<KeyedState>("keyed-state");
 export const sinkStateFrame = frame<SinkState>("sink-state");
 export const splitRecordFrame = frame<SplitRecord>("split-record");
+export const savedAnswerFrame = frame<SavedAnswer>("saved-answer");

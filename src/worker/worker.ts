@@ -9,6 +9,8 @@
  *   W4  An instance that ends without having been told to is reported FAILED, however it ended, with the reason its
  *       process gave. The service's clients are told of every end, also on the heartbeats that follow it.
  *   W5  A command of an older term is refused and changes nothing.
+ *   W6  An instance is not started where what was promised to it of a device is not free, whoever promised it. It sees the devices
+ *       that were promised to it, and what was promised to none sees none; where a worker offers none, it says nothing about them.
  */
 import { isErrorCode, MillraceError } from "../base/errors.js";
 import type { HostId, InstanceId, JobId, Namespace, ServiceId, WorkerId } from "../base/ids.js";
@@ -20,6 +22,8 @@ import { publishLossy } from "../bus/publish-lossy.js";
 import { type ClusterSubjects, clusterSubjects } from "../bus/subjects.js";
 import { goneReport } from "../services/gone-report.js";
 import {
+  type Gpu,
+  type Granted,
   type StartHost,
   type StartInstance,
   type StopHost,
@@ -41,8 +45,14 @@ export interface Child {
 
 /** Starts processes. What they need (bundle, models, connections) is its business; errors name what is missing. */
 export interface Launcher {
-  startHost(job: JobId, host: HostId): Promise<Child>;
-  startInstance(job: JobId, service: ServiceId, instance: InstanceId): Promise<Child>;
+  /** @param devices that the process may see; undefined: nothing is said about them */
+  startHost(job: JobId, host: HostId, devices: readonly string[] | undefined): Promise<Child>;
+  startInstance(
+    job: JobId,
+    service: ServiceId,
+    instance: InstanceId,
+    devices: readonly string[] | undefined,
+  ): Promise<Child>;
 }
 
 export interface WorkerOptions {
@@ -52,6 +62,8 @@ export interface WorkerOptions {
   readonly worker: WorkerId;
   readonly cpus: number;
   readonly memoryBytes: number;
+  /** Default: none. */
+  readonly gpus?: readonly Gpu[];
   readonly launcher: Launcher;
 }
 
@@ -60,6 +72,7 @@ interface Held {
   readonly id: string;
   readonly job: JobId;
   readonly service: ServiceId | "";
+  readonly granted: Granted;
   state: "STARTING" | "RUNNING" | "STOPPING" | "EXITED";
   exit: Exit | undefined;
   child: Child | undefined;
@@ -132,10 +145,10 @@ export class Worker {
   #obey(kind: string, header: unknown): void {
     if (kind === "start-host") {
       const { job, host } = header as StartHost;
-      this.#start("host", host, job as JobId, "");
+      this.#start("host", host, job as JobId, "", NOTHING);
     } else if (kind === "start-instance") {
-      const { job, service, instance } = header as StartInstance;
-      this.#start("instance", instance, job as JobId, service as ServiceId);
+      const { job, service, instance, granted } = header as StartInstance;
+      this.#start("instance", instance, job as JobId, service as ServiceId, granted);
     } else if (kind === "stop-host") {
       const { job, host } = header as StopHost;
       this.#stop(this.#known("host", host, job as JobId, ""));
@@ -145,7 +158,7 @@ export class Worker {
     }
   }
 
-  #start(kind: Held["kind"], what: string, job: JobId, service: ServiceId | ""): void {
+  #start(kind: Held["kind"], what: string, job: JobId, service: ServiceId | "", granted: Granted): void {
     const key = keyOf(kind, job, what);
     if (this.#held.has(key)) return;
     if (this.#draining) {
@@ -154,12 +167,14 @@ export class Worker {
         `worker ${this.options.worker} is draining and takes nothing new.`,
       );
     }
-    const held = this.#hold(kind, what, job, service, "STARTING");
-    const { launcher } = this.options;
+    this.#checkDevices(what, granted);
+    const held = this.#hold(kind, what, job, service, "STARTING", granted);
+    const { launcher, gpus = [] } = this.options;
+    const devices = gpus.length === 0 ? undefined : granted.gpus.map(({ uuid }) => uuid);
     const launched =
       kind === "host"
-        ? launcher.startHost(job, what as HostId)
-        : launcher.startInstance(job, service as ServiceId, what as InstanceId);
+        ? launcher.startHost(job, what as HostId, devices)
+        : launcher.startInstance(job, service as ServiceId, what as InstanceId, devices);
     void launched.then(
       async (child) => {
         held.child = child;
@@ -176,8 +191,30 @@ export class Worker {
     );
   }
 
-  #hold(kind: Held["kind"], what: string, job: JobId, service: ServiceId | "", state: Held["state"]): Held {
-    const held: Held = { kind, id: what, job, service, state, exit: undefined, child: undefined, endedMs: 0 };
+  /** W6. Two leaders may not know of each other's promises, nor one of what it gave up. */
+  #checkDevices(what: string, { gpus: wanted }: Granted): void {
+    for (const { uuid, thousandths } of wanted) {
+      const taken = this.#alive().flatMap(({ granted }) => granted.gpus.filter((share) => share.uuid === uuid));
+      const free = 1_000 - taken.reduce((sum, share) => sum + share.thousandths, 0);
+      const offered = this.options.gpus?.some((gpu) => gpu.uuid === uuid) ?? false;
+      if (offered && thousandths <= free) continue;
+      throw new MillraceError(
+        "MILL_COMMAND_REFUSED",
+        `worker ${this.options.worker} has ${offered ? `${free / 1_000} of` : "no"} gpu ${uuid} free, and ${what} was promised ${thousandths / 1_000} of it.`,
+      );
+    }
+  }
+
+  #hold(
+    kind: Held["kind"],
+    what: string,
+    job: JobId,
+    service: ServiceId | "",
+    state: Held["state"],
+    granted: Granted = NOTHING,
+  ): Held {
+    const about = { kind, id: what, job, service, granted, state };
+    const held: Held = { ...about, exit: undefined, child: undefined, endedMs: 0 };
     this.#held.set(keyOf(kind, job, what), held);
     return held;
   }
@@ -239,13 +276,14 @@ export class Worker {
   }
 
   #report(): void {
-    const { worker, cpus, memoryBytes } = this.options;
+    const { worker, cpus, memoryBytes, gpus = [] } = this.options;
     const held = [...this.#held.values()];
     const frame = workerReportFrame.encode({
       worker,
       sequence: ++this.#reports,
       cpus,
       memoryBytes: BigInt(memoryBytes),
+      gpus,
       draining: this.#draining,
       stopped: this.#stopped,
       hosts: held
@@ -266,6 +304,7 @@ export class Worker {
           state: one.state !== "EXITED" ? "PROVISIONING" : one.exit?.code === "" ? "STOPPED" : "FAILED",
           code: one.exit?.code ?? "",
           message: one.exit?.message ?? "",
+          granted: one.granted,
         })),
     });
     this.#publish(this.#subjects.coordinatorReport, frame);
@@ -277,6 +316,7 @@ export class Worker {
   }
 }
 
+const NOTHING: Granted = { cpu: 0, memoryBytes: 0n, gpus: [] };
 const COMMANDS: ReadonlySet<string> = new Set(["start-host", "start-instance", "stop-host", "stop-instance"]);
 
 /** Even an end without an error is one that nobody asked for. */

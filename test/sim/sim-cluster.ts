@@ -173,7 +173,7 @@ export class SimCluster {
   }
 
   #startInstance(parent: Node, job: JobId, serviceId: ServiceId, instanceId: InstanceId) {
-    const { bus, process } = this.#spawn(instanceId, "instance", parent.machine);
+    const { bus, process, store } = this.#spawn(instanceId, "instance", parent.machine);
     return startChild(parent.process, process, this.#bootMs(), async () => {
       const service = this.scenario
         .build(process, turnOf(job))
@@ -187,6 +187,7 @@ export class SimCluster {
         service,
         asset: (name) => name,
         env: () => undefined,
+        openStore: async () => store,
         yieldToMessages: () => process.hop(0, "yields"),
         onHung: (error) => process.end(error.message),
       });

@@ -1,18 +1,27 @@
 /** `millrace worker`. */
-import { availableParallelism, hostname, totalmem } from "node:os";
+import { hostname } from "node:os";
 import type { Command } from "commander";
 import { id, type WorkerId } from "../../base/ids.js";
 import { realPorts } from "../../base/real/ports.js";
+import { sizeText } from "../../topology/resources.js";
+import { findResources, type Offer } from "../../worker/resources.js";
 import { Worker } from "../../worker/worker.js";
 import { joinCluster, untilTold } from "../cluster.js";
 import { clusterLauncher } from "../launchers.js";
 import { type LogLevel, openLog } from "../logging.js";
+import { thisMachine } from "../machine.js";
+import { countOf } from "../outputs.js";
 import { cacheFolder, clusterSettings } from "../settings.js";
 import type { ClusterFlags } from "./coordinator.js";
 
 export interface WorkerFlags extends ClusterFlags {
   readonly name?: string;
   readonly cpus?: number;
+  /** Bytes. */
+  readonly memory?: number;
+  readonly gpus?: number;
+  readonly gpuKind?: string;
+  readonly gpuMemory?: number;
 }
 
 export async function workerCommand(flags: WorkerFlags, command: Command): Promise<void> {
@@ -22,18 +31,21 @@ export async function workerCommand(flags: WorkerFlags, command: Command): Promi
     "worker",
     flags.name ?? `${hostname().replace(/[^a-zA-Z0-9]+/g, "-")}-${ports.random.id(4)}`,
   );
+  const told = { ...flags, memoryBytes: flags.memory, gpuMemoryBytes: flags.gpuMemory };
+  const offer = await findResources(thisMachine(process.env), told, ports.log);
   const cluster = await joinCluster(`worker ${name}`, settings, ports);
   const worker = new Worker({
     bus: cluster.bus,
     ports,
     namespace: settings.namespace,
     worker: name,
-    cpus: flags.cpus ?? availableParallelism(),
-    memoryBytes: totalmem(),
+    ...offer,
     launcher: clusterLauncher(settings, cluster.store, cacheFolder(process.env), ports),
   });
   await worker.open();
-  process.stdout.write(`worker ${name} is up on ${settings.nats.servers} and ${settings.store}\n`);
+  process.stdout.write(
+    `worker ${name} is up on ${settings.nats.servers} and ${settings.store}, with ${offerText(offer)}\n`,
+  );
   await untilTold(() => void worker.close());
   if (worker.holds > 0)
     process.stdout.write(
@@ -41,4 +53,10 @@ export async function workerCommand(flags: WorkerFlags, command: Command): Promi
     );
   await worker.drain();
   await cluster.close();
+}
+
+function offerText({ cpus, memoryBytes, gpus }: Offer): string {
+  const kinds = [...new Set(gpus.map(({ kind }) => kind || "unknown kind"))].join(" and ");
+  const devices = gpus.length === 0 ? "no gpus" : `${countOf(gpus.length, "gpu")} (${kinds})`;
+  return `${countOf(cpus, "core")}, ${sizeText(memoryBytes)} and ${devices}`;
 }

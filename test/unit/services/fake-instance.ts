@@ -4,7 +4,7 @@ import type { InstanceId, JobId, Namespace, ServiceId } from "../../../src/base/
 import type { Bus } from "../../../src/bus/bus.js";
 import { MemoryBus } from "../../../src/bus/memory-bus.js";
 import { jobSubjects } from "../../../src/bus/subjects.js";
-import { ServiceClient } from "../../../src/services/client.js";
+import { ServiceClient, type ServiceClientOptions } from "../../../src/services/client.js";
 import { goneReport } from "../../../src/services/gone-report.js";
 import { type Service, type ServiceSpec, service } from "../../../src/topology/service.js";
 import { batchFromRows, rowsOf } from "../../../src/types/batches.js";
@@ -163,7 +163,7 @@ export const declare = (name: string, spec: Spec = {}) =>
 export async function setUp(
   wrap: (bus: Bus) => Bus = (bus) => bus,
   spec: Spec = {},
-  about: { fallback?: ServiceClient } = {},
+  about: Pick<ServiceClientOptions, "fallback" | "saved"> = {},
 ) {
   const ports = fakePorts();
   const { clock } = ports;
@@ -176,7 +176,7 @@ export async function setUp(
     attempt: 1,
     client: "client-1",
     service: declare("double", spec),
-    fallback: about.fallback,
+    ...about,
   });
   await client.open();
   const instance = (name: string) => new FakeInstance(bus, clock, name).open();

@@ -5,6 +5,7 @@ import type { InstanceId, JobId, Namespace } from "../../../src/base/ids.js";
 import { MemoryBus } from "../../../src/bus/memory-bus.js";
 import { jobSubjects } from "../../../src/bus/subjects.js";
 import { Instance } from "../../../src/services/instance.js";
+import type { ObjectStore } from "../../../src/storage/object-store.js";
 import {
   type Batching,
   type CallContext,
@@ -63,6 +64,8 @@ export interface Parts {
   readonly infer?: Infer;
   readonly unload?: () => Promise<void>;
   readonly batch?: Batching;
+  /** Where answers that took long are kept. */
+  readonly store?: ObjectStore;
   readonly spec?: Partial<Omit<ServiceSpec<typeof input, typeof output>, "input" | "output" | "handler" | "batch">>;
 }
 
@@ -128,6 +131,7 @@ export class Bench {
       asset: (name) => name,
       yieldToMessages: () => new Promise((resolve) => setImmediate(resolve)),
       env: () => undefined,
+      ...(parts.store && { openStore: async () => parts.store! }),
       onHung: (error) => void this.hung.push(error.message),
     });
   }

@@ -89,6 +89,11 @@ export const GOLDEN_STORED: Readonly<Record<string, GoldenStored>> = {
       { group: 63, keys: 2, states: 3 },
     ],
   }),
+  "saved-answer": golden("the reason of a refused row, which has no answer", stored.savedAnswerFrame, {
+    code: "MILL_RECORD_INVALID",
+    message: "no text",
+    schema: text("schema"),
+  }),
   "sink-state": golden("output of two checkpoints, the second as a blob", stored.sinkStateFrame, {
     pending: [
       { checkpoint: 4n, prepared: text("staged"), blob: -1 },

@@ -1,0 +1,135 @@
+import assert from "node:assert/strict";
+import type { InstanceId, JobId } from "../../../src/base/ids.js";
+import { AnswerStore } from "../../../src/services/answer-store.js";
+import { idBytes } from "../../../src/services/row-ids.js";
+import { MemoryStore } from "../../../src/storage/memory-store.js";
+import { rowsOf } from "../../../src/types/batches.js";
+import { arrowSchema } from "../../../src/types/columns.js";
+import { holdingFrame } from "../../../src/wire/frames.js";
+import { isOpen, within } from "../actors/support.js";
+import { fakePorts } from "../coordinator/fake-ports.js";
+import { batch, doubled, job, owner, setUp, subjects } from "./fake-instance.js";
+import { Bench, doubles, numbers, output } from "./instance-bench.js";
+
+const [a, b, c] = ["a", "b", "c"].map((letter) => letter.repeat(16)) as [string, string, string];
+
+function keptIn(store: MemoryStore, ports = fakePorts()): AnswerStore {
+  const about = { job: job as JobId, service: "double", schema: arrowSchema(output), log: ports.log };
+  return new AnswerStore({ ...about, store: () => store });
+}
+const outcome = (...values: number[]) => ({ records: doubles(numbers(...values)), rejected: new Map() });
+
+describe("services/answer-store: answers as objects", () => {
+  it("are found by row, refusals too, until they are deleted", async () => {
+    const kept = keptIn(new MemoryStore());
+    const refused = { row: 1, code: "MILL_RECORD_INVALID", message: "no" };
+    await kept.save([a, b, ""], { ...outcome(1, 2, 3), rejected: new Map([[1, refused]]) });
+    const found = await kept.find([a, b, c]);
+    assert.deepEqual([...found.keys()].sort(), [a, b]);
+    assert.deepEqual(rowsOf(output, found.get(a)!.records as never), [{ doubled: 2 }]);
+    assert.deepEqual(found.get(b)!.rejected, { ...refused, row: 0 });
+    await kept.delete([a]);
+    assert.deepEqual([...(await kept.find([a, b])).keys()], [b]);
+  });
+
+  it("are not found where the store is away; nobody fails for it", async () => {
+    const away = { put: () => Promise.reject(new Error("away")), head: () => Promise.reject(new Error("away")) };
+    const kept = keptIn(away as unknown as MemoryStore);
+    await kept.save([a], outcome(1));
+    assert.equal((await kept.find([a])).size, 0);
+  });
+});
+
+describe("services/desk: answers that took long", () => {
+  it("are kept as objects, too; those of short calls are not", async () => {
+    const store = new MemoryStore();
+    let ms = 400;
+    const bench: Bench = await new Bench({
+      store,
+      spec: { persistAfterMs: 500 },
+      infer: async (rows) => {
+        await bench.clock.sleep(ms);
+        return doubles(rows);
+      },
+    }).ready();
+    bench.send([1], { rowIds: "a" });
+    await bench.clock.advance(ms);
+    ms = 600;
+    bench.send([2], { rowIds: "b" });
+    await bench.clock.advance(ms);
+    assert.deepEqual([...(await keptIn(store).find([a, b])).keys()], [b]);
+  });
+});
+
+describe("services/client: answers that are kept as objects (S11, guarantee 3)", () => {
+  it("are taken where no instance holds the rows; only the others are sent", async () => {
+    const store = new MemoryStore();
+    await keptIn(store).save([a, c], outcome(1, 3));
+    const { client, clock, instance } = await setUp(undefined, {}, { saved: keptIn(store) });
+    const one = await instance("one");
+    await one.says("READY");
+    const answers = [
+      client.call(batch(1), owner, { rowIds: [a], ask: true }),
+      client.call(batch(2, 3), owner, { rowIds: [b, c], ask: true }),
+    ];
+    await clock.advance(600);
+    assert.deepEqual(doubled(await within("the whole", answers[0]!)), [2]);
+    assert.deepEqual(
+      one.requests.map(({ values }) => values),
+      [[2]],
+    );
+    await one.answers();
+    assert.deepEqual(doubled(await within("the rest", answers[1]!)), [4, 6]);
+    client.close();
+  });
+
+  it("are looked for when a slow instance is lost, before its rows are sent again", async () => {
+    const store = new MemoryStore();
+    await keptIn(store).save([a], outcome(1));
+    const { client, clock, instance } = await setUp(undefined, {}, { saved: keptIn(store) });
+    const [one, two] = [await instance("one"), await instance("two")];
+    await one.says("READY", { rowMs: 60_000 });
+    const answer = client.call(batch(1), owner, { rowIds: [a] });
+    await clock.settle();
+    await two.says("READY");
+    await one.crashes();
+    await clock.settle();
+    assert.deepEqual(doubled(await within("the answer", answer)), [2]);
+    assert.equal(two.requests.length, 0);
+    client.close();
+  });
+
+  it("are deleted when their rows are released", async () => {
+    const store = new MemoryStore();
+    const { client, clock, instance } = await setUp(undefined, { persistAfterMs: 500 }, { saved: keptIn(store) });
+    const one = await instance("one");
+    await one.says("READY");
+    const answers = [client.call(batch(1), owner, { rowIds: [a] }), client.call(batch(2), owner, { rowIds: [b] })];
+    await clock.settle();
+    await one.answers();
+    await clock.advance(600);
+    await keptIn(store).save([a, b], outcome(1, 2)); // of `a` nobody can know
+    await one.answers();
+    await Promise.all(answers);
+    client.release([a, b]);
+    await clock.settle();
+    assert.deepEqual([...(await keptIn(store).find([a, b])).keys()], [a]);
+    client.close();
+  });
+
+  it("whoever gives up meanwhile is not answered", async () => {
+    const store = new MemoryStore();
+    const { client, clock, bus } = await setUp(undefined, {}, { saved: keptIn(store) });
+    const answer = client.call(batch(1), owner, { rowIds: [a], ask: true });
+    answer.catch(() => {});
+    await clock.advance(499);
+    const holding = { service: "double", instance: "x" as InstanceId, rowIds: idBytes([]) };
+    await bus.publish(subjects.answer("client-1"), holdingFrame.encode(holding));
+    await clock.advance(1);
+    client.giveUp(owner, new Error("stopped") as never);
+    await assert.rejects(within("the answer", answer), /stopped/);
+    assert.ok(!(await isOpen(answer)));
+    await clock.settle();
+    assert.equal(client.queuedRows, 0);
+  });
+});
