@@ -148,7 +148,7 @@ export class Room {
     const open = this.#spaces.filter(({ draining }) => !draining);
     if (open.length === 0) return NO_WORKER;
     const whys = open.map((space) => `worker ${space.worker} ${whyNotOn(space, wanted)}`);
-    const more = whys.length > NAMED_MAX ? [`${whys.length - NAMED_MAX} more workers have it no more`] : [];
+    const more = whys.length > NAMED_MAX ? [`${whys.length - NAMED_MAX} more workers do not have it either`] : [];
     return [`needs ${needsText(wanted)}`, ...whys.slice(0, NAMED_MAX), ...more].join("; ");
   }
 }

@@ -9,8 +9,7 @@
  *   S7  A request that was sent `limits.requestLostMs` ago and that its instance says it does not hold was lost, or its
  *       answer was: it is this client's again.
  *   S9  What fails is tried again, split, handed to the fallback, or refused, as `retry.ts` says; nothing waits longer than its time.
- *   S10 A request that is asked about is sent only when every instance has had time to say who holds its rows, and then to that one.
- *   S11 What no instance holds any more is looked for among the answers that are kept as objects, before it is sent again.
+ *   S10, S11 Rows that may have been answered before are looked for first (`holders.ts`).
  */
 import type { RecordBatch, Schema } from "apache-arrow";
 import { type ErrorCode, isErrorCode, MillraceError } from "../base/errors.js";
@@ -30,7 +29,6 @@ import {
   askFrame,
   cancelFrame,
   frameKind,
-  type HoldingHeader,
   holdingFrame,
   type LoadReport,
   loadReportFrame,
@@ -38,12 +36,13 @@ import {
   requestFrame,
 } from "../wire/frames.js";
 import type { AnswerStore } from "./answer-store.js";
+import { Holders } from "./holders.js";
 import { InstanceTable, type KnownInstance } from "./instance-table.js";
 import type { RowAnswer } from "./journal.js";
 import { afterFailure } from "./retry.js";
 import { inOneBatch } from "./row-answers.js";
 import { isOfRows } from "./row-errors.js";
-import { idBytes, idsOf } from "./row-ids.js";
+import { idBytes } from "./row-ids.js";
 import { runsOf } from "./runs.js";
 import { type Answer, halves, joinAnswers, type Part, singles } from "./split-request.js";
 
@@ -106,10 +105,7 @@ export class ServiceClient {
   duplicateCalls = 0;
   #instances: InstanceTable<Pending>;
   #queue: Pending[] = [];
-  /** They are to be asked about in the next round. */
-  #asked: Pending[] = [];
-  /** Their answers are being looked for. */
-  #looking = new Set<Pending>();
+  #holders: Holders<Pending>;
   /** Rows whose answers may have been kept. */
   #kept = new Set<string>();
   #subscriptions: Subscription[] = [];
@@ -120,9 +116,6 @@ export class ServiceClient {
   #calls = 0;
   #error: MillraceError | undefined;
   #sweep: Timer | undefined;
-  /** Begins or ends a round of questions. */
-  #asking: Timer | undefined;
-  #round: { readonly requests: Set<Pending>; readonly awaited: Set<InstanceId> } | undefined;
 
   constructor(private readonly options: ServiceClientOptions) {
     this.service = options.service;
@@ -131,6 +124,17 @@ export class ServiceClient {
     this.#inputSchema = encodeSchema(arrowSchema(this.service.input));
     this.#inputSchemaId = schemaId(this.#inputSchema);
     this.#outputSchema = arrowSchema(this.service.output);
+    this.#holders = new Holders<Pending>({
+      clock: options.ports.clock,
+      saved: options.saved,
+      ready: () => [...this.#instances].filter(({ report }) => report.state === "READY").map(({ id }) => id),
+      ask: (rowIds) => this.#ask(rowIds),
+      send: (requests) => {
+        this.#queue.unshift(...requests);
+        this.#dispatch();
+      },
+      answered: (request, answers) => this.#onAnswered(request, answers),
+    });
   }
 
   /** Rows waiting here for an instance. */
@@ -173,7 +177,7 @@ export class ServiceClient {
         deadlineMs: deadlineMs === 0 ? Number.POSITIVE_INFINITY : now + deadlineMs,
         ...{ crashes: 0, tries: 0, sentMs: 0, notBeforeMs: 0, avoid: "", holder: "", suspect: false },
       };
-      if (ask && rowIds.length > 0) this.#askAbout(request);
+      if (ask && rowIds.length > 0) this.#holders.find(request);
       else this.#queue.push(request);
       this.#dispatch();
     });
@@ -219,7 +223,7 @@ export class ServiceClient {
     this.#error ??= error;
     this.#endAll(() => true, error);
     this.#sweep?.cancel();
-    this.#asking?.cancel();
+    this.#holders.close();
   }
 
   close(): void {
@@ -228,14 +232,8 @@ export class ServiceClient {
   }
 
   #endAll(matches: (request: Pending) => boolean, error: MillraceError): void {
-    const round = this.#round?.requests ?? new Set();
-    const ended = [...this.#queue, ...this.#asked, ...round, ...this.#looking].filter(matches);
+    const ended = [...this.#queue.filter(matches), ...this.#holders.remove(matches)];
     this.#queue = this.#queue.filter((request) => !matches(request));
-    this.#asked = this.#asked.filter((request) => !matches(request));
-    for (const request of ended) {
-      round.delete(request);
-      this.#looking.delete(request);
-    }
     for (const instance of this.#instances) {
       for (const request of [...instance.pending.values()].filter(matches)) {
         this.#instances.take(instance, request.id);
@@ -335,7 +333,7 @@ export class ServiceClient {
   // What comes back
 
   #onAnswer({ payload: bytes }: BusMessage): void {
-    if (frameKind(bytes) === "holding") this.#onHolding(holdingFrame.decode(bytes).header);
+    if (frameKind(bytes) === "holding") this.#holders.onHolding(holdingFrame.decode(bytes).header);
     else this.#onOutcome(answerFrame.decode(bytes));
   }
 
@@ -481,7 +479,7 @@ export class ServiceClient {
     }
     // A slow service may have finished, and kept, what its instance could not send any more.
     const slow = report.rowMs === 0 || report.rowMs >= this.service.persistAfterMs;
-    if (slow && this.service.persistAfterMs > 0) this.#sendUnlessSaved(again);
+    if (slow && this.service.persistAfterMs > 0) this.#holders.lookUp(again);
     else this.#queue.unshift(...again);
   }
 
@@ -541,75 +539,18 @@ export class ServiceClient {
     return new MillraceError("MILL_SERVICE_TIMEOUT", `service "${id}": ${what}.`, { service: id, tries });
   }
 
-  // Who holds what
-
-  /** S10 */
-  #askAbout(request: Pending): void {
-    this.#asked.push(request);
-    this.#asking ??= this.options.ports.clock.after(0, () => this.#askRound());
-  }
-
-  /** All that has come meanwhile is asked about at once; over when every READY instance has said what it holds. */
-  #askRound(): void {
-    const requests = this.#asked.splice(0);
-    const ready = [...this.#instances].filter(({ report }) => report.state === "READY");
-    this.#round = { requests: new Set(requests), awaited: new Set(ready.map(({ id }) => id)) };
-    this.#ask(requests.flatMap(({ rowIds }) => rowIds));
-    this.#asking = this.options.ports.clock.after(limits.askWaitMs, () => this.#endRound());
-  }
-
-  #endRound(): void {
-    this.#asking?.cancel();
-    this.#asking = undefined;
-    this.#sendUnlessSaved([...(this.#round?.requests ?? [])]);
-    this.#round = undefined;
-    if (this.#asked.length > 0) this.#askRound();
-    this.#dispatch();
-  }
-
-  /** S11 */
-  #sendUnlessSaved(requests: readonly Pending[]): void {
-    const { saved } = this.options;
-    const named = saved === undefined ? [] : requests.filter(({ rowIds }) => rowIds.length > 0);
-    this.#queue.unshift(...requests.filter((request) => !named.includes(request)));
-    for (const request of named) {
-      this.#looking.add(request);
-      void saved!.find(request.rowIds).then((found) => {
-        if (!this.#looking.delete(request)) return; // its owner has given up
-        this.#goOn(request, found);
-        this.#dispatch();
-      });
-    }
-  }
-
-  #goOn(request: Pending, found: ReadonlyMap<string, RowAnswer>): void {
-    const answers = request.rowIds.map((id) => found.get(id));
+  #onAnswered(request: Pending, answers: readonly (RowAnswer | undefined)[]): void {
     const known = answers.filter((answer) => answer !== undefined);
-    if (known.length === 0) this.#queue.unshift(request);
-    else if (known.length < answers.length) this.#split(request, singles(request.rows), {}, answers);
+    if (known.length < answers.length) this.#split(request, singles(request.rows), {}, answers);
     else {
       const { records, rejected } = inOneBatch(known);
       request.resolve({ records, rejected: [...rejected.values()] });
     }
+    this.#dispatch();
   }
 
   #ask(rowIds: readonly string[]): void {
     const header = { client: this.options.client, service: this.service.id, rowIds: idBytes(rowIds) };
     this.#say(this.#subjects.ask(this.service.id), askFrame.encode(header));
-  }
-
-  #onHolding({ instance, rowIds }: HoldingHeader): void {
-    const round = this.#round;
-    if (round === undefined) return;
-    const held = new Set(idsOf(rowIds));
-    const found = [...round.requests].filter((request) => request.rowIds.some((id) => held.has(id)));
-    for (const request of found) {
-      round.requests.delete(request);
-      request.holder = instance;
-    }
-    this.#queue.unshift(...found);
-    const heard = round.awaited.delete(instance as InstanceId);
-    if (round.requests.size === 0 || (heard && round.awaited.size === 0)) this.#endRound();
-    else this.#dispatch();
   }
 }

@@ -45,7 +45,7 @@ interface NodeBase {
   /** Starts an actor of its own, even where it could be chained to its input. */
   readonly isolated: boolean;
   /** Of each parallel instance; undefined: nothing is counted. */
-  readonly resources: Needs | undefined;
+  readonly resources?: Needs;
 }
 
 export interface SourceNode extends NodeBase {

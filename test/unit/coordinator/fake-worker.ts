@@ -7,6 +7,8 @@ import type { Bus, BusMessage } from "../../../src/bus/bus.js";
 import { clusterSubjects, jobSubjects } from "../../../src/bus/subjects.js";
 import {
   type ActorState,
+  type Granted,
+  type Gpu,
   acknowledgementFrame,
   type Complete,
   type Deploy,
@@ -22,7 +24,7 @@ import {
   workerReportFrame,
 } from "../../../src/wire/control.js";
 import { decodeFrame, type LifeCycle, loadReportFrame } from "../../../src/wire/frames.js";
-import { actor, spec } from "./job-facts.js";
+import { actor, granted, spec } from "./job-facts.js";
 
 /** A region's actors in a host, in one attempt. */
 interface FakeRegion {
@@ -45,6 +47,9 @@ export class FakeWorker {
   readonly terms = new Set<bigint>();
   readonly hosts = new Map<string, FakeHost>();
   readonly instances = new Map<string, LifeCycle>();
+  /** What each of them was promised. */
+  readonly granted = new Map<string, Granted>();
+  gpus: Gpu[] = [];
   /** Whether commands are answered and carried out. */
   obeys = true;
   /** Regions that do not take part in checkpoints. */
@@ -101,7 +106,10 @@ export class FakeWorker {
     if (code === "") {
       if (kind === "start-host") await this.#startHost(host);
       if (kind === "stop-host") this.#known(host).state = "EXITED";
-      if (kind === "start-instance" && !this.instances.has(instance)) this.instances.set(instance, "PROVISIONING");
+      if (kind === "start-instance" && !this.instances.has(instance)) {
+        this.instances.set(instance, "PROVISIONING");
+        this.granted.set(instance, (header as StartInstance).granted);
+      }
       if (kind === "stop-instance") this.instances.set((header as StopInstance).instance, "STOPPED");
     }
     await this.#acknowledge(message, code);
@@ -204,13 +212,15 @@ export class FakeWorker {
       worker: this.name,
       sequence: ++this.sequence,
       cpus: 2,
-      memoryBytes: 0n,
+      memoryBytes: 2n ** 36n,
+      gpus: this.gpus,
       draining: this.draining,
       stopped: false,
       hosts: [...this.hosts].map(([host, { state }]) => ({ host, state, ...told })),
       instances: [...this.instances].map(([instance, state]) => {
         const ended = state === "STOPPED" || state === "FAILED";
-        return { instance, service: "model", state: ended ? state : "PROVISIONING", ...told };
+        const about = { service: "model", granted: this.granted.get(instance) ?? granted() };
+        return { instance, state: ended ? state : "PROVISIONING", ...about, ...told };
       }),
       ...about,
     });

@@ -5,7 +5,7 @@ import { JobBook } from "../../../src/coordinator/job-book.js";
 import type { ActorState, HostReport, WorkerReport } from "../../../src/wire/control.js";
 import type { LoadReport } from "../../../src/wire/frames.js";
 import { fakePorts } from "./fake-ports.js";
-import { actor, spec } from "./job-facts.js";
+import { actor, granted, spec } from "./job-facts.js";
 
 const HOST = "job-1-w1-1";
 
@@ -14,8 +14,8 @@ function setUp() {
   const book = new JobBook(spec, clock);
   book.regions.get("region-read-0")!.attempt = 1;
   book.expectHost(HOST, "w1");
-  book.expectInstance({ instance: "model-0" as InstanceId, service: "model", worker: "w1" });
-  const [hostFacts, instanceFacts] = [() => book.facts([], 1n).hosts[0]!, () => book.facts([], 1n).instances[0]!];
+  book.expectInstance({ instance: "model-0" as InstanceId, service: "model", worker: "w1", granted: granted() });
+  const [hostFacts, instanceFacts] = [() => book.facts([], 1n, []).hosts[0]!, () => book.facts([], 1n, []).instances[0]!];
   return { clock, book, host: hostFacts, instance: instanceFacts };
 }
 
@@ -39,11 +39,12 @@ function workerReport(
     sequence: 1n,
     cpus: 2,
     memoryBytes: 0n,
+    gpus: [],
     draining: false,
     stopped: false,
     hosts: about.host === undefined ? [] : [{ host: HOST, state: about.host, ...told }],
     instances:
-      about.instance === undefined ? [] : [{ service: "model", instance: "model-0", state: about.instance, ...told }],
+      about.instance === undefined ? [] : [{ service: "model", instance: "model-0", state: about.instance, granted: granted(), ...told }],
   };
 }
 
@@ -155,9 +156,9 @@ describe("coordinator/job-book: enumerators", () => {
     book.expectEnumerator("read", HOST, 2);
     book.expectEnumerator("read", "job-1-w2-1", 1);
     book.onEnumerator("read", 1);
-    assert.deepEqual(book.facts([], 1n).enumerators, [{ source: "read", host: HOST, attempt: 2, deployed: false }]);
+    assert.deepEqual(book.facts([], 1n, []).enumerators, [{ source: "read", host: HOST, attempt: 2, deployed: false }]);
     book.onEnumerator("read", 2);
-    assert.equal(book.facts([], 1n).enumerators[0]!.deployed, true);
+    assert.equal(book.facts([], 1n, []).enumerators[0]!.deployed, true);
   });
 });
 
@@ -235,13 +236,13 @@ describe("coordinator/job-book: instances", () => {
       [told[0]!.instance, told.at(-1)!.instance],
       ["model-0", `model-${2 * limits.instancesEndedMax - 1}`],
     );
-    assert.equal(book.facts([], 1n).instances.length, 2 * limits.instancesEndedMax, "names are not used twice");
+    assert.equal(book.facts([], 1n, []).instances.length, 2 * limits.instancesEndedMax, "names are not used twice");
   });
 
   it("since when hosts and instances are in their state, and how long hosts have been silent, are facts (J7, J8)", async () => {
     const { clock, book } = setUp();
     const factsNow = () => {
-      const { hosts, instances } = book.facts([], 1n);
+      const { hosts, instances } = book.facts([], 1n, []);
       return [hosts[0]!.wasUp, hosts[0]!.forMs, hosts[0]!.silentMs, instances[0]!.forMs];
     };
     book.onHost(hostReport(1n, "RUNNING"));

@@ -1,6 +1,34 @@
 /** Facts of a small job for the suites of the coordinator: two regions on two workers, one service. */
 import type { EnumeratorFacts, InstanceFacts, JobAction, JobFacts, WatchedHost } from "../../../src/coordinator/job.js";
-import type { ActorReport, ActorState, JobSpec } from "../../../src/wire/control.js";
+import type { Holding, WorkerFacts } from "../../../src/coordinator/placement.js";
+import type {
+  ActorReport,
+  ActorState,
+  Granted,
+  GpuShare,
+  JobSpec,
+  Resources,
+} from "../../../src/wire/control.js";
+
+const GiB = 2n ** 30n;
+
+/** One core and nothing else, where nothing else is said. */
+export function needs(
+  about: { cpu?: number; memory?: number; gpu?: number; kind?: string; gpuMemory?: number; optional?: boolean } = {},
+): Resources {
+  return {
+    cpu: about.cpu ?? 1,
+    memoryBytes: BigInt(about.memory ?? 0) * GiB,
+    gpuThousandths: Math.round((about.gpu ?? 0) * 1_000),
+    gpuKind: about.kind ?? "",
+    gpuMemoryBytes: BigInt(about.gpuMemory ?? 0) * GiB,
+    gpuOptional: about.optional ?? false,
+  };
+}
+
+export function granted(...gpus: GpuShare[]): Granted {
+  return { cpu: 1, memoryBytes: 0n, gpus };
+}
 
 export const spec: JobSpec = {
   job: "job-1",
@@ -12,11 +40,11 @@ export const spec: JobSpec = {
   inputs: {},
   assets: [],
   actors: [
-    { actor: "read-0", region: "region-read-0", subtask: 0 },
-    { actor: "read-1", region: "region-read-0", subtask: 1 },
-    { actor: "alone-0", region: "region-alone-0", subtask: 0 },
+    { actor: "read-0", region: "region-read-0", subtask: 0, resources: needs({ cpu: 0 }) },
+    { actor: "read-1", region: "region-read-0", subtask: 1, resources: needs({ cpu: 0 }) },
+    { actor: "alone-0", region: "region-alone-0", subtask: 0, resources: needs({ cpu: 0 }) },
   ],
-  services: [{ service: "model", instances: 2 }],
+  services: [{ service: "model", instances: 2, resources: needs() }],
   sources: ["read"],
   unit: "rows",
   submittedMs: 0n,
@@ -26,10 +54,23 @@ export const spec: JobSpec = {
   seeds: [],
 };
 
-export const worker = (name: string, about: { cpus?: number; draining?: boolean } = {}) => ({
+/** Memory in GiB. */
+export const worker = (
+  name: string,
+  about: { cpus?: number; draining?: boolean; memory?: number; gpus?: WorkerFacts["gpus"] } = {},
+): WorkerFacts => ({
   worker: name,
   cpus: about.cpus ?? 2,
+  memoryBytes: BigInt(about.memory ?? 64) * GiB,
   draining: about.draining ?? false,
+  gpus: about.gpus ?? [],
+});
+
+/** Memory in GiB. */
+export const gpu = (uuid: string, kind = "NVIDIA H200", memory = 140) => ({
+  uuid,
+  kind,
+  memoryBytes: BigInt(memory) * GiB,
 });
 
 /** Long in its state, heard of just now. */
@@ -47,6 +88,7 @@ export function instance(name: string, about: Partial<InstanceFacts> = {}): Inst
     instance: name,
     service: name.replace(/-\d+$/, ""),
     worker: "w1",
+    granted: granted(),
     state: "READY",
     served: true,
     forMs: 3_600_000,
@@ -71,6 +113,9 @@ export function actor(name: string, state: ActorState, about: Partial<ActorRepor
 
 /** A job whose two hosts and two instances are up and whose regions run. */
 export function facts(about: Partial<JobFacts> = {}): JobFacts {
+  const instances = about.instances ?? [instance("model-1", { worker: "w2" }), instance("model-0")];
+  const alive = instances.filter(({ state, worker }) => worker !== "" && state !== "STOPPED" && state !== "FAILED");
+  const holdings: Holding[] = alive.map((one) => ({ worker: one.worker, granted: one.granted }));
   return {
     job: "job-1",
     term: 1n,
@@ -81,7 +126,8 @@ export function facts(about: Partial<JobFacts> = {}): JobFacts {
     placedOn: ["w1", "w2"],
     regions: ["RUNNING", "RUNNING"],
     enumerators: [enumerator()],
-    instances: [instance("model-1", { worker: "w2" }), instance("model-0")],
+    instances,
+    holdings,
     workers: [worker("w1"), worker("w2")],
     loadAttemptsMax: 3,
     enumeratorSilenceMs: 2_000,

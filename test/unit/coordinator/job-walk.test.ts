@@ -12,15 +12,17 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { MillraceError } from "../../../src/base/errors.js";
 import { limits } from "../../../src/base/limits.js";
+import { holdingsOf } from "../../../src/coordinator/holdings.js";
 import { decideJob, hasEnded, isRunning, type JobAction } from "../../../src/coordinator/job.js";
 import { JobBook } from "../../../src/coordinator/job-book.js";
+import { type Holding, NOTHING } from "../../../src/coordinator/placement.js";
 import { RegionRunner, type Then } from "../../../src/coordinator/region-runner.js";
 import { MemoryStore } from "../../../src/storage/memory-store.js";
 import type { ActorState, Deploy, JobState, Snapshot, Trigger, WorkerReport } from "../../../src/wire/control.js";
 import { decodeFrame, type LifeCycle } from "../../../src/wire/frames.js";
 import { type RegionRecord, regionRecordFrame } from "../../../src/wire/stored.js";
 import { fakePorts } from "./fake-ports.js";
-import { actor as actorReport, spec } from "./job-facts.js";
+import { actor as actorReport, granted, spec } from "./job-facts.js";
 
 const ENDED: readonly JobState[] = ["FINISHED", "FAILED", "CANCELLED"];
 const INSTANCE_NEXT: Partial<Record<LifeCycle, LifeCycle>> = {
@@ -103,6 +105,7 @@ class World {
       send: (_, host, frame, then) => this.toHost(host, frame, then),
       look: () => {},
       workers: () => [...this.known.values()],
+      holdings: () => this.holdings(),
       deposed: () => assert.fail("nobody else leads"),
       leads: async () => term === this.term,
     });
@@ -160,11 +163,13 @@ class World {
       sequence: ++this.sequence,
       cpus: 2,
       memoryBytes: 0n,
+      gpus: [],
       draining: this.workers.get(name)!.draining,
       stopped: false,
       hosts: hosts.map(([host, { exited }]) => ({ host, state: exited ? "EXITED" : "RUNNING", ...told })),
       instances: instances.map(([instance, { state }]) => {
-        return { service: "model", instance, state: isGone(state) ? state : "PROVISIONING", ...told };
+        const about = { service: "model", granted: granted() };
+        return { instance, state: isGone(state) ? state : "PROVISIONING", ...about, ...told };
       }),
     };
     this.known.set(name, report);
@@ -209,10 +214,14 @@ class World {
 
   // What the coordinator does
 
+  private holdings(): readonly Holding[] {
+    return holdingsOf([...this.known.values()], this.book.promised());
+  }
+
   async decide(): Promise<void> {
     if (!this.book.adopting) {
       this.book.adopted();
-      const facts = this.book.facts([...this.known.values()], this.term);
+      const facts = this.book.facts([...this.known.values()], this.term, this.holdings());
       for (const action of decideJob(facts)) {
         await this.check(action);
         this.carryOut(action);
@@ -293,7 +302,7 @@ class World {
       case "start-host": {
         const { host, worker } = action;
         this.book.expectHost(host, worker);
-        const living = this.book.facts([], 1n).hosts.filter((one) => one.worker === worker && one.state !== "gone");
+        const living = this.book.facts([], 1n, []).hosts.filter((one) => one.worker === worker && one.state !== "gone");
         assert.deepEqual([...new Set(living.map((one) => one.host))], [host], `J1: hosts on ${worker}`);
         const there = this.hosts.get(host);
         assert.ok(there === undefined || there.worker === worker, `a name was used twice: ${host}`);
@@ -323,10 +332,15 @@ class World {
       }
       case "start-instance": {
         const { instance, service, worker } = action;
-        this.book.expectInstance({ instance: instance as never, service, worker });
+        this.book.expectInstance({ instance: instance as never, service, worker, granted: action.granted });
         if (!this.reaches(worker) || this.instances.has(instance)) return;
         if (this.workers.get(worker)!.draining) this.book.onInstanceRefused(instance, "MILL_WORKER_LOST", "draining");
         else this.instances.set(instance, { worker, state: "PROVISIONING" });
+        return;
+      }
+      case "await-room": {
+        const { instance, service, reason } = action;
+        this.book.expectInstance({ instance: instance as never, service, worker: "", granted: NOTHING }, reason);
         return;
       }
       case "stop-instance": {

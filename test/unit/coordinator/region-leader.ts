@@ -9,6 +9,7 @@ import type { ObjectStore } from "../../../src/storage/object-store.js";
 import type { Snapshot } from "../../../src/wire/control.js";
 import { decodeFrame } from "../../../src/wire/frames.js";
 import { fakePorts } from "./fake-ports.js";
+import { needs, worker } from "./job-facts.js";
 
 const JOB = "job" as JobId;
 const keys = jobKeys(JOB);
@@ -46,7 +47,7 @@ export function leaderOf(store: ObjectStore, term: bigint) {
     },
     hostOn: () => (state.hostUp ? host() : undefined),
     host,
-    groups: () => [{ actors, before: "" }],
+    groups: () => [{ actors, before: "", needs: needs() }],
     load: () => new Map(),
     waitFor: () => {},
     onRefused: (code: string, message: string) => void refused.push(`${code}: ${message}`),
@@ -60,7 +61,8 @@ export function leaderOf(store: ObjectStore, term: bigint) {
       sent.push({ kind, header: header as Sent["header"], then });
     },
     look: () => {},
-    workers: () => [{ worker: "w", cpus: 1, draining: false }],
+    workers: () => [worker("w")],
+    holdings: () => [],
     deposed: (by) => void deposed.push(by),
     leads: async () => deposed.length === 0 && (answersOfLeads.shift() ?? state.leads),
   });

@@ -6,6 +6,7 @@ import { MemoryBus } from "../../../src/bus/memory-bus.js";
 import { clusterSubjects, jobSubjects } from "../../../src/bus/subjects.js";
 import {
   acknowledgementFrame,
+  type Granted,
   startFrame,
   startHostFrame,
   startInstanceFrame,
@@ -22,6 +23,7 @@ import { fakePorts } from "../coordinator/fake-ports.js";
 const namespace = "test" as Namespace;
 const job = "job-1";
 const subjects = clusterSubjects(namespace);
+const NONE: Granted = { cpu: 0, memoryBytes: 0n, gpus: [] };
 const CLEAN: Exit = { code: "", message: "" };
 
 /** A process that does what the test says. */
@@ -87,8 +89,8 @@ class Bench {
   stopHost(host = "h1", term = 1n) {
     return this.tell(stopHostFrame.encode({ term, job, host }));
   }
-  startInstance(instance = "model-0", term = 1n) {
-    return this.tell(startInstanceFrame.encode({ term, job, service: "model", instance }));
+  startInstance(instance = "model-0", term = 1n, granted = NONE) {
+    return this.tell(startInstanceFrame.encode({ term, job, service: "model", instance, granted }));
   }
   stopInstance(instance = "model-0", term = 1n) {
     return this.tell(stopInstanceFrame.encode({ term, job, service: "model", instance }));
@@ -194,7 +196,7 @@ describe("worker: reports", () => {
       { host: "h1", job, state: "EXITED", code: "MILL_BUNDLE_HASH", message: "not what was submitted" },
     ]);
     assert.deepEqual(instances, [
-      { job, service: "model", instance: "model-0", state: "PROVISIONING", code: "", message: "" },
+      { job, service: "model", instance: "model-0", state: "PROVISIONING", code: "", message: "", granted: NONE },
     ]);
     assert.deepEqual([cpus, memoryBytes], [4, 1024n]);
     assert.ok(bench.reports.every((one, i) => i === 0 || one.sequence > bench.reports[i - 1]!.sequence));

@@ -1,0 +1,120 @@
+/**
+ * Finds what a service has done before for rows that are asked about again: who is asked first, the instances, all at once;
+ * then the answers that are kept as objects.
+ *
+ * Invariants:
+ *   S10 A request that is asked about goes on when every READY instance has said what it holds, or had time to; and then to the one
+ *       that holds its rows, if there is one.
+ *   S11 What no instance holds is looked for among the answers that are kept as objects, before it is sent.
+ */
+import type { InstanceId } from "../base/ids.js";
+import { limits } from "../base/limits.js";
+import type { Clock, Timer } from "../base/ports.js";
+import type { HoldingHeader } from "../wire/frames.js";
+import type { AnswerStore } from "./answer-store.js";
+import type { RowAnswer } from "./journal.js";
+import { idsOf } from "./row-ids.js";
+
+/** What has to be known of a request here. */
+export interface AskedRequest {
+  readonly rowIds: readonly string[];
+  /** Instance that has said it holds the rows; empty: none has. */
+  holder: string;
+}
+
+export interface HoldersOptions<Request extends AskedRequest> {
+  readonly clock: Clock;
+  /** Where instances keep answers that took long; undefined: nowhere. */
+  readonly saved: AnswerStore | undefined;
+  /** Instances that take requests. */
+  ready(): readonly InstanceId[];
+  /** Asks all instances at once. */
+  ask(rowIds: readonly string[]): void;
+  /** They can be sent, before all others. */
+  send(requests: readonly Request[]): void;
+  /** Answers of its rows are there, of some at least; undefined: not of this one. */
+  answered(request: Request, answers: readonly (RowAnswer | undefined)[]): void;
+}
+
+export class Holders<Request extends AskedRequest> {
+  /** They are asked about in the next round. */
+  #next: Request[] = [];
+  #round: { readonly requests: Set<Request>; readonly awaited: Set<InstanceId> } | undefined;
+  /** Their answers are being looked for. */
+  #looking = new Set<Request>();
+  /** Begins or ends a round. */
+  #timer: Timer | undefined;
+
+  constructor(private readonly options: HoldersOptions<Request>) {}
+
+  /** S10 */
+  find(request: Request): void {
+    this.#next.push(request);
+    this.#timer ??= this.options.clock.after(0, () => this.#begin());
+  }
+
+  /** S11 */
+  lookUp(requests: readonly Request[]): void {
+    const { saved, send, answered } = this.options;
+    const findable = saved === undefined ? [] : requests.filter(({ rowIds }) => rowIds.length > 0);
+    send(requests.filter((request) => !findable.includes(request)));
+    for (const request of findable) {
+      this.#looking.add(request);
+      void saved!.find(request.rowIds).then((found) => {
+        if (!this.#looking.delete(request)) return; // it was given up meanwhile
+        if (found.size === 0) send([request]);
+        else
+          answered(
+            request,
+            request.rowIds.map((id) => found.get(id)),
+          );
+      });
+    }
+  }
+
+  onHolding({ instance, rowIds }: HoldingHeader): void {
+    const round = this.#round;
+    if (round === undefined) return;
+    const held = new Set(idsOf(rowIds));
+    const found = [...round.requests].filter((request) => request.rowIds.some((id) => held.has(id)));
+    for (const request of found) {
+      round.requests.delete(request);
+      request.holder = instance;
+    }
+    this.options.send(found);
+    const heard = round.awaited.delete(instance as InstanceId);
+    if (round.requests.size === 0 || (heard && round.awaited.size === 0)) this.#end();
+  }
+
+  /** Takes out what matches. */
+  remove(matches: (request: Request) => boolean): Request[] {
+    const removed = [...this.#next, ...(this.#round?.requests ?? []), ...this.#looking].filter(matches);
+    this.#next = this.#next.filter((request) => !matches(request));
+    for (const request of removed) {
+      this.#round?.requests.delete(request);
+      this.#looking.delete(request);
+    }
+    return removed;
+  }
+
+  close(): void {
+    this.#timer?.cancel();
+  }
+
+  /** All that has come meanwhile is asked about at once. */
+  #begin(): void {
+    const requests = this.#next.splice(0);
+    this.#round = { requests: new Set(requests), awaited: new Set(this.options.ready()) };
+    this.options.ask(requests.flatMap(({ rowIds }) => rowIds));
+    this.#timer = this.options.clock.after(limits.askWaitMs, () => this.#end());
+  }
+
+  #end(): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    const requests = [...(this.#round?.requests ?? [])];
+    this.#round = undefined;
+    this.lookUp(requests);
+    if (this.#next.length > 0) this.#begin();
+  }
+}
