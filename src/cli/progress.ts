@@ -29,15 +29,43 @@ export function showProgress(unit: string, sinks: number, terminal: boolean): Pr
       phase: phaseOf(report, ready),
     };
   };
-  return terminal ? bar(unit, view) : lines(unit, view);
+  return withWaiting(terminal ? bar(unit, view) : lines(unit, view));
+}
+
+/** An instance is without a place for a moment whenever the one before it has not quite gone: that is not worth a word. */
+const WAITING_AFTER_MS = 2_000;
+
+/** Says of each service, once, that an instance of it has no place, and why. */
+function withWaiting(progress: Progress): Progress {
+  const since = new Map<string, number>();
+  const said = new Set<string>();
+  return {
+    update(report) {
+      const waiting = report.instances.filter(({ state, worker }) => state === "REQUESTED" && worker === "");
+      const services = new Map(waiting.map(({ service, message }) => [service, message]));
+      for (const service of since.keys()) if (!services.has(service)) since.delete(service);
+      for (const [service, message] of services) {
+        const from = since.get(service) ?? performance.now();
+        since.set(service, from);
+        if (said.has(service) || performance.now() - from < WAITING_AFTER_MS) continue;
+        said.add(service);
+        const count = waiting.filter((instance) => instance.service === service).length;
+        const wait = count === 1 ? "waits" : "wait";
+        process.stderr.write(`  service ${service}: ${countOf(count, "instance")} ${wait}: ${message}\n`);
+      }
+      progress.update(report);
+    },
+    stop: () => progress.stop(),
+  };
 }
 
 type View = (report: JobReport) => { done: number; total: number; rate: string; queued: number; phase: string };
 
 function phaseOf(report: JobReport, ready: number): string {
   if (report.state === "SUBMITTED") return report.message === "" ? "placing" : report.message;
-  if (report.state === "DEPLOYING") return "deploying";
-  if (report.instances.length > 0 && ready === 0 && report.state === "RUNNING") return "loading models";
+  if (report.state === "DEPLOYING") return report.message === "" ? "deploying" : report.message;
+  if (report.instances.length > 0 && ready === 0 && report.state === "RUNNING")
+    return report.instances.every(({ worker }) => worker === "") ? "waiting for room" : "loading models";
   if (report.state === "RUNNING")
     return report.instances.length > 0 ? `${countOf(ready, "instance")} ready` : "running";
   return report.state.toLowerCase();

@@ -4,6 +4,9 @@ import type { OperatorNode, Topology } from "../topology/nodes.js";
 import { needsText } from "../topology/resources.js";
 import type { Plan } from "./plan.js";
 
+/** What a service needs that does not say what. */
+const UNSAID = "cpu 1";
+
 export function describePlan(topology: Topology, plan: Plan): string {
   const nodes = new Map(topology.operators.map((node) => [node.id, node]));
   const lines = [`topology ${plan.topology}   plan ${plan.hash.slice(0, 12)}`, "", "operators"];
@@ -38,7 +41,7 @@ export function describePlan(topology: Topology, plan: Plan): string {
       `  ${planned.id.padEnd(20)} ${planned.instances} x ${service.handler.kind}, ${batch}, called by ${planned.callers.join(", ")}`,
     );
     const needs = needsText(planned.resources);
-    if (needs !== "") lines.push(`${" ".repeat(23)}each needs ${needs}`);
+    if (needs !== UNSAID) lines.push(`${" ".repeat(23)}each needs ${needs}`);
   }
   return `${lines.join("\n")}\n`;
 }

@@ -208,14 +208,7 @@ export class TopologyBuilder {
       );
     }
     checkTypes(operator, extra.columns);
-    const node = {
-      id: operator,
-      kind,
-      parallelism: undefined,
-      isolated: false,
-      resources: undefined,
-      ...extra,
-    } as unknown as OperatorNode;
+    const node = { id: operator, kind, parallelism: undefined, isolated: false, ...extra } as unknown as OperatorNode;
     this.#nodes.set(operator, node);
     return new Stream<C>(this, node);
   }

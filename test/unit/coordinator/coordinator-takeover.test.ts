@@ -214,6 +214,7 @@ describe("coordinator: a new one takes over", () => {
     const reports = await told(cluster);
     const [failed] = [...two.instances.keys()];
     await two.load(failed!, "FAILED");
+    await two.report(); // its process has ended
     await cluster.clock.settle();
     const lost = [...two.instances.keys()].at(-1)!;
     assert.notEqual(lost, failed);

@@ -50,6 +50,7 @@ export class FakeWorker {
   /** What each of them was promised. */
   readonly granted = new Map<string, Granted>();
   gpus: Gpu[] = [];
+  memoryBytes = 2n ** 36n;
   /** Whether commands are answered and carried out. */
   obeys = true;
   /** Regions that do not take part in checkpoints. */
@@ -212,7 +213,7 @@ export class FakeWorker {
       worker: this.name,
       sequence: ++this.sequence,
       cpus: 2,
-      memoryBytes: 2n ** 36n,
+      memoryBytes: this.memoryBytes,
       gpus: this.gpus,
       draining: this.draining,
       stopped: false,

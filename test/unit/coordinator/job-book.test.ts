@@ -227,7 +227,7 @@ describe("coordinator/job-book: instances", () => {
     const { book } = setUp();
     const name = (i: number) => `model-${i}` as InstanceId;
     for (let i = 0; i < 2 * limits.instancesEndedMax; i++) {
-      book.expectInstance({ service: "model", instance: name(i), worker: "w1" });
+      book.expectInstance({ service: "model", instance: name(i), worker: "w1", granted: granted() });
       if (i > 0) book.onInstanceRefused(name(i), "MILL_STORE_UNREACHABLE", "away");
     }
     const told = book.describe().instances;

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { limits } from "../../../src/base/limits.js";
 import { decideJob } from "../../../src/coordinator/job.js";
 import type { JobState } from "../../../src/wire/control.js";
-import { entered, enumerator, facts, host, instance, ofKind, worker } from "./job-facts.js";
+import { entered, enumerator, facts, gpu, granted, host, instance, needs, ofKind, worker } from "./job-facts.js";
 
 const kinds = (actions: readonly { readonly kind: string }[]) => [...new Set(actions.map(({ kind }) => kind))].sort();
 
@@ -178,8 +178,37 @@ describe("coordinator/job: instances", () => {
   it("asks for one that has not shown again, by the same name (J6)", () => {
     const instances = [instance("model-1", { state: "REQUESTED", worker: "w2" }), instance("model-0")];
     assert.deepEqual(decideJob(facts({ instances })), [
-      { kind: "start-instance", instance: "model-1", service: "model", worker: "w2" },
+      { kind: "start-instance", instance: "model-1", service: "model", worker: "w2", granted: granted() },
     ]);
+  });
+
+  it("one that fits on no worker waits with the reason, and the others of the job are started (J9)", () => {
+    const services = [
+      { service: "large", instances: 2, resources: needs({ gpu: 1, kind: "h200" }) },
+      { service: "model", instances: 1, resources: needs() },
+    ];
+    const workers = [worker("w1", { gpus: [gpu("GPU-1")] }), worker("w2")];
+    const actions = decideJob(facts({ services, workers, instances: [] }));
+    const share = { uuid: "GPU-1", thousandths: 1_000, memoryBytes: 140n * 2n ** 30n };
+    const reason = "needs 1 gpu of kind h200; worker w1 has 1, taken; worker w2 has no gpu";
+    assert.deepEqual(actions, [
+      { kind: "start-instance", instance: "large-1-0", service: "large", worker: "w1", granted: granted(share) },
+      { kind: "await-room", instance: "large-1-1", service: "large", reason },
+      { kind: "start-instance", instance: "model-1-0", service: "model", worker: "w2", granted: granted() },
+    ]);
+  });
+
+  it("one that waits keeps its name and is placed when it fits, before any new one (J9)", () => {
+    const services = [{ service: "large", instances: 3, resources: needs({ gpu: 1 }) }];
+    const waits = (name: string) => instance(name, { state: "REQUESTED", worker: "", granted: granted() });
+    const instances = [waits("large-1"), waits("large-0")];
+    const workers = [worker("w1", { gpus: [gpu("GPU-1")] })];
+    const actions = decideJob(facts({ services, workers, instances }));
+    assert.deepEqual(
+      actions.map((action) => (action.kind === "await-room" || action.kind === "start-instance" ? action.instance : "")),
+      ["large-0", "large-1", "large-1-2"],
+    );
+    assert.deepEqual(ofKind(actions, "start-instance").map(({ worker }) => worker), ["w1"]);
   });
 
   it("waits when no worker takes work", () => {

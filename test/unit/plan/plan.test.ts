@@ -141,9 +141,10 @@ describe("plan: services", () => {
       const stream = job.read(pages).infer(b, { id: "one" });
       stream.infer(a, { id: "two" }).infer(b, { id: "three" }).to(nowhere);
     }, 2);
+    const resources = { cpu: 1, memoryBytes: 0, gpu: undefined };
     assert.deepEqual(plan.services, [
-      { id: "a", instances: 1, callers: ["two"] },
-      { id: "b", instances: 3, callers: ["one", "three"] },
+      { id: "a", instances: 1, callers: ["two"], resources },
+      { id: "b", instances: 3, callers: ["one", "three"], resources },
     ]);
     assert.deepEqual(
       plan.regions.map(({ actors }) => actors.length),
