@@ -1,6 +1,7 @@
 /** The operators of one actor, each made with what follows it: chained operators, and channels to other actors. */
 import { RecordBatch, type Schema } from "apache-arrow";
 import type { OperatorId } from "../base/ids.js";
+import { limits } from "../base/limits.js";
 import type { PlannedChannel } from "../plan/plan.js";
 import type { DurableNode, OperatorNode, SourceNode } from "../topology/nodes.js";
 import { arrowSchema } from "../types/columns.js";
@@ -96,7 +97,9 @@ export class ActorGraph {
         return new SelectOperator(node, emit);
       case "infer": {
         const input = this.#nodeOf(node.inputs[0]!).columns;
-        return new InferOperator(node, input, options.clientFor(node.service.id), runtime, emit);
+        // What was answered since the checkpoint comes again within about the time that there was between checkpoints.
+        const askForMs = Math.max(limits.askForMs, 2 * options.topology.checkpointIntervalMs);
+        return new InferOperator(node, input, options.clientFor(node.service.id), runtime, emit, askForMs);
       }
       case "reduce":
       case "process": {

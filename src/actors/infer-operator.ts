@@ -84,12 +84,13 @@ export class InferOperator implements Operator {
     private readonly client: ServiceClient,
     private readonly runtime: OperatorRuntime,
     private readonly emit: Emit,
+    askForMs: number = limits.askForMs,
   ) {
     this.#schema = arrowSchema(node.columns);
     this.#requestSchema = arrowSchema(node.service.input);
     this.#inputSchema = arrowSchema(input);
     this.#answerSchema = arrowSchema(node.service.output);
-    if (runtime.attempt > 1) this.#askUntilMs = runtime.ports.clock.monotonicMs() + limits.askForMs;
+    if (runtime.attempt > 1) this.#askUntilMs = runtime.ports.clock.monotonicMs() + askForMs;
   }
 
   async process(batch: RecordBatch): Promise<void> {
