@@ -10,6 +10,7 @@ import { isErrorCode } from "../base/errors.js";
 import { limits } from "../base/limits.js";
 import type { Log } from "../base/ports.js";
 import type { Child, Exit } from "../worker/worker.js";
+import { isAlive, watchSilence } from "./silence.js";
 
 /** What a child says of itself before it ends with an error. */
 export interface ChildFailure {
@@ -38,7 +39,12 @@ export function startChild(
   });
   let failure: ChildFailure | undefined;
   child.on("message", (message) => {
-    failure = message as ChildFailure;
+    if (!isAlive(message)) failure = message as ChildFailure;
+  });
+  watchSilence(child, (ms) => {
+    const what = `it said nothing for ${ms} ms: a call blocks it for longer than its service's timeoutMs. It was ended.`;
+    failure ??= { code: "MILL_SERVICE_TIMEOUT", message: what };
+    child.kill("SIGKILL");
   });
   const lastWords = tail(child, options.log);
   const exited = new Promise<Exit>((resolve) => {

@@ -4,6 +4,7 @@ import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { MillraceError } from "../base/errors.js";
 import type { InstanceId, JobId, Namespace } from "../base/ids.js";
+import { limits } from "../base/limits.js";
 import type { Ports } from "../base/ports.js";
 import { realPorts } from "../base/real/ports.js";
 import type { Bus } from "../bus/bus.js";
@@ -16,6 +17,7 @@ import { runChild } from "./child-main.js";
 import { type LoadOptions, loadTopology } from "./load-topology.js";
 import { startProgram } from "./program-instance.js";
 import type { NatsSettings, S3Settings } from "./settings.js";
+import { sayAlive } from "./silence.js";
 
 export interface InstanceConfig {
   /** undefined: over the pipe to the parent, whose bus it then shares. */
@@ -70,8 +72,11 @@ runChild<InstanceConfig>(async (config, fail) => {
     onHung: (error) => void bus.flush().finally(() => fail(error)),
   });
   await instance.start();
+  const { timeoutMs } = service;
+  const quiet = timeoutMs > 0 ? sayAlive(timeoutMs + limits.callHungMs) : () => {};
   return async () => {
     await instance.drain();
+    quiet();
     await bus.close();
   };
 });
