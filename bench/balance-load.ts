@@ -14,8 +14,8 @@ export interface Load {
   readonly clients: number;
 }
 
-/** Work of a request, in parts of the mean: all alike, or as different as in a textbook. */
-export type Work = "equal" | "exponential";
+/** How the work of requests differs. */
+export type Work = "equal" | "varied" | "exponential";
 
 export interface LoadSettings {
   readonly seed: number;
@@ -37,8 +37,8 @@ export function loadOf({ seed, requests, clients, slowness, workMs, work, utilis
   let atMs = 0;
   const arrivals = Array.from({ length: requests }, () => {
     atMs += exponential() / perMs;
-    const own = work === "equal" ? workMs : workMs * exponential();
-    return { atMs, client: Math.floor(random() * clients), workMs: own };
+    const parts = { equal: () => 1, varied: () => 0.5 + random(), exponential };
+    return { atMs, client: Math.floor(random() * clients), workMs: workMs * parts[work]() };
   });
   return { arrivals, slowness, clients };
 }

@@ -30,8 +30,9 @@ const CONCURRENCIES = [1, 32];
 const BLOCK_CALLS = 25;
 const BLOCK_CALLS_AT_ONCE = 128;
 const BLOCK_MS_MAX = 60_000;
-const BLOCKS_OF_RUN = 8;
-const WARM_UP_BLOCKS = 12;
+/** Of each side and case. Clients and instances live long: before about 2,000 calls the engine has not compiled them. */
+const WARM_UP_CALLS = 2_000;
+const CALLS_OF_RUN = 1_000;
 const TIMEOUT_MS = 30_000;
 
 interface Side {
@@ -132,10 +133,11 @@ async function measure(
   runs: number,
 ): Promise<Case> {
   const took: { readonly ours: number[]; readonly raw: number[] } = { ours: [], raw: [] };
-  for (let block = -WARM_UP_BLOCKS; block < runs * BLOCKS_OF_RUN; block++) {
+  const calls = concurrency === 1 ? BLOCK_CALLS : BLOCK_CALLS_AT_ONCE;
+  for (let done = -WARM_UP_CALLS; done < runs * CALLS_OF_RUN; done += calls) {
     for (const name of ["ours", "raw"] as const) {
-      const ms = await within(BLOCK_MS_MAX, blockOf(sides[name], sample, concurrency), `${name}, ${size}`);
-      if (block >= 0) took[name].push(...ms);
+      const ms = await within(BLOCK_MS_MAX, blockOf(sides[name], sample, calls, concurrency), `${name}, ${size}`);
+      if (done >= 0) took[name].push(...ms);
     }
   }
   const [o50, r50] = [percentile(took.ours, 0.5), percentile(took.raw, 0.5)];
@@ -148,9 +150,9 @@ async function measure(
 }
 
 /** @returns how long each call took, in ms */
-async function blockOf(side: Side, sample: Sample, concurrency: number): Promise<number[]> {
+async function blockOf(side: Side, sample: Sample, calls: number, concurrency: number): Promise<number[]> {
   const tookMs: number[] = [];
-  let left = concurrency === 1 ? BLOCK_CALLS : BLOCK_CALLS_AT_ONCE;
+  let left = calls;
   const caller = async () => {
     while (left-- > 0) {
       const fromMs = performance.now();

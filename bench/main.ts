@@ -3,12 +3,15 @@
  *
  * Absolute numbers say little on a shared machine; the ratio is what is kept. With `--json` the last line is one JSON object.
  */
+import { run as balance } from "./balance.js";
 import { run as busHop } from "./bus-hop.js";
 import { run as callOverhead } from "./call-overhead.js";
 import { run as checkpointCost } from "./checkpoint-cost.js";
 import { run as checkpointVsCall } from "./checkpoint-vs-call.js";
+import { run as duplicateCalls } from "./duplicate-calls.js";
 import { run as pipelineOverhead } from "./pipeline-overhead.js";
 import { run as regionIsolation } from "./region-isolation.js";
+import { run as scaleOut } from "./scale-out.js";
 
 interface Benchmark {
   readonly what: string;
@@ -32,6 +35,18 @@ const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   "call-overhead": {
     what: "a call of an echo over NATS, against a raw request and reply of the same bytes",
     run: callOverhead,
+  },
+  balance: {
+    what: "p99 of 8 instances of which one is slow: ours, round robin, random, two choices, and an oracle",
+    run: balance,
+  },
+  "scale-out": {
+    what: "time from READY of a new instance to its part of 1,000 queued requests",
+    run: scaleOut,
+  },
+  "duplicate-calls": {
+    what: "rows that are worked on twice when instances and clients are killed",
+    run: duplicateCalls,
   },
   "bus-hop": { what: "decode, map and encode over NATS, against raw publish and subscribe", run: busHop },
 };

@@ -1,11 +1,11 @@
 /** The operators of one actor, each made with what follows it: chained operators, and channels to other actors. */
-import { RecordBatch, type Schema } from "apache-arrow";
+import type { RecordBatch, Schema } from "apache-arrow";
 import type { OperatorId } from "../base/ids.js";
 import { limits } from "../base/limits.js";
 import type { PlannedChannel } from "../plan/plan.js";
 import type { DurableNode, OperatorNode, SourceNode } from "../topology/nodes.js";
 import { arrowSchema } from "../types/columns.js";
-import { lineageFrom, lineageOf, withLineage } from "../types/lineage.js";
+import { lineageFrom, lineageOf, ownBatch, withLineage } from "../types/lineage.js";
 import type { ActorOptions } from "./actor-options.js";
 import { MapOperator, PassOperator, SelectOperator } from "./batch-operators.js";
 import type { ChannelReceiver, ChannelSender } from "./channel.js";
@@ -156,18 +156,19 @@ export class ActorGraph {
         targets.push(this.#durableWriter(reader));
         continue;
       }
+      const twice = reader.kind === "union" && reader.inputs.length > 1;
+      const named = (way: Emit): Emit => (twice ? (batch) => way(inputOf(batch, node.id)) : way);
       const channels = plan.channels.filter(
         (channel) =>
           channel.from.actor === actor.id && channel.from.operator === node.id && channel.to.operator === reader.id,
       );
       if (channels.length === 0) {
         const next = made.get(reader.id)!;
-        const twice = reader.kind === "union" && reader.inputs.length > 1;
-        targets.push((batch) => next.process(twice ? inputOf(batch, node.id) : batch));
+        targets.push(named((batch) => next.process(batch)));
         continue;
       }
       const ways = channels.map((channel) => this.#wayInto(channel));
-      targets.push(exchange(channels[0]!.exchange, ways, node.kind === "keyBy" ? node.keys : [], this.gate));
+      targets.push(named(exchange(channels[0]!.exchange, ways, node.kind === "keyBy" ? node.keys : [], this.gate)));
     }
     return fanOut(this.gate, targets);
   }
@@ -194,10 +195,7 @@ export class ActorGraph {
 function inputOf(batch: RecordBatch, operator: OperatorId): RecordBatch {
   const lineage = lineageOf(batch);
   if (lineage === undefined) return batch;
-  return withLineage(
-    new RecordBatch(batch.schema, batch.data),
-    lineageFrom(`${lineage.origin}>${operator}`, lineage.first),
-  );
+  return withLineage(ownBatch(batch), lineageFrom(`${lineage.origin}>${operator}`, lineage.first));
 }
 
 /** Rows between two regions are neither read from outside nor written to it. */

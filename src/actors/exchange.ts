@@ -7,7 +7,7 @@ import { limits } from "../base/limits.js";
 import { keyGroupOf, ownerOf } from "../checkpoint/key-groups.js";
 import type { Exchange } from "../plan/plan.js";
 import { concatBatches } from "../types/concat.js";
-import { derived } from "../types/lineage.js";
+import { sliceRows, taken } from "../types/lineage.js";
 import { forked, type Gate } from "./gate.js";
 import type { Emit } from "./operator.js";
 import { rowKeys } from "./row-keys.js";
@@ -48,11 +48,12 @@ export function partsByHash(batch: RecordBatch, keys: readonly string[], receive
       if (next !== receiver) break;
       to++;
     }
-    parts[receiver]!.push(batch.slice(from, to));
+    parts[receiver]!.push(sliceRows(batch, from, to));
     from = to;
     receiver = next;
   }
-  return parts.flatMap((slices, i): [number, RecordBatch][] =>
-    slices.length > 0 ? [[i, derived(concatBatches(slices), batch)]] : [],
-  );
+  return parts.flatMap((slices, i): [number, RecordBatch][] => {
+    if (slices.length < 2) return slices.map((slice) => [i, slice]);
+    return [[i, taken(concatBatches(slices), batch, i)]];
+  });
 }

@@ -231,14 +231,17 @@ export class InferOperator implements Operator {
 
   /** Where no checkpoint comes for long, instances forget the oldest answers by themselves. */
   #pass(ids: readonly string[]): void {
-    if (this.#passed.length < limits.inferPassedIdsMax) this.#passed.push(...ids);
+    const room = limits.inferPassedIdsMax - this.#cuts.reduce((sum, cut) => sum + cut.ids.length, this.#passed.length);
+    for (const id of ids.slice(0, Math.max(room, 0))) this.#passed.push(id);
   }
 
   #requestsOf(batch: RecordBatch): Requests {
     const rows = this.#requestRows(batch);
     const lineage = lineageOf(batch);
-    if (lineage === undefined) return { rows, ids: [] };
-    return { rows, ids: rowIdsOf(this.node.id, rows, this.node.each === undefined ? lineage : partsOf(lineage)) };
+    const own = lineage === undefined || this.node.each === undefined ? lineage : partsOf(lineage);
+    if (own === undefined) return { rows, ids: [] };
+    // Rows without a position are told apart by all their columns, not by those that are sent alone.
+    return { rows, ids: rowIdsOf(this.node.id, own.first < 0 ? batch : rows, own) };
   }
 
   #send(requests: Requests): Call[] {

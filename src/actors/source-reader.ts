@@ -8,7 +8,7 @@
  */
 import type { RecordBatch } from "apache-arrow";
 import type { PositionedBatch, Source, Split } from "../topology/endpoints.js";
-import { lineageFrom, withLineage } from "../types/lineage.js";
+import { lineageFrom, ownBatch, withLineage } from "../types/lineage.js";
 import { type SourceState, sourceStateFrame } from "../wire/stored.js";
 import type { Emit, Encode, Operator, OperatorRuntime } from "./operator.js";
 
@@ -110,6 +110,6 @@ export class SourceReader implements Operator {
     this.#state = { ...this.#state, batches: this.#state.batches + 1n, position: item.position };
     this.runtime.counters.rowsRead += item.batch.numRows;
     if (item.batch.numRows === 0) return;
-    return this.emit(withLineage(item.batch, lineage));
+    return this.emit(withLineage(ownBatch(item.batch), lineage));
   }
 }

@@ -170,6 +170,9 @@ export const limits = {
   asideMsMax: 60_000,
   /** Age from which on what an instance has reported does not count for its depth: three heartbeats. */
   loadStaleMs: 3_000,
+  /** Reports between heartbeats that all instances of a service send in a second, together, and that one of them sends at once. */
+  loadReportsPerSecond: 1_000,
+  loadReportsAtOnce: 8,
   /** Instances up to which the best of all is chosen; above, the better of two drawn at random. */
   balanceAllMax: 16,
   /** Work that a client has at one instance at most, where its calls are shorter than that: it hides the way there and back. */

@@ -40,12 +40,14 @@ export async function runEmbedded(submission: Submission, options: EmbeddedOptio
   await store.put(jobKeys(job).spec, jobSpecFrame.encode(spec));
 
   const coordinator = new Coordinator({ bus, store, ports, namespace });
+  // Nobody could take another's where nobody asks for one, and asking the driver takes a second on some machines.
+  const asksForGpus = spec.services.some(({ resources }) => resources.gpuThousandths > 0);
   const worker = new Worker({
     bus,
     ports,
     namespace,
     worker: id<WorkerId>("worker", "local"),
-    ...(await findResources(thisMachine(process.env), {}, ports.log)),
+    ...(await findResources(thisMachine(process.env), asksForGpus ? {} : { gpus: 0 }, ports.log)),
     launcher: embeddedLauncher({
       bus,
       store,

@@ -9,6 +9,7 @@
  *   K3  Time in which this process itself stood still does not count as silence of others.
  *   K4  It leads with a term that no other has; one that meets a higher term stops for good.
  *   K5  A job that is not over is taken up by the next coordinator: its spec, its regions' logs and what reports say are all it needs.
+ *   K6  One that has taken over promises memory and devices only when every worker has had time to say what it holds.
  */
 import { ERROR_CODES, isErrorCode, MillraceError } from "../base/errors.js";
 import {
@@ -82,6 +83,8 @@ export class Coordinator {
   /** Instances that were lost with their worker, and since when: their clients are told more than once. */
   #gone: { readonly subject: string; readonly frame: Uint8Array; readonly sinceMs: number }[] = [];
   #term = 0n;
+  /** K6. By the monotonic clock. */
+  #settledMs = 0;
   /** It knows every job that has not ended, but those that it could not read. */
   #tookUp = false;
   #unreadable = new Set<string>();
@@ -101,6 +104,7 @@ export class Coordinator {
   async open(): Promise<void> {
     const { bus, namespace } = this.options;
     this.#term = await claimTerm(bus, namespace);
+    if (this.#term > 1n) this.#settledMs = this.options.ports.clock.monotonicMs() + limits.adoptionMs;
     this.#regions = new RegionRunner({
       ...this.options,
       term: this.#term,
@@ -401,6 +405,7 @@ export class Coordinator {
         this.options.ports.log.warn("worker lost", { worker, silentMs: Math.round(now - known.heardMs) });
         this.#loseWorker(worker, "its worker fell silent");
       }
+      if (deafMs > 0) this.#settledMs += deafMs + 2 * limits.heartbeatIntervalMs;
       for (const book of this.#jobs.values()) book.expire(limits.heartbeatTimeoutMs, deafMs);
       this.#tellClients(now);
       this.#decide();
@@ -421,8 +426,10 @@ export class Coordinator {
   #decide(): void {
     if (this.#closed) return;
     let dueMs = Number.POSITIVE_INFINITY;
+    const settled = this.options.ports.clock.monotonicMs() >= this.#settledMs;
     for (const book of this.#jobs.values()) {
-      if (!book.adopting) {
+      if (!settled && !book.adopting && book.countsRoom) continue;
+      if (!book.adopting && !hasEnded(book.state)) {
         for (const gone of book.adopted()) this.#tellOf(book, gone);
         for (const action of decideJob(book.facts(this.#reports(), this.#term, this.#holdings())))
           this.#carryOut(book, action);
@@ -509,7 +516,7 @@ export class Coordinator {
     }
   }
 
-  /** A worker that refuses to start anything is draining, or follows another leader: until its next report, nothing is asked of it. */
+  /** A worker that refuses to start something is draining, follows another leader, or holds what its report did not show yet (W6). */
   #takesNothing(worker: string, code: string): boolean {
     if (code !== "MILL_COMMAND_REFUSED") return false;
     const known = this.#workers.get(worker);

@@ -102,6 +102,11 @@ export class JobBook {
   get adopting(): boolean {
     return this.clock.monotonicMs() < this.#adoptingMs;
   }
+  /** Something of it needs what is never promised twice (X5). */
+  get countsRoom(): boolean {
+    const all = [...this.spec.services, ...this.spec.actors].map(({ resources }) => resources);
+    return all.some(({ memoryBytes, gpuThousandths }) => memoryBytes > 0n || gpuThousandths > 0);
+  }
   get state(): JobState {
     return this.#state;
   }

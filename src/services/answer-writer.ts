@@ -5,6 +5,7 @@ import { encodeBatch, encodeSchema, schemaId } from "../wire/arrow.js";
 import { type AnswerHeader, answerFrame, type LoadReport } from "../wire/frames.js";
 import type { RowOutcome } from "./handler-call.js";
 import type { Sender } from "./request-queue.js";
+import { shortened } from "./row-errors.js";
 
 export interface AnswerWriterOptions {
   readonly instance: string;
@@ -37,7 +38,7 @@ export class AnswerWriter {
   }
 
   failed(request: Sender, { code, message, facts }: MillraceError): void {
-    this.#write(request, { status: "FAILED", code, message, retryAfterMs: retryAfterMs(facts) });
+    this.#write(request, { status: "FAILED", code, message: shortened(message), retryAfterMs: retryAfterMs(facts) });
   }
 
   /** The rows are the client's again. */

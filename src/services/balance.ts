@@ -2,7 +2,8 @@
  * Which instance gets the next request. Pure: a table of what is known in, a choice out.
  *
  * Expected wait of a request = rows that stand before it there, and its own, x time per row. The rows before it are the larger of
- * what the instance last reported and what this client has outstanding there: a report is late, and other clients exist.
+ * what the instance last reported, with what this client has sent since, and what it has outstanding there: a report is late, and
+ * other clients exist. What the running call has taken already is not waited for.
  *
  * Invariants:
  *   L1  Only a READY instance with room for this client is chosen.
@@ -22,8 +23,10 @@ import type { LifeCycle } from "../wire/frames.js";
 export interface InstanceView {
   readonly instance: InstanceId;
   readonly state: LifeCycle;
-  /** Rows queued and running there, as last reported; 0 where that is too old to count. */
+  /** Rows queued and running there: as last reported, unless that is too old to count, and what this client has sent since. */
   readonly reportedRows: number;
+  /** Work on them that is done already, as far as that can be known from here. */
+  readonly doneMs: number;
   /** Smoothed service time per row in ms; 0: none yet. */
   readonly rowMs: number;
   /** Rows this client has sent there and not had an answer for. */
@@ -60,7 +63,7 @@ export function chooseInstance(
 /** An instance that has served nothing yet counts 1 ms a row: its depth then still orders it. */
 export function expectedWaitMs(instance: InstanceView, rows: number): number {
   const before = Math.max(instance.reportedRows, instance.outstandingRows);
-  return (before + rows) * (instance.rowMs > 0 ? instance.rowMs : 1);
+  return (before + rows) * (instance.rowMs > 0 ? instance.rowMs : 1) - instance.doneMs;
 }
 
 function bestOf(instances: readonly InstanceView[], { rows }: Wish): InstanceView | undefined {

@@ -84,6 +84,9 @@ interface Pending {
   readonly suspect: boolean;
 }
 
+/** Of one frame; what was passed between several checkpoints may be released at once. */
+const RELEASED_ROWS_MAX = 65_536;
+
 export interface ServiceClientOptions {
   readonly bus: Bus;
   readonly ports: Ports;
@@ -114,6 +117,8 @@ export class ServiceClient {
   #inputSchemaId: Uint8Array;
   #outputSchema: Schema;
   #calls = 0;
+  /** The oldest request has found no room; what may give it some dispatches again. */
+  #blocked = false;
   #error: MillraceError | undefined;
   #sweep: Timer | undefined;
 
@@ -178,8 +183,10 @@ export class ServiceClient {
         ...{ crashes: 0, tries: 0, sentMs: 0, notBeforeMs: 0, avoid: "", holder: "", suspect: false },
       };
       if (ask && rowIds.length > 0) this.#holders.find(request);
-      else this.#queue.push(request);
-      this.#dispatch();
+      else {
+        this.#queue.push(request);
+        if (!this.#blocked) this.#dispatch();
+      }
     });
   }
 
@@ -199,10 +206,10 @@ export class ServiceClient {
   /** The answers of these rows may be forgotten: nobody will ask for them again. */
   release(rowIds: readonly string[]): void {
     if (rowIds.length === 0) return;
-    this.#say(
-      this.#subjects.ask(this.service.id),
-      releaseFrame.encode({ service: this.service.id, rowIds: idBytes(rowIds) }),
-    );
+    for (let at = 0; at < rowIds.length; at += RELEASED_ROWS_MAX) {
+      const ids = idBytes(rowIds.slice(at, at + RELEASED_ROWS_MAX));
+      this.#say(this.#subjects.ask(this.service.id), releaseFrame.encode({ service: this.service.id, rowIds: ids }));
+    }
     this.options.fallback?.release(rowIds);
     const kept = rowIds.filter((id) => this.#kept.delete(id));
     if (kept.length > 0) void this.options.saved?.delete(kept);
@@ -260,6 +267,7 @@ export class ServiceClient {
       if (chosen === undefined) break;
       this.#send(request, chosen);
     }
+    this.#blocked = i < this.#queue.length;
     if (i > pausing.length) this.#queue = [...pausing, ...this.#queue.slice(i)];
     if (this.#sweep === undefined && this.#error === undefined && this.#hasRequests) this.#sweepLater();
   }
@@ -282,6 +290,7 @@ export class ServiceClient {
     this.#instances.add(instance, request);
     // The window of the `infer` operators bounds what is under way, so the bus's own bound is not waited for here.
     void this.#publish(request, instance).catch((cause: unknown) => {
+      instance.schemaSent = false; // it may have been in what was not sent
       if (!this.#instances.take(instance, request.id)) return;
       request.reject(MillraceError.from(cause, "MILL_SERVICE_LOST", `service "${this.service.id}"`));
       this.#dispatch();
@@ -378,12 +387,14 @@ export class ServiceClient {
     for (const id of rowIds) this.#kept.add(id);
   }
 
-  /** A payload that does not fit ends the call, too (S2). */
+  /** A payload that does not fit ends the call, too (S2); other rows than were sent would be taken for those of its neighbours. */
   #resolve(request: Pending, payload: Uint8Array, rejected: Answer["rejected"]): void {
     try {
-      request.resolve({ records: decodeBatch(this.#outputSchema, payload), rejected });
+      const records = decodeBatch(this.#outputSchema, payload);
+      checkRows(request.rows, records.numRows, rejected);
+      request.resolve({ records, rejected });
     } catch (cause) {
-      const what = `service "${this.service.id}" answered with bytes that are not of its columns`;
+      const what = `service "${this.service.id}" answered with what is not an answer to its request`;
       request.reject(new MillraceError("MILL_SERVICE_FAILED", `${what}: ${(cause as Error).message}`, {}, { cause }));
     }
   }
@@ -398,7 +409,8 @@ export class ServiceClient {
       this.#queue.push(request);
     } else if (next.kind === "split") {
       // Each part has one try more: all of them have been spent on the whole.
-      this.#split(request, halves(request.rows), { tries: Math.max(0, this.service.retry.attemptsMax - 1) });
+      const about = { tries: Math.max(0, this.service.retry.attemptsMax - 1) };
+      this.#queue.push(...this.#split(request, halves(request.rows), about));
     } else this.#giveUp(request, error);
   }
 
@@ -413,14 +425,18 @@ export class ServiceClient {
     fallback.callInRuns(request.records, request.owner, request.rowIds).then(request.resolve, request.reject);
   }
 
-  /** @param known answers of single rows that are there already */
+  /**
+   * @param known answers of single rows that are there already
+   * @returns the parts that have to be sent
+   */
   #split(
     request: Pending,
     parts: readonly Part[],
     about: Partial<Pending>,
     known: readonly (RowAnswer | undefined)[] = [],
-  ): void {
+  ): Pending[] {
     const { records, rowIds, id } = request;
+    const open: Pending[] = [];
     const answers = parts.map(
       ({ start, rows }, i) =>
         new Promise<Answer>((resolve, reject) => {
@@ -431,10 +447,11 @@ export class ServiceClient {
           }
           const part = { id: `${id}.${start}`, records: records.slice(start, start + rows), rows, resolve, reject };
           const own = rowIds.slice(start, start + rows);
-          this.#queue.push({ ...request, ...part, rowIds: own, notBeforeMs: 0, ...about });
+          open.push({ ...request, ...part, rowIds: own, notBeforeMs: 0, ...about });
         }),
     );
     joinAnswers(parts, answers, isOfRows).then(request.resolve, request.reject);
+    return open;
   }
 
   #onReport(report: LoadReport): void {
@@ -474,12 +491,13 @@ export class ServiceClient {
       const crashes = request.crashes + (report.state === "FAILED" ? 1 : 0);
       if (crashes === 0) again.push(request);
       else if (crashes >= limits.inferCrashesMax) this.#giveUp(request, this.#poison(request, crashes, report.reason));
-      else if (request.rows > 1) this.#split(request, singles(request.rows), { crashes, suspect: true });
+      else if (request.rows > 1) again.push(...this.#split(request, singles(request.rows), { crashes, suspect: true }));
       else again.push({ ...request, crashes, suspect: true });
     }
     // A slow service may have finished, and kept, what its instance could not send any more.
-    const slow = report.rowMs === 0 || report.rowMs >= this.service.persistAfterMs;
-    if (slow && this.service.persistAfterMs > 0) this.#holders.lookUp(again);
+    const { persistAfterMs, batch } = this.service;
+    const slow = report.rowMs === 0 || report.rowMs * batch.rowsMax >= persistAfterMs;
+    if (slow && persistAfterMs > 0) this.#holders.lookUp(again);
     else this.#queue.unshift(...again);
   }
 
@@ -541,7 +559,8 @@ export class ServiceClient {
 
   #onAnswered(request: Pending, answers: readonly (RowAnswer | undefined)[]): void {
     const known = answers.filter((answer) => answer !== undefined);
-    if (known.length < answers.length) this.#split(request, singles(request.rows), {}, answers);
+    for (const [row, answer] of answers.entries()) if (answer !== undefined) this.#kept.add(request.rowIds[row]!);
+    if (known.length < answers.length) this.#queue.push(...this.#split(request, singles(request.rows), {}, answers));
     else {
       const { records, rejected } = inOneBatch(known);
       request.resolve({ records, rejected: [...rejected.values()] });
@@ -553,4 +572,10 @@ export class ServiceClient {
     const header = { client: this.options.client, service: this.service.id, rowIds: idBytes(rowIds) };
     this.#say(this.#subjects.ask(this.service.id), askFrame.encode(header));
   }
+}
+
+/** @throws what is wrong with an answer to so many rows */
+function checkRows(sent: number, answered: number, rejected: Answer["rejected"]): void {
+  if (answered !== sent) throw new Error(`${sent} rows were sent, and ${answered} answered`);
+  for (const { row } of rejected) if (row < 0 || row >= sent) throw new Error(`it refuses row ${row} of ${sent}`);
 }

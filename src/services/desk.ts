@@ -46,7 +46,8 @@ interface Admitted extends QueuedRequest {
 
 interface Call {
   readonly requests: Set<Admitted>;
-  readonly rows: number;
+  /** Not answered yet. */
+  rows: number;
   readonly abort: AbortController;
   watch: Timer | undefined;
 }
@@ -310,6 +311,7 @@ export class Desk {
   #end(requests: readonly Admitted[], call: Call, outcome: RowOutcome | MillraceError): void {
     const awaited = (request: Admitted) => call.requests.delete(request);
     for (const request of requests) this.#settle(request);
+    call.rows -= requests.reduce((sum, { rows }) => sum + rows, 0);
     if (MillraceError.is(outcome)) {
       for (const request of requests) if (awaited(request)) this.options.answers.failed(request.whole, outcome);
       return;

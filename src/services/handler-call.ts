@@ -13,6 +13,7 @@ import type { Columns } from "../types/columns.js";
 import { concatBatches } from "../types/concat.js";
 import type { RejectedRow } from "../wire/frames.js";
 import { asDeclared } from "./declared-batch.js";
+import { shortened } from "./row-errors.js";
 
 export interface HandlerCall {
   readonly signal: AbortSignal;
@@ -71,7 +72,7 @@ export class CheckedHandler {
           );
         }
         const error = MillraceError.from(cause, "MILL_RECORD_INVALID");
-        if (!rejected.has(row)) rejected.set(row, { row, code: error.code, message: error.message });
+        if (!rejected.has(row)) rejected.set(row, { row, code: error.code, message: shortened(error.message) });
       },
     });
     const records = asDeclared(`the handler of service "${this.service}"`, this.declared, answered);

@@ -5,7 +5,8 @@
  * Invariants:
  *   S10 A request that is asked about goes on when every READY instance has said what it holds, or had time to; and then to the one
  *       that holds its rows, if there is one.
- *   S11 What no instance holds is looked for among the answers that are kept as objects, before it is sent.
+ *   S11 What no instance holds is looked for among the answers that are kept as objects, before it is sent; not for longer than
+ *       `limits.storeCheckTimeoutMs`, for it can be worked on again.
  */
 import type { InstanceId } from "../base/ids.js";
 import { limits } from "../base/limits.js";
@@ -44,6 +45,8 @@ export class Holders<Request extends AskedRequest> {
   #looking = new Set<Request>();
   /** Begins or ends a round. */
   #timer: Timer | undefined;
+  /** Each ends a search. */
+  #searches = new Set<Timer>();
 
   constructor(private readonly options: HoldersOptions<Request>) {}
 
@@ -55,20 +58,31 @@ export class Holders<Request extends AskedRequest> {
 
   /** S11 */
   lookUp(requests: readonly Request[]): void {
-    const { saved, send, answered } = this.options;
+    const { saved, send } = this.options;
     const findable = saved === undefined ? [] : requests.filter(({ rowIds }) => rowIds.length > 0);
-    send(requests.filter((request) => !findable.includes(request)));
-    for (const request of findable) {
-      this.#looking.add(request);
-      void saved!.find(request.rowIds).then((found) => {
-        if (!this.#looking.delete(request)) return; // it was given up meanwhile
-        if (found.size === 0) send([request]);
-        else
-          answered(
-            request,
-            request.rowIds.map((id) => found.get(id)),
-          );
-      });
+    send(findable.length === 0 ? requests : requests.filter(({ rowIds }) => rowIds.length === 0));
+    if (findable.length === 0) return;
+    const search = this.options.clock.after(limits.storeCheckTimeoutMs, () => {
+      this.#searches.delete(search);
+      send(findable.filter((request) => this.#looking.delete(request)));
+    });
+    this.#searches.add(search);
+    void Promise.all(findable.map((request) => this.#lookUpOne(saved!, request))).then(() => {
+      search.cancel();
+      this.#searches.delete(search);
+    });
+  }
+
+  async #lookUpOne(saved: AnswerStore, request: Request): Promise<void> {
+    this.#looking.add(request);
+    const found = await saved.find(request.rowIds);
+    if (!this.#looking.delete(request)) return; // it was given up, or sent, meanwhile
+    if (found.size === 0) this.options.send([request]);
+    else {
+      this.options.answered(
+        request,
+        request.rowIds.map((id) => found.get(id)),
+      );
     }
   }
 
@@ -99,6 +113,8 @@ export class Holders<Request extends AskedRequest> {
 
   close(): void {
     this.#timer?.cancel();
+    for (const search of this.#searches) search.cancel();
+    this.#searches.clear();
   }
 
   /** All that has come meanwhile is asked about at once. */

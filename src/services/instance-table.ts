@@ -32,6 +32,10 @@ export interface KnownInstance<Request extends Outstanding> {
   full: boolean;
   readonly pending: Map<string, Request>;
   outstandingRows: number;
+  /** Rows sent there since its newest report was heard: that does not count them. */
+  sentSinceRows: number;
+  /** Since then its running call runs, as far as its reports tell. */
+  runningSinceMs: number;
   lastSent: number;
   health: Health;
 }
@@ -66,9 +70,12 @@ export class InstanceTable<Request extends Outstanding> {
       this.#known.delete(id);
       return known;
     }
-    if (known !== undefined) Object.assign(known, { report, heardMs });
-    else {
-      const fresh = { schemaSent: false, full: false, outstandingRows: 0, lastSent: 0, health: HEALTHY };
+    if (known !== undefined) {
+      if (hasBegunCall(known.report, report)) known.runningSinceMs = heardMs;
+      Object.assign(known, { report, heardMs, sentSinceRows: 0 });
+    } else {
+      const counts = { outstandingRows: 0, sentSinceRows: 0, lastSent: 0, runningSinceMs: heardMs };
+      const fresh = { schemaSent: false, full: false, health: HEALTHY, ...counts };
       this.#known.set(id, { id: id as InstanceId, report, heardMs, ...fresh, pending: new Map() });
     }
     return undefined;
@@ -77,7 +84,11 @@ export class InstanceTable<Request extends Outstanding> {
   /** @param avoid where it has just failed: only if there is no other */
   choose(request: Outstanding, wish: Wish, avoid: string): KnownInstance<Request> | undefined {
     const now = this.ports.clock.monotonicMs();
-    const open = [...this.#known.values()].filter((instance) => this.#isOpen(instance, request, now));
+    const ready = [...this.#known.values()].filter(({ report }) => report.state === "READY");
+    // Where all are put aside none is worse than the others: they have nobody to be compared with any more.
+    const stands = ready.map(({ health }) => standing(health, now));
+    const comparable = stands.some((one) => one !== "aside");
+    const open = ready.filter((instance, i) => isOpen(instance, request, comparable ? stands[i]! : "good"));
     const others = open.filter(({ id }) => id !== avoid);
     const views = (others.length > 0 ? others : open).map((instance) => this.#viewOf(instance, request, now));
     const chosen = chooseInstance(views, wish, () => this.ports.random.next());
@@ -87,6 +98,7 @@ export class InstanceTable<Request extends Outstanding> {
   add(instance: KnownInstance<Request>, request: Request): void {
     instance.pending.set(request.id, request);
     instance.outstandingRows += request.rows;
+    instance.sentSinceRows += request.rows;
     instance.lastSent = ++this.#sends;
   }
 
@@ -120,34 +132,40 @@ export class InstanceTable<Request extends Outstanding> {
     });
   }
 
-  #isOpen(instance: KnownInstance<Request>, { suspect }: Outstanding, nowMs: number): boolean {
-    if (instance.full || holdsSuspect(instance)) return false;
-    const stands = standing(instance.health, nowMs);
-    const alone = suspect || stands === "probation";
-    return stands !== "aside" && !(alone && instance.pending.size > 0);
-  }
-
-  #viewOf(
-    { id, report, heardMs, outstandingRows, lastSent }: KnownInstance<Request>,
-    request: Outstanding,
-    nowMs: number,
-  ) {
+  #viewOf(instance: KnownInstance<Request>, request: Outstanding, nowMs: number): InstanceView {
     const { batch, concurrency } = this.service;
-    const stale = nowMs - heardMs > limits.loadStaleMs;
-    const view: InstanceView = {
-      instance: id,
-      state: report.state,
-      reportedRows: stale ? 0 : report.queuedRows + report.runningRows,
-      rowMs: report.rowMs,
-      outstandingRows,
-      lastSent,
-      outstandingRowsMax: request.suspect ? 1 : outstandingMax(batch.rowsMax, concurrency, report.rowMs),
+    const { id, report, heardMs, outstandingRows, sentSinceRows, lastSent, runningSinceMs } = instance;
+    const { state, rowMs } = report;
+    const depth = nowMs - heardMs > limits.loadStaleMs ? 0 : depthOf(report);
+    return {
+      ...{ instance: id, state, rowMs, outstandingRows, lastSent },
+      reportedRows: depth + sentSinceRows,
+      doneMs: Math.min(nowMs - runningSinceMs, (Math.min(depth, batch.rowsMax) * rowMs) / concurrency),
+      outstandingRowsMax: request.suspect ? 1 : outstandingMax(batch.rowsMax, concurrency, rowMs),
     };
-    return view;
   }
+}
+
+function depthOf({ queuedRows, runningRows }: LoadReport): number {
+  return queuedRows + runningRows;
+}
+
+/** Between two reports one has ended, or there was none. */
+function hasBegunCall(before: LoadReport, now: LoadReport): boolean {
+  return depthOf(before) === 0 || depthOf(now) < depthOf(before);
 }
 
 function holdsSuspect(instance: KnownInstance<Outstanding>): boolean {
   for (const request of instance.pending.values()) if (request.suspect) return true;
   return false;
+}
+
+function isOpen(
+  instance: KnownInstance<Outstanding>,
+  { suspect }: Outstanding,
+  stands: ReturnType<typeof standing>,
+): boolean {
+  if (instance.full || holdsSuspect(instance)) return false;
+  const alone = suspect || stands === "probation";
+  return stands !== "aside" && !(alone && instance.pending.size > 0);
 }

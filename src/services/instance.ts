@@ -8,6 +8,7 @@
  *   N6  A heartbeat names the requests it holds, unless a call kept it from looking at what has arrived. One that comes
  *       again while it is held is dropped.
  *   N10 What waits here and would be served sooner elsewhere is given back (`rebalance.ts`).
+ *   N11 A change of its load is told to all clients at once, as far as `report-pace.ts` lets it.
  */
 import type { RecordBatch, Schema } from "apache-arrow";
 import { MillraceError } from "../base/errors.js";
@@ -39,6 +40,7 @@ import { AnswerWriter } from "./answer-writer.js";
 import { Desk } from "./desk.js";
 import { CheckedHandler } from "./handler-call.js";
 import { type QueueLoad, rowsToReturn } from "./rebalance.js";
+import { ReportPace } from "./report-pace.js";
 import type { Sender } from "./request-queue.js";
 import { idBytes, idsOf } from "./row-ids.js";
 
@@ -70,6 +72,12 @@ export class Instance {
   #desk: Desk | undefined;
   #draining: Promise<void> | undefined;
   #heartbeat: Timer | undefined;
+  #pace = new ReportPace();
+  #telling: Timer | undefined;
+  /** When each client has sent its newest request, lately. */
+  #clients = new Map<string, number>();
+  /** READY ones, without this one. */
+  #peers = 0;
   #subscriptions: Subscription[] = [];
   #handler: LoadedHandler<Columns, Columns> | undefined;
   #others = new Map<string, QueueLoad & { readonly heardMs: number }>();
@@ -87,7 +95,10 @@ export class Instance {
       schema: arrowSchema(service.output),
       load: () => this.#report(),
       // The client's window bounds how many answers can be under way.
-      publish: (client, frame) => this.#publish(this.#subjects.answer(client), frame),
+      publish: (client, frame) => {
+        this.#publish(this.#subjects.answer(client), frame);
+        this.#tellLoad();
+      },
     });
   }
 
@@ -171,6 +182,7 @@ export class Instance {
       saved: openStore && new AnswerStore({ job, service: service.id, schema, log: ports.log, store: openStore }),
       yieldToMessages: () => this.options.yieldToMessages(),
       onHung: (error) => {
+        if (this.#state === "STOPPED") return; // its process ends anyway, and nobody waits
         this.#fail(error);
         this.options.onHung(error);
       },
@@ -237,7 +249,9 @@ export class Instance {
       }
       const dueMs = header.timeoutMs > 0 ? nowMs + header.timeoutMs : Number.POSITIVE_INFINITY;
       const cost = this.#costOf(records);
+      this.#clients.set(header.client, nowMs);
       this.#desk!.take({ ...sender, bucket: header.bucket, bytes, cost, arrivedMs: nowMs, dueMs, records, rowIds });
+      this.#tellLoad();
     } catch (cause) {
       this.#answers.failed(sender, MillraceError.from(cause, "MILL_FRAME_INVALID"));
     }
@@ -284,6 +298,7 @@ export class Instance {
     if (this.#state !== "READY") return;
     const fresh = [...this.#others].filter(([, other]) => heardMs - other.heardMs <= limits.heartbeatTimeoutMs);
     const ready = fresh.filter(([, other]) => other.ready);
+    this.#peers = ready.length;
     const own = { ready: true, ...this.#desk!.load };
     const excess = rowsToReturn(
       own,
@@ -324,6 +339,8 @@ export class Instance {
     const dueMs = clock.monotonicMs() + limits.heartbeatIntervalMs;
     this.#heartbeat = clock.after(limits.heartbeatIntervalMs, () => {
       this.#publishLoad();
+      const sinceMs = clock.monotonicMs() - limits.heartbeatTimeoutMs;
+      for (const [client, sentMs] of this.#clients) if (sentMs < sinceMs) this.#clients.delete(client);
       if (clock.monotonicMs() - dueMs <= limits.heartbeatLateMs) this.#publishHeld();
       this.#beat();
     });
@@ -334,6 +351,20 @@ export class Instance {
     const { service, instance } = this.options;
     const { requests } = this.#desk!;
     this.#publish(this.#subjects.held(service.id), heldFrame.encode({ service: service.id, instance, requests }));
+  }
+
+  /** N11. In a turn of its own: all that one message or one answer changes is told at once. */
+  #tellLoad(): void {
+    const { clock } = this.options.ports;
+    if (this.#telling !== undefined) return;
+    const waitMs = this.#pace.delayMs(clock.monotonicMs(), this.#peers + 1, this.#clients.size);
+    if (waitMs === undefined) return;
+    this.#telling = clock.after(waitMs, () => {
+      this.#telling = undefined;
+      if (this.#state !== "READY") return; // a change of state tells it by itself
+      this.#pace.told();
+      this.#publishLoad();
+    });
   }
 
   #publishLoad(): void {

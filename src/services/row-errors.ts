@@ -15,6 +15,13 @@ const OF_ROWS: ReadonlySet<string> = new Set([
   "MILL_FRAME_TOO_LARGE",
 ]);
 
+/** Of one message; an answer may carry one for each row in its header, and a server may say anything. */
+const MESSAGE_CHARS_MAX = 4_096;
+
+export function shortened(message: string): string {
+  return message.length <= MESSAGE_CHARS_MAX ? message : `${message.slice(0, MESSAGE_CHARS_MAX)}...`;
+}
+
 export function isOfRows(error: unknown): error is MillraceError {
   return MillraceError.is(error) && OF_ROWS.has(error.code);
 }

@@ -9,9 +9,11 @@
  *   G1  Rows of an operator's output that have one lineage (origin and position) are one row, made again.
  *   G2  A slice's rows keep their lineage. A step that makes at most as many rows as it was given keeps it, too; one that makes
  *       more begins a new origin, named by where it began.
+ *   G3  Parts of a batch that go different ways do not share positions.
+ *   G4  Rows without a position have a lineage as long as they have all their columns: without some, different ones may be equal.
  */
 import { createHash } from "node:crypto";
-import type { RecordBatch } from "apache-arrow";
+import { RecordBatch } from "apache-arrow";
 
 export interface Lineage {
   /** The split and batch, or the operator, that the rows were made from, and the steps that made more of them. */
@@ -42,16 +44,34 @@ export function sliceRows<B extends RecordBatch>(batch: B, from: number, to: num
   return lineage === undefined ? slice : withLineage(slice, rowsFrom(lineage, from));
 }
 
-/** Of a step's output: that of its input (G2). */
+/** The same rows in a batch of its own: a source may hand on one object many times, and each time it is other rows. */
+export function ownBatch(batch: RecordBatch): RecordBatch {
+  return new RecordBatch(batch.schema, batch.data);
+}
+
+/** Of a step's output: that of its input (G2, G4). */
 export function derived<B extends RecordBatch>(output: B, input: RecordBatch): B {
   const lineage = lineages.get(input);
   if (lineage === undefined || (output as RecordBatch) === input) return output;
+  if (lineage.first < 0 && !hasColumnsOf(output, input)) return output;
   return withLineage(output, output.numRows <= input.numRows ? lineage : partsOf(lineage));
 }
 
-/** Of rows that a row was made into: elements of its list, say. */
-export function partsOf({ origin, first }: Lineage): Lineage {
-  return lineageFrom(`${origin}.${first}`);
+function hasColumnsOf(output: RecordBatch, input: RecordBatch): boolean {
+  const names = new Set(output.schema.fields.map(({ name }) => name));
+  return input.schema.fields.every(({ name }) => names.has(name));
+}
+
+/** Of rows from here and there in `input`, one of the parts that it was taken apart into (G3). */
+export function taken<B extends RecordBatch>(output: B, input: RecordBatch, part: number): B {
+  const lineage = lineages.get(input);
+  if (lineage === undefined || lineage.first < 0) return withLineage(output, lineage);
+  return withLineage(output, lineageFrom(`${lineage.origin}|${part}`, lineage.first));
+}
+
+/** Of rows that a row was made into: elements of its list, say. None where rows have no position: they would share all of theirs. */
+export function partsOf({ origin, first }: Lineage): Lineage | undefined {
+  return first < 0 ? undefined : lineageFrom(`${origin}.${first}`);
 }
 
 /** Of rows that are made from nothing but what `origin` names. */

@@ -37,7 +37,7 @@ export const NVIDIA_SMI_QUERY = ["--query-gpu=index,uuid,name,memory.total", "--
 
 export async function findResources(machine: Machine, told: Told, log: Log): Promise<Offer> {
   const found = told.gpus === 0 ? [] : await findGpus(machine, log);
-  const visible = told.gpus === undefined ? [] : tokensOf(machine.visibleDevices ?? "");
+  const visible = tokensOf(machine.visibleDevices ?? "").filter((token) => /^(\d|GPU-|MIG-)/.test(token));
   const count = told.gpus ?? found.length;
   const gpus = Array.from({ length: count }, (_, i): Gpu => {
     const own = found[i];

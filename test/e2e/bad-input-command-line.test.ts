@@ -68,6 +68,16 @@ const mistakes: readonly Mistake[] = [
     says: [/--cpus 0 is no count\. Write a whole number from 1 to \d+/],
   },
   {
+    what: "a size without a unit",
+    args: ["worker", ...STORE, "--memory", "32"],
+    says: [/millrace worker: --memory is "32"; give a number of bytes or a text such as "4 GiB"/],
+  },
+  {
+    what: "a part of a gpu to offer",
+    args: ["worker", ...STORE, "--gpus", "0.5"],
+    says: [/--gpus 0\.5 is no count\. Write a whole number from 0 to \d+/],
+  },
+  {
     what: "a count far too large",
     args: ["plan", TOPOLOGY, "--parallelism", "1000000"],
     says: [/--parallelism 1000000 is no count\. Write a whole number from 1 to \d+/],

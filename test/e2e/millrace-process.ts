@@ -53,7 +53,16 @@ export class MillraceProcess {
   }
 
   /** Resolves when standard output has said it. @throws when the process ends first, or after `withinMs`, with all it said */
-  async says(text: string, withinMs = 15_000): Promise<void> {
+  says(text: string, withinMs = 15_000): Promise<void> {
+    return this.#until(text, () => this.#stdout, withinMs);
+  }
+
+  /** The same of standard error. */
+  complains(text: string, withinMs = 15_000): Promise<void> {
+    return this.#until(text, () => this.#stderr, withinMs);
+  }
+
+  async #until(text: string, said: () => string, withinMs: number): Promise<void> {
     const failed = (why: string) =>
       new Error(`millrace ${this.args.join(" ")}: ${why} before it said "${text}"\n${this.#stdout}\n${this.#stderr}`);
     let timer: NodeJS.Timeout | undefined;
@@ -61,7 +70,7 @@ export class MillraceProcess {
       timer = setTimeout(() => reject(failed(`${withinMs} ms passed`)), withinMs);
     });
     try {
-      while (!this.#stdout.includes(text)) {
+      while (!said().includes(text)) {
         if (!running.has(this.#child)) throw failed("it ended");
         await Promise.race([late, new Promise<void>((resolve) => this.#changed.push(resolve))]);
       }

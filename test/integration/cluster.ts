@@ -48,6 +48,8 @@ export class TestCluster {
       AWS_ACCESS_KEY_ID: minio.accessKeyId,
       AWS_SECRET_ACCESS_KEY: minio.secretAccessKey,
       MILLRACE_CACHE: join(folder, "cache"),
+      // Whatever this machine has: workers offer what a test tells them.
+      CUDA_VISIBLE_DEVICES: "-1",
     };
     const store = openStore(this.#env.MILLRACE_STORE!, { s3: { ...minio } }, realPorts());
     this.#parts = { nats, minio, store, folder };
@@ -59,8 +61,8 @@ export class TestCluster {
     return this.#processes.filter(({ args }) => args[0] !== "submit");
   }
 
-  worker(name: string): Promise<MillraceProcess> {
-    return this.#up("worker", "--name", name);
+  worker(name: string, ...flags: string[]): Promise<MillraceProcess> {
+    return this.#up("worker", "--name", name, ...flags);
   }
 
   async #up(...args: string[]): Promise<MillraceProcess> {
@@ -87,10 +89,15 @@ export class TestCluster {
     }
   }
 
-  /** Submits `told-words.ts` with one file per list of words. */
+  /** Submits `told-words.ts`, or another of the fixtures, with one file per list of words. */
   async tell(
     texts: readonly (readonly string[])[],
-    about: { readonly instances?: number; readonly parallelism?: number; readonly workMs?: number } = {},
+    about: {
+      readonly instances?: number;
+      readonly parallelism?: number;
+      readonly workMs?: number;
+      readonly topology?: string;
+    } = {},
   ): Promise<ToldJob> {
     const { folder, store } = this.#parts ?? assert.fail("the cluster has not been started");
     const name = `job${++this.#jobs}`;
@@ -99,10 +106,11 @@ export class TestCluster {
     await mkdir(marks.folder);
     for (const [i, words] of texts.entries()) await writeFile(join(folder, `${name}-${i}.txt`), words.join("\n"));
     const params = { input: join(folder, `${name}-*.txt`), output: name, marks: marks.folder };
-    const all = { ...params, instances: about.instances ?? 1, workMs: about.workMs ?? 0 };
-    const flags = Object.entries(all).flatMap(([key, value]) => ["-p", `${key}=${value}`]);
+    const { instances, workMs, topology = "told-words.ts" } = about;
+    const all = Object.entries({ ...params, instances, workMs }).filter(([, value]) => value !== undefined);
+    const flags = all.flatMap(([key, value]) => ["-p", `${key}=${value}`]);
     const parallelism = ["--parallelism", String(about.parallelism ?? 1)];
-    const args = ["submit", "test/fixtures/told-words.ts", ...parallelism, ...flags];
+    const args = ["submit", `test/fixtures/${topology}`, ...parallelism, ...flags];
     const submitted = new MillraceProcess(args, { env: this.#env });
     this.#processes.push(submitted);
     const linesOf = async (prefix: string) => {

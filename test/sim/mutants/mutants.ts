@@ -145,8 +145,8 @@ export const MUTANTS: readonly Mutant[] = [
   ]),
   mutant("a source counts a batch only when it has been handed on (source-reader)", 9, [
     "actors/source-reader.js",
-    "this.#state = { ...this.#state, batches: this.#state.batches + 1n, position: item.position };\n        this.runtime.counters.rowsRead += item.batch.numRows;\n        if (item.batch.numRows === 0)\n            return;\n        return this.emit(withLineage(item.batch, lineage));",
-    "this.runtime.counters.rowsRead += item.batch.numRows;\n        return Promise.resolve(this.emit(withLineage(item.batch, lineage))).then(() => { this.#state = { ...this.#state, batches: this.#state.batches + 1n, position: item.position }; });",
+    "this.#state = { ...this.#state, batches: this.#state.batches + 1n, position: item.position };\n        this.runtime.counters.rowsRead += item.batch.numRows;\n        if (item.batch.numRows === 0)\n            return;\n        return this.emit(withLineage(ownBatch(item.batch), lineage));",
+    "this.runtime.counters.rowsRead += item.batch.numRows;\n        return Promise.resolve(this.emit(withLineage(ownBatch(item.batch), lineage))).then(() => { this.#state = { ...this.#state, batches: this.#state.batches + 1n, position: item.position }; });",
   ]),
   mutant("a cut does not wait for the flows that are inside (gate G1)", 5, [
     "actors/gate.js",

@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import type { RecordBatch } from "apache-arrow";
 import fc from "fast-check";
-import { exchange } from "../../../src/actors/exchange.js";
+import { exchange, partsByHash } from "../../../src/actors/exchange.js";
 import { Gate } from "../../../src/actors/gate.js";
 import type { Emit } from "../../../src/actors/operator.js";
 import { batchFromRows } from "../../../src/types/batches.js";
 import { t } from "../../../src/types/columns.js";
+import { lineageFrom, lineageOf, withLineage } from "../../../src/types/lineage.js";
 import { numbers, rows } from "./support.js";
 
 const columns = { key: t.optional(t.utf8), part: t.int64, place: t.int32 };
@@ -23,6 +24,24 @@ function entered(): Gate {
 }
 
 describe("actors/exchange: how a batch finds its channels", () => {
+  it("hash: no two rows of a batch have one place afterwards, wherever they went (lineage G3)", () => {
+    const key = fc.constantFrom("a", "b", "c", "d");
+    fc.assert(
+      fc.property(fc.array(key, { minLength: 1, maxLength: 20 }), fc.integer({ min: 1, max: 4 }), (keys, count) => {
+        const made = batchFromRows(
+          columns,
+          keys.map((one) => ({ key: one, part: 0n, place: 0 })),
+        );
+        const parts = partsByHash(withLineage(made as never, lineageFrom("pages/0", 7)), ["key"], count);
+        const places = parts.flatMap(([, part]) => {
+          const { origin, first } = lineageOf(part)!;
+          return Array.from({ length: part.numRows }, (_, row) => `${origin} ${first + row}`);
+        });
+        assert.equal(new Set(places).size, keys.length);
+      }),
+    );
+  });
+
   it("hash: equal keys meet one receiver, rows of a key keep their order, none is lost or doubled", async () => {
     const key = fc.option(fc.constantFrom("a", "b", "c", "", "null", "é"));
     const row = fc.record({ key, part: fc.bigInt({ min: 0n, max: 2n }) });

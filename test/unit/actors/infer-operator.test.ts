@@ -9,6 +9,7 @@ import type { InferNode } from "../../../src/topology/nodes.js";
 import { service } from "../../../src/topology/service.js";
 import { batchFromRows, rowsOf } from "../../../src/types/batches.js";
 import { type Columns, t } from "../../../src/types/columns.js";
+import { lineageFrom, withLineage } from "../../../src/types/lineage.js";
 import { isOpen, op, range, rows, testRuntime, turns, until } from "./support.js";
 
 const input = { n: t.int32, key: t.utf8 };
@@ -28,21 +29,27 @@ interface Options {
   readonly rowsMax?: number;
   readonly bucketBy?: string[];
   readonly each?: boolean;
+  /** Requests carry one column of two. */
+  readonly narrow?: boolean;
   readonly ordered?: boolean;
   readonly emit?: () => Promise<void>;
 }
 
 function setUp(options: Options = {}) {
   const asked: Asked[] = [];
-  const columns: Columns = options.each ? { n: t.int32 } : input;
+  const ids: string[] = [];
+  const columns: Columns = options.each || options.narrow ? { n: t.int32 } : input;
   const declared = service("double", {
     input: columns,
     output,
     handler: { kind: "none", assets: {}, load: () => Promise.reject(new Error("never loaded")) },
     batch: { rowsMax: options.rowsMax ?? 2, bucketBy: options.bucketBy ?? [] },
   });
+  const passed: number[] = [];
   const client = {
-    call(records: RecordBatch, _owner: object, { bucket = "" }: CallOptions = {}): Promise<Answer> {
+    release: (released: readonly string[]) => void passed.push(released.length),
+    call(records: RecordBatch, _owner: object, { bucket = "", rowIds = [] }: CallOptions = {}): Promise<Answer> {
+      for (const id of rowIds) ids.push(id);
       const values = (rowsOf(columns, records as never) as { n: number }[]).map((row) => row.n);
       return new Promise((resolve, reject) => {
         asked.push({
@@ -82,7 +89,7 @@ function setUp(options: Options = {}) {
   };
   const made = new InferOperator(node, from, client, runtime, emit);
   const emitted = () => rows(to, out) as { n: number; doubled: number; said: string }[];
-  return { made, asked, runtime, out, to, emitted };
+  return { made, asked, ids, passed, runtime, out, to, emitted };
 }
 
 const batch = (...values: number[]) =>
@@ -334,6 +341,38 @@ describe("actors/infer-operator: rows of a batch", () => {
       ),
       { numRuns: 60 },
     );
+  });
+});
+
+describe("actors/infer-operator: ids of rows (I7)", () => {
+  it("rows without a position are told apart by columns that are not sent, too", async () => {
+    const { made, ids } = setUp({ narrow: true });
+    const keyed = batchFromRows(input, [
+      { n: 1, key: "a" },
+      { n: 1, key: "b" },
+    ]) as unknown as RecordBatch;
+    await made.process(withLineage(keyed, lineageFrom("counts", -1)));
+    assert.equal(new Set(ids).size, 2);
+  });
+
+  it("elements of rows without a position have none", async () => {
+    const { made, asked, ids } = setUp({ each: true });
+    await made.process(withLineage(listBatch([1, 2]), lineageFrom("counts", -1)));
+    assert.deepEqual([asked.length, ids], [1, []]);
+  });
+
+  it("those that wait for a commit are bounded, however many checkpoints fail and however many a batch has", async () => {
+    const { made, asked, passed, out } = setUp({ each: true, rowsMax: limits.inferPassedIdsMax * 3 });
+    for (let i = 1; i <= 3; i++) {
+      const elements = Array.from({ length: limits.inferPassedIdsMax * 2 }, (_, n) => n);
+      await made.process(withLineage(listBatch(elements), lineageFrom(`pages/${i}`)));
+      asked.at(-1)!.answer();
+      await until("the batch to be handed on", () => out.length === i);
+      await turns();
+      made.cut(BigInt(i));
+    }
+    made.committed(3n);
+    assert.deepEqual(passed, [limits.inferPassedIdsMax]);
   });
 });
 

@@ -7,7 +7,9 @@ import { MillraceError } from "../../../src/base/errors.js";
 import { realPorts } from "../../../src/base/real/ports.js";
 import { MemoryBus } from "../../../src/bus/memory-bus.js";
 import type { Source } from "../../../src/topology/endpoints.js";
-import { columnOf } from "../../../src/types/batches.js";
+import { batchFromRows, columnOf } from "../../../src/types/batches.js";
+import { t } from "../../../src/types/columns.js";
+import { lineageOf } from "../../../src/types/lineage.js";
 import { splitAssignmentFrame, splitRequestFrame } from "../../../src/wire/control.js";
 import { sourceStateFrame } from "../../../src/wire/stored.js";
 import { FakeClock } from "../coordinator/fake-ports.js";
@@ -172,5 +174,27 @@ describe("actors/source-reader: asking for splits", () => {
     });
     await until("the error", () => message !== "");
     assert.equal(message, "MILL_SOURCE_EMPTY: nothing there");
+  });
+});
+
+describe("actors/source-reader: one object handed on many times", () => {
+  it("is other rows each time (lineage G1)", async () => {
+    const runtime = testRuntime();
+    const same = batchFromRows({ n: t.int32 }, [{ n: 1 }]) as unknown as RecordBatch;
+    const split = { id: "0", payload: new Uint8Array(), rows: 3 };
+    const endless = {
+      read: async function* () {
+        for (let i = 0; i < 3; i++) yield same;
+      },
+    } as unknown as Source;
+    const emitted: RecordBatch[] = [];
+    const reader = new SourceReader(
+      endless,
+      async (number) => (number === 1n ? split : undefined),
+      runtime,
+      (batch) => void emitted.push(batch),
+    );
+    await reader.run();
+    assert.equal(new Set(emitted.map((batch) => lineageOf(batch)?.origin)).size, 3);
   });
 });

@@ -14,6 +14,7 @@ const kinds = service("kinds", {
   input: { name: t.utf8 },
   output,
   instances: 3,
+  resources: { cpu: 2, gpu: { count: 0.5, memory: 7, optional: true } },
   handler: {
     kind: "constant",
     assets: { list: "kinds.txt" },
@@ -22,10 +23,15 @@ const kinds = service("kinds", {
 });
 export default topology(
   "served",
-  (job) => job.read(files(job.param("input", "*.txt")), { id: "texts" }).infer(kinds, { id: "ask" }).to(jsonl("out")),
+  (job) => {
+    const texts = job.read(files(job.param("input", "*.txt")), { id: "texts" }).resources({ memory: 1_000 });
+    texts.infer(kinds, { id: "ask" }).to(jsonl("out"));
+  },
   { unit: "files" },
 );
 `;
+
+const NOTHING = { cpu: 0, memoryBytes: 0n, gpuThousandths: 0, gpuKind: "", gpuMemoryBytes: 0n, gpuOptional: false };
 
 describe("cli/submission: from a file to a job's spec", () => {
   const makeFolder = useFolders();
@@ -72,10 +78,23 @@ describe("cli/submission: from a file to a job's spec", () => {
         },
       ],
       actors: [
-        { actor: "texts-0", region: "region-texts-0", subtask: 0 },
-        { actor: "texts-1", region: "region-texts-1", subtask: 1 },
+        { actor: "texts-0", region: "region-texts-0", subtask: 0, resources: { ...NOTHING, memoryBytes: 1_000n } },
+        { actor: "texts-1", region: "region-texts-1", subtask: 1, resources: { ...NOTHING, memoryBytes: 1_000n } },
       ],
-      services: [{ service: "kinds", instances: 3 }],
+      services: [
+        {
+          service: "kinds",
+          instances: 3,
+          resources: {
+            cpu: 2,
+            memoryBytes: 0n,
+            gpuThousandths: 500,
+            gpuKind: "",
+            gpuMemoryBytes: 7n,
+            gpuOptional: true,
+          },
+        },
+      ],
       sources: ["texts"],
       unit: "files",
       submittedMs: 1_700_000_000_000n,

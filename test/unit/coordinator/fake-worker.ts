@@ -7,12 +7,12 @@ import type { Bus, BusMessage } from "../../../src/bus/bus.js";
 import { clusterSubjects, jobSubjects } from "../../../src/bus/subjects.js";
 import {
   type ActorState,
-  type Granted,
-  type Gpu,
   acknowledgementFrame,
   type Complete,
   type Deploy,
   type DeployEnumerator,
+  type Gpu,
+  type Granted,
   hostReportFrame,
   type StartHost,
   type StartInstance,

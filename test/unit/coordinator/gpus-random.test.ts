@@ -84,7 +84,11 @@ class Machine {
         startHost: async () => host,
         startInstance: async (job, _, instance, devices) => {
           const shares = this.#granted.get(`${job} ${instance}`)!;
-          assert.deepEqual(devices, shares.map(({ uuid }) => uuid), "it sees what was promised to it");
+          assert.deepEqual(
+            devices,
+            shares.map(({ uuid }) => uuid),
+            "it sees what was promised to it",
+          );
           const process = new Process(job, instance, shares);
           if (this.dead) process.alive = false;
           this.processes.push(process);
@@ -120,9 +124,14 @@ class Machine {
     });
   }
 
+  /** What was kept back comes later than what is said from now on. */
   mend(): void {
     this.cut = false;
-    if (!this.dead) for (const deliver of this.#kept.splice(0)) deliver();
+  }
+
+  deliver(): void {
+    if (this.dead || this.cut) return;
+    for (const handle of this.#kept.splice(0)) handle();
   }
 
   die(): void {
@@ -192,7 +201,8 @@ class World {
     for (const { shares } of this.processes) {
       for (const { uuid, thousandths } of shares) promised.set(uuid, (promised.get(uuid) ?? 0) + thousandths);
     }
-    for (const [uuid, thousandths] of promised) assert.ok(thousandths <= 1_000, `${uuid} is promised ${thousandths} times 0.001`);
+    for (const [uuid, thousandths] of promised)
+      assert.ok(thousandths <= 1_000, `${uuid} is promised ${thousandths} times 0.001`);
   }
 
   async pass(ms: number): Promise<void> {
@@ -211,6 +221,7 @@ class World {
     else if (kind === "lead") await this.lead(at % 2 === 0);
     else if (kind === "cut" && machine !== undefined) machine.cut = true;
     else if (kind === "mend") machine?.mend();
+    else if (kind === "deliver") machine?.deliver();
     else if (kind === "end") process?.end(process.asked ? "" : ELSEWHERE);
     else if (kind === "ready" && process !== undefined) await this.say(process, "READY");
     else if (kind === "fail" && process !== undefined) await this.say(process, "FAILED");
@@ -223,13 +234,14 @@ class World {
     for (const machine of this.machines) machine.mend();
     for (const job of this.jobs) this.ask(submitJobFrame.encode({ job })); // who was not answered asks again
     for (let i = 0; i < 40; i++) {
+      if (i === 4) for (const machine of this.machines) machine.deliver();
       for (const process of this.processes) if (process.asked) process.end("");
       await this.pass(1_000);
     }
   }
 }
 
-const KINDS = ["boot", "submit", "cancel", "lead", "cut", "mend", "end", "ready", "fail", "pass"] as const;
+const KINDS = ["boot", "submit", "cancel", "lead", "cut", "mend", "deliver", "end", "ready", "fail", "pass"] as const;
 type Step = readonly [(typeof KINDS)[number], number];
 
 const walk = fc.array(fc.tuple(fc.constantFrom(...KINDS), fc.integer({ min: 0, max: 14 })), { maxLength: 40 });
@@ -268,7 +280,8 @@ async function everythingThatFits(world: World): Promise<void> {
   for (const [i, job] of world.jobs.entries()) {
     const { state, instances } = await world.describe(job);
     for (const { instance, worker, state: life, message } of instances) {
-      if (worker !== "" && !["STOPPED", "FAILED"].includes(life)) assert.ok(living.has(`${job} ${instance}`), `${instance}: ${life}`);
+      if (worker !== "" && !["STOPPED", "FAILED"].includes(life))
+        assert.ok(living.has(`${job} ${instance}`), `${instance}: ${life}`);
       if (worker !== "" || state !== "DEPLOYING" || life !== "REQUESTED") continue;
       assert.match(message, /^needs .* gpu of kind h200; worker /);
       const wanted = JOBS[i]! * 1_000;

@@ -3,7 +3,7 @@ import { limits } from "../../../src/base/limits.js";
 import { jobSpecFrame } from "../../../src/wire/control.js";
 import { beatMs, Cluster, keys } from "./coordinator-cluster.js";
 import type { FakeWorker } from "./fake-worker.js";
-import { gpu, needs, spec } from "./job-facts.js";
+import { gpu, granted, needs, spec } from "./job-facts.js";
 
 /** A job whose two instances need that much of a device each; its workers have one each. */
 async function clusterOf(each: Parameters<typeof needs>[0], ...workers: string[]): Promise<Cluster> {
@@ -46,8 +46,67 @@ describe("coordinator: devices", () => {
   it("a job of which no instance has a place waits and does not fail (J9)", async () => {
     const cluster = await clusterOf({ gpu: 1, kind: "b300" }, "w1");
     await cluster.pass(20 * beatMs);
-    assert.deepEqual(await waiting(cluster), Array(2).fill("needs 1 gpu of kind b300; worker w1 has 1 of kind NVIDIA H200"));
+    assert.deepEqual(
+      await waiting(cluster),
+      Array(2).fill("needs 1 gpu of kind b300; worker w1 has 1 of kind NVIDIA H200"),
+    );
     assert.equal((await cluster.describe()).state, "RUNNING");
+  });
+
+  it("what was asked for and no report shows yet is promised (X5)", async () => {
+    const cluster = await clusterOf({ gpu: 1 });
+    const w1 = await cluster.join("w1");
+    Object.assign(w1, { gpus: [gpu("GPU-w1")], prompt: false });
+    await w1.report();
+    await cluster.clock.settle();
+    await cluster.join("w2"); // something to decide anew for
+    await cluster.pass(2 * beatMs, [cluster.workers[1]!]);
+    assert.deepEqual(shares(w1), ["model-1-0 GPU-w1 1000"]);
+    assert.deepEqual(await waiting(cluster), ["needs 1 gpu; worker w1 has 1, taken; worker w2 has no gpu"]);
+  });
+
+  it("what a worker holds of a job that nobody knows any more is promised until it is gone (X5)", async () => {
+    const cluster = await new Cluster().open();
+    const w1 = await cluster.join("w1");
+    const share = { uuid: "GPU-w1", thousandths: 1_000, memoryBytes: 0n };
+    const left = { job: "job-0", service: "old", instance: "old-0", code: "", message: "", granted: granted(share) };
+    w1.gpus = [gpu("GPU-w1")];
+    w1.obeys = false; // it is told to stop it
+    await w1.report({ instances: [{ ...left, state: "PROVISIONING" }] });
+    const services = [{ service: "model", instances: 1, resources: needs({ gpu: 1 }) }];
+    await cluster.store.put(keys.spec, jobSpecFrame.encode({ ...spec, services }));
+    await cluster.submit();
+    assert.deepEqual(await waiting(cluster), ["needs 1 gpu; worker w1 has 1, taken"]);
+    w1.obeys = true;
+    await w1.report({ instances: [{ ...left, state: "STOPPED" }] });
+    await cluster.clock.settle();
+    assert.deepEqual(await waiting(cluster), []);
+  });
+
+  it("a new leader promises nothing until every worker has had time to say what it holds (K6)", async () => {
+    const cluster = await new Cluster().open();
+    await (await cluster.succeed()).close();
+    const services = [{ service: "model", instances: 1, resources: needs({ gpu: 1 }) }];
+    await cluster.store.put(keys.spec, jobSpecFrame.encode({ ...spec, services }));
+    const two = await cluster.join("w2");
+    two.gpus = [gpu("GPU-1")];
+    await two.report();
+    await cluster.submit();
+    await cluster.pass(beatMs);
+    assert.equal(two.told("start-instance"), 0);
+    // Another worker of the same machine, whose first report was lost.
+    const one = await cluster.join("w1");
+    one.obeys = false;
+    const share = { uuid: "GPU-1", thousandths: 1_000, memoryBytes: 0n };
+    const left = { job: "job-0", service: "old", instance: "old-0", code: "", message: "", granted: granted(share) };
+    const holding = { gpus: [gpu("GPU-1")], instances: [{ ...left, state: "PROVISIONING" }] };
+    for (let beat = 0; beat < 4; beat++) {
+      await cluster.pass(beatMs, [two]);
+      await one.report(holding);
+    }
+    await cluster.clock.settle();
+    assert.equal(two.told("start-instance"), 0);
+    assert.deepEqual(await waiting(cluster), ["needs 1 gpu; worker w1 has 1, taken; worker w2 has 1, taken"]);
   });
 
   it("a device is free when the worker says that the process has ended, and not before (X5)", async () => {
@@ -108,7 +167,10 @@ describe("coordinator: memory", () => {
     await cluster.submit();
     await cluster.pass(2 * beatMs);
     const { state, message } = await cluster.describe();
-    assert.deepEqual([state, message], ["DEPLOYING", "needs 65 GiB of memory; worker w1 has 64 GiB of its memory left to promise"]);
+    assert.deepEqual(
+      [state, message],
+      ["DEPLOYING", "needs 65 GiB of memory; worker w1 has 64 GiB of its memory left to promise"],
+    );
     for (const name of ["w2", "w3", "w4"]) {
       const large = await cluster.join(name);
       large.memoryBytes = 2n ** 37n;

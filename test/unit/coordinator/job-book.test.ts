@@ -15,7 +15,10 @@ function setUp() {
   book.regions.get("region-read-0")!.attempt = 1;
   book.expectHost(HOST, "w1");
   book.expectInstance({ instance: "model-0" as InstanceId, service: "model", worker: "w1", granted: granted() });
-  const [hostFacts, instanceFacts] = [() => book.facts([], 1n, []).hosts[0]!, () => book.facts([], 1n, []).instances[0]!];
+  const [hostFacts, instanceFacts] = [
+    () => book.facts([], 1n, []).hosts[0]!,
+    () => book.facts([], 1n, []).instances[0]!,
+  ];
   return { clock, book, host: hostFacts, instance: instanceFacts };
 }
 
@@ -44,7 +47,9 @@ function workerReport(
     stopped: false,
     hosts: about.host === undefined ? [] : [{ host: HOST, state: about.host, ...told }],
     instances:
-      about.instance === undefined ? [] : [{ service: "model", instance: "model-0", state: about.instance, granted: granted(), ...told }],
+      about.instance === undefined
+        ? []
+        : [{ service: "model", instance: "model-0", state: about.instance, granted: granted(), ...told }],
   };
 }
 
@@ -334,5 +339,34 @@ describe("coordinator/job-book: the job itself", () => {
     const report = book.describe();
     assert.deepEqual([report.rowsTotal, report.rowsRead, report.deadLetters, report.message], [9n, 5n, 1n, ""]);
     assert.equal(report.finishedMs - report.startedMs, 1_500n);
+  });
+});
+
+describe("coordinator/job-book: what is promised (X5)", () => {
+  const promised = (book: JobBook) => book.promised().map(({ instance, worker }) => `${instance} on ${worker}`);
+
+  it("from when it is asked for until its worker says that the process has ended, whatever else is said", () => {
+    const { book } = setUp();
+    assert.deepEqual(promised(book), ["model-0 on w1"]);
+    book.onWorker(workerReport("w1", {}));
+    assert.deepEqual(promised(book), ["model-0 on w1"], "the report was on its way when it was asked for");
+    book.onLoad(load("FAILED", { code: "MILL_SERVICE_FAILED" }));
+    book.onWorker(workerReport("w1", { instance: "PROVISIONING" }));
+    assert.deepEqual(promised(book), ["model-0 on w1"], "its process is still there");
+    book.onWorker(workerReport("w2", { instance: "STOPPED" }));
+    assert.deepEqual(promised(book), ["model-0 on w1"], "that is not its worker");
+    book.onWorker(workerReport("w1", { instance: "FAILED" }));
+    assert.deepEqual(promised(book), []);
+  });
+
+  it("no longer once its worker is gone, has refused it, or tells of it no more", () => {
+    const gone = setUp().book;
+    gone.onWorkerGone("w1", "it fell silent");
+    const refused = setUp().book;
+    refused.onInstanceRefused("model-0", "MILL_WORKER_LOST", "draining");
+    const forgotten = setUp().book;
+    forgotten.onWorker(workerReport("w1", { instance: "PROVISIONING" }));
+    forgotten.onWorker(workerReport("w1", {}));
+    for (const book of [gone, refused, forgotten]) assert.deepEqual(promised(book), []);
   });
 });

@@ -1,14 +1,7 @@
 /** Facts of a small job for the suites of the coordinator: two regions on two workers, one service. */
 import type { EnumeratorFacts, InstanceFacts, JobAction, JobFacts, WatchedHost } from "../../../src/coordinator/job.js";
 import type { Holding, WorkerFacts } from "../../../src/coordinator/placement.js";
-import type {
-  ActorReport,
-  ActorState,
-  Granted,
-  GpuShare,
-  JobSpec,
-  Resources,
-} from "../../../src/wire/control.js";
+import type { ActorReport, ActorState, GpuShare, Granted, JobSpec, Resources } from "../../../src/wire/control.js";
 
 const GiB = 2n ** 30n;
 

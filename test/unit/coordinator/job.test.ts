@@ -205,10 +205,15 @@ describe("coordinator/job: instances", () => {
     const workers = [worker("w1", { gpus: [gpu("GPU-1")] })];
     const actions = decideJob(facts({ services, workers, instances }));
     assert.deepEqual(
-      actions.map((action) => (action.kind === "await-room" || action.kind === "start-instance" ? action.instance : "")),
+      actions.map((action) =>
+        action.kind === "await-room" || action.kind === "start-instance" ? action.instance : "",
+      ),
       ["large-0", "large-1", "large-1-2"],
     );
-    assert.deepEqual(ofKind(actions, "start-instance").map(({ worker }) => worker), ["w1"]);
+    assert.deepEqual(
+      ofKind(actions, "start-instance").map(({ worker }) => worker),
+      ["w1"],
+    );
   });
 
   it("waits when no worker takes work", () => {

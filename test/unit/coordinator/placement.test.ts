@@ -8,7 +8,9 @@ const groups = (count: number, before = "", each: Resources = needs({ cpu: 2 }))
   Array.from({ length: count }, (_, i) => ({ actors: [`read-${i}`, `count-${i}`], before, needs: each }));
 const NOTHING: ReadonlyMap<string, number> = new Map();
 
-function placed(...[some, workers, load = NOTHING]: [ReturnType<typeof groups>, WorkerFacts[], ReadonlyMap<string, number>?]) {
+function placed(
+  ...[some, workers, load = NOTHING]: [ReturnType<typeof groups>, WorkerFacts[], ReadonlyMap<string, number>?]
+) {
   const result = placeGroups(some, workers, [], load);
   return result.workers ?? result.reason;
 }
@@ -30,10 +32,7 @@ describe("coordinator/placement: which worker holds what", () => {
   it("spreads groups by cores, ties to the worker named first (X1, X2)", () => {
     const workers = [worker("w2", { cpus: 2 }), worker("w1", { cpus: 6 })];
     const where = placed(groups(8), workers) as string[];
-    assert.deepEqual(
-      [where.filter((one) => one === "w1").length, where.filter((one) => one === "w2").length],
-      [6, 2],
-    );
+    assert.deepEqual([where.filter((one) => one === "w1").length, where.filter((one) => one === "w2").length], [6, 2]);
     assert.deepEqual(placed(groups(2), [worker("b"), worker("a")]), ["a", "b"]);
   });
 
@@ -96,7 +95,10 @@ describe("coordinator/placement: memory", () => {
   it("counts for groups of actors together, and takes one from where it was (X4, X5)", () => {
     const workers = [worker("a", { memory: 4 }), worker("b", { memory: 64 })];
     assert.deepEqual(placed(groups(2, "a", needs({ memory: 3 })), workers), ["a", "b"]);
-    assert.match(String(placed(groups(1, "", needs({ memory: 65 })), workers)), /^needs 65 GiB of memory; worker a has 4 GiB/);
+    assert.match(
+      String(placed(groups(1, "", needs({ memory: 65 })), workers)),
+      /^needs 65 GiB of memory; worker a has 4 GiB/,
+    );
     const holdings = [{ worker: "b", granted: { ...granted(), memoryBytes: 62n * 2n ** 30n } }];
     assert.deepEqual(placeGroups(groups(1, "b", needs({ memory: 3 })), workers, holdings, NOTHING), { workers: ["a"] });
   });
@@ -159,7 +161,10 @@ describe("coordinator/placement: devices", () => {
     assert.equal(devicesOf(twice, needs({ gpu: 1 })), "a GPU-1 1000");
     reasonOf(twice, needs({ gpu: 0.1 }));
     const told = room(worker("a", { gpus: [gpu("0")] }), worker("b", { gpus: [gpu("0")] }));
-    assert.deepEqual([devicesOf(told, needs({ gpu: 1 })), devicesOf(told, needs({ gpu: 1 }))], ["a 0 1000", "b 0 1000"]);
+    assert.deepEqual(
+      [devicesOf(told, needs({ gpu: 1 })), devicesOf(told, needs({ gpu: 1 }))],
+      ["a 0 1000", "b 0 1000"],
+    );
   });
 
   it("the reason names what is needed and what each worker has instead (X6)", () => {

@@ -14,6 +14,7 @@ const view = (instance: string, about: Partial<InstanceView> = {}): InstanceView
   instance: instance as InstanceId,
   state: "READY",
   reportedRows: 0,
+  doneMs: 0,
   rowMs: 0,
   outstandingRows: 0,
   lastSent: 0,
@@ -30,6 +31,7 @@ describe("services/balance: which instance gets the next request", () => {
       instance: fc.uuid().map((text) => text as InstanceId),
       state: fc.constantFrom(...states),
       reportedRows: fc.nat(50),
+      doneMs: fc.constant(0),
       rowMs: fc.constantFrom(0, 0.5, 3, 200),
       outstandingRows: fc.nat(10),
       lastSent: fc.nat(5),
@@ -60,6 +62,10 @@ describe("services/balance: which instance gets the next request", () => {
     assert.equal(expectedWaitMs(view("a", { reportedRows: 7, outstandingRows: 2, rowMs: 10 }), 1), 80);
     assert.equal(expectedWaitMs(view("a", { reportedRows: 1, outstandingRows: 2, rowMs: 10 }), 3), 50);
     assert.equal(expectedWaitMs(view("a", { reportedRows: 3 }), 1), 4);
+  });
+
+  it("what the running call has taken already is not waited for", () => {
+    assert.equal(expectedWaitMs(view("a", { reportedRows: 2, rowMs: 10, doneMs: 7 }), 1), 23);
   });
 
   it("an idle slow one is passed over for a busy one that is fast enough", () => {

@@ -5,6 +5,7 @@ import type { InstanceId } from "../../../src/base/ids.js";
 import { limits } from "../../../src/base/limits.js";
 import { batchFromRows } from "../../../src/types/batches.js";
 import { t } from "../../../src/types/columns.js";
+import { loadReportFrame } from "../../../src/wire/frames.js";
 import { gate, within } from "../actors/support.js";
 import { Bench, doubles, type Infer, numbers, subjects, valuesOf } from "./instance-bench.js";
 
@@ -64,6 +65,26 @@ describe("services/instance: loading and warming", () => {
     await bench.clock.advance(3 * limits.heartbeatIntervalMs);
     assert.equal(bench.reports.length, before + 3);
     assert.ok(bench.reports.every((report, i) => i === 0 || report.sequence > bench.reports[i - 1]!.sequence));
+  });
+
+  it("tells all of every change of its load, where there are other instances and other clients (N11)", async () => {
+    let finish = () => {};
+    const infer: Infer = (batch) =>
+      new Promise((resolve) => {
+        finish = () => resolve(doubles(batch));
+      });
+    const bench = await new Bench({ infer }).ready();
+    const depths = () => bench.reports.map(({ queuedRows, runningRows }) => queuedRows + runningRows);
+    await peerReports(bench);
+    bench.send([1], { client: "client-1" });
+    await bench.clock.settle();
+    assert.deepEqual(depths(), [], "its only client knows what it sent");
+    bench.send([2], { client: "client-2" });
+    await bench.clock.settle();
+    assert.equal(depths().at(-1), 2);
+    finish();
+    await bench.clock.settle();
+    assert.equal(depths().at(-1), 1, "what was answered is not running any more");
   });
 });
 
@@ -318,3 +339,14 @@ describe("services/instance: what is refused, and what fails", () => {
     );
   });
 });
+
+/** Another instance of the service says that it is READY. */
+async function peerReports(bench: Bench): Promise<void> {
+  const { service, bus, clock } = bench;
+  const peer = "double-1" as InstanceId;
+  const facts = { queuedRows: 0, runningRows: 0, rowMs: 1, reason: "", code: "", enteredMs: 0n };
+  const report = { service: service.id, instance: peer, sequence: 1n, subject: "peer", state: "READY" as const };
+  void bus.publish(subjects.load(service.id), loadReportFrame.encode({ ...report, ...facts }));
+  await clock.settle();
+  bench.reports.splice(0);
+}

@@ -6,6 +6,7 @@ import { MemoryBus } from "../../../src/bus/memory-bus.js";
 import { clusterSubjects, jobSubjects } from "../../../src/bus/subjects.js";
 import {
   acknowledgementFrame,
+  type Gpu,
   type Granted,
   startFrame,
   startHostFrame,
@@ -45,24 +46,26 @@ class Bench {
   readonly reports: WorkerReport[] = [];
   readonly loads: LoadReport[] = [];
   readonly launches: string[] = [];
+  readonly devices = new Map<string, readonly string[] | undefined>();
   readonly children = new Map<string, FakeChild>();
   /** What starting a process waits for. */
   launching: Promise<void> = Promise.resolve();
   readonly worker: Worker;
 
-  constructor() {
-    const launch = async (what: string) => {
+  constructor(gpus: readonly Gpu[] = []) {
+    const launch = async (what: string, devices: readonly string[] | undefined) => {
       this.launches.push(what);
+      this.devices.set(what, devices);
       await this.launching;
       const child = new FakeChild();
       this.children.set(what, child);
       return child;
     };
     const launcher: Launcher = {
-      startHost: (_, host) => launch(host),
-      startInstance: (_, __, instance) => launch(instance),
+      startHost: (_, host, devices) => launch(host, devices),
+      startInstance: (_, __, instance, devices) => launch(instance, devices),
     };
-    const about = { worker: "w1" as WorkerId, cpus: 4, memoryBytes: 1024, launcher };
+    const about = { worker: "w1" as WorkerId, cpus: 4, memoryBytes: 1024, gpus, launcher };
     this.worker = new Worker({ bus: this.bus, ports: this.ports, namespace, ...about });
   }
 
@@ -348,5 +351,55 @@ describe("worker: terms", () => {
     assert.equal((await bench.startInstance("model-0", 2n)).code, "", "it was not kept as never to be started");
     assert.equal((await bench.stopHost("h1", 3n)).code, "");
     assert.equal(bench.children.get("h1")!.stops, 1);
+  });
+});
+
+describe("worker: devices", () => {
+  const gpus = [
+    { uuid: "GPU-1", kind: "NVIDIA H200", memoryBytes: 1n },
+    { uuid: "GPU-2", kind: "NVIDIA H200", memoryBytes: 1n },
+  ];
+  const of = (...shares: (readonly [string, number])[]): Granted => ({
+    ...NONE,
+    gpus: shares.map(([uuid, thousandths]) => ({ uuid, thousandths, memoryBytes: 0n })),
+  });
+
+  it("an instance sees those that were promised to it, everything else none; reports repeat both (W6)", async () => {
+    const bench = await new Bench(gpus).open();
+    const promised = of(["GPU-2", 1_000], ["GPU-1", 1_000]);
+    await bench.startInstance("large-0", 1n, promised);
+    await bench.startInstance("model-0");
+    await bench.startHost();
+    assert.deepEqual(Object.fromEntries(bench.devices), { "large-0": ["GPU-2", "GPU-1"], "model-0": [], h1: [] });
+    assert.deepEqual(bench.last.gpus, gpus);
+    assert.deepEqual(bench.instance("large-0")?.granted, promised);
+  });
+
+  it("a worker that offers none says nothing about them (W6)", async () => {
+    const bench = await new Bench().open();
+    await bench.startInstance();
+    await bench.startHost();
+    assert.deepEqual([...bench.devices.values()], [undefined, undefined]);
+  });
+
+  it("refuses what is not free, whoever promised it, until the process that holds it has ended (W6)", async () => {
+    const bench = await new Bench(gpus).open();
+    assert.equal((await bench.startInstance("a", 1n, of(["GPU-1", 600]))).code, "");
+    assert.equal((await bench.startInstance("b", 2n, of(["GPU-1", 400]))).code, "");
+    const third = await bench.startInstance("c", 3n, of(["GPU-2", 1_000], ["GPU-1", 1]));
+    assert.equal(third.code, "MILL_COMMAND_REFUSED");
+    assert.match(third.message, /worker w1 has 0 of gpu GPU-1 free, and c was promised 0\.001 of it/);
+    assert.equal((await bench.startInstance("a", 3n, of(["GPU-1", 600]))).code, "", "it is there already");
+    await bench.stopInstance("a", 3n);
+    assert.equal(
+      (await bench.startInstance("c", 3n, of(["GPU-1", 500]))).code,
+      "MILL_COMMAND_REFUSED",
+      "it still ends",
+    );
+    await bench.ends("a");
+    assert.equal((await bench.startInstance("c", 3n, of(["GPU-1", 500]))).code, "");
+    const unknown = await bench.startInstance("d", 3n, of(["GPU-9", 1]));
+    assert.match(unknown.message, /worker w1 has no gpu GPU-9 free/);
+    assert.deepEqual(bench.launches, ["a", "b", "c"]);
   });
 });
