@@ -84,14 +84,18 @@ export async function run(options: { runs: number; log: (line: string) => void }
 async function scaleOut(url: string, bus: Bus, place: Place): Promise<Turn> {
   const started: ChildProcess[] = [];
   const start = (i: number) => {
-    started.push(fork(new URL("./scale-out-worker.js", import.meta.url), [url, place, String(i)]));
+    const process = fork(new URL("./scale-out-worker.js", import.meta.url), [url, place, String(i)]);
+    process.once("exit", (status) => {
+      if (status !== null) held.ended = `instance ${i} ended with status ${status}`;
+    });
+    started.push(process);
   };
   const held = new Holdings(bus);
   let clients: Clients | undefined;
   try {
     await held.open();
     for (let i = 0; i < BEFORE; i++) start(i);
-    await until(`${BEFORE} instances to be READY`, () => held.ready.size === BEFORE);
+    await until(`${BEFORE} instances to be READY`, () => held.ready.size === BEFORE, held);
     clients = await openClients(url, place, held);
     clients.fill();
     await pause(STEADY_MS);
@@ -102,7 +106,7 @@ async function scaleOut(url: string, bus: Bus, place: Place): Promise<Turn> {
       if (held.ready.has(added) && held.of(added) + workOf(place).batch.rowsMax >= mean) held.sharedMs ??= Date.now();
     };
     start(BEFORE);
-    await until("the new instance to have its part", () => held.sharedMs !== undefined);
+    await until("the new instance to have its part", () => held.sharedMs !== undefined, held);
     const before = new Map(held.answered);
     await pause(AFTER_MS);
     const work = [...held.ready.keys()].map((id) => (held.answered.get(id) ?? 0) - (before.get(id) ?? 0));
@@ -122,6 +126,8 @@ class Holdings {
   readonly ready = new Map<string, bigint>();
   readonly answered = new Map<string, number>();
   sharedMs: number | undefined;
+  /** An instance that was not killed has ended. */
+  ended: string | undefined;
   onChange = () => {};
   #sent = new Map<string, number>();
   #returned = new Map<string, number>();
@@ -211,10 +217,11 @@ function clientId(i: number): string {
   return `client-${i}`;
 }
 
-async function until(what: string, isSo: () => boolean): Promise<void> {
+async function until(what: string, isSo: () => boolean, held: Holdings): Promise<void> {
   const fromMs = performance.now();
   while (!isSo()) {
     await pause(5);
+    if (held.ended !== undefined) throw new Error(`${held.ended}, while waiting for ${what}`);
     if (performance.now() - fromMs > BOUND_MS) throw new Error(`waited ${BOUND_MS} ms for ${what}`);
   }
 }

@@ -152,9 +152,10 @@ export const limits = {
   serviceLoadAttemptsMax: 3,
   /** Bytes of the rows of one call of a handler. */
   callBytesMax: 64 * MiB,
-  /** Time of one try, and of a call with all its tries and pauses. */
+  /** Time of one call of a handler. */
   callTimeoutMs: 600_000,
-  callDeadlineMs: 1_800_000,
+  /** Time of a request with all its waiting, tries and pauses; 0: none. A pool that is too small for its work must not lose rows. */
+  callDeadlineMs: 0,
   callAttemptsMax: 3,
   callPauseMs: 200,
   callPauseMsMax: 10_000,
@@ -224,7 +225,6 @@ invariant(limits.storeMultipartBytes >= 5 * MiB, "S3 refuses smaller parts, exce
 invariant(limits.storeBackoffMs <= limits.storeBackoffMsMax, "pauses between attempts grow");
 invariant(limits.storeConnectTimeoutMs < limits.storeCheckTimeoutMs, "a check can try to connect twice");
 invariant(limits.drainCallsMs < limits.drainTimeoutMs, "an instance gives back what it could not finish");
-invariant(limits.callTimeoutMs <= limits.callDeadlineMs, "a call has time for a try");
 invariant(limits.callPauseMs <= limits.callPauseMsMax, "pauses between tries grow");
 invariant(limits.heartbeatIntervalMs * 2 < limits.adoptionMs, "every worker and host reports while jobs are taken up");
 invariant(limits.hostReportIntervalMs * 5 <= limits.enumeratorSilenceMs, "a few lost reports are no silence");

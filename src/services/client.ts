@@ -319,13 +319,9 @@ export class ServiceClient {
     await this.options.bus.publish(instance.report.subject, frame);
   }
 
-  /** Of this try; 0: no limit. */
+  /** 0: no limit. */
   #timeLeftMs({ deadlineMs, sentMs }: Pending): number {
-    const left = Math.min(
-      deadlineMs - sentMs,
-      this.service.timeoutMs === 0 ? Number.POSITIVE_INFINITY : this.service.timeoutMs,
-    );
-    return left === Number.POSITIVE_INFINITY ? 0 : Math.max(1, Math.ceil(left));
+    return deadlineMs === Number.POSITIVE_INFINITY ? 0 : Math.max(1, Math.ceil(deadlineMs - sentMs));
   }
 
   #cancel(instance: KnownInstance<Pending>, requests: readonly Pending[]): void {
@@ -523,37 +519,25 @@ export class ServiceClient {
     });
   }
 
-  /** S9. Requests whose try or whose deadline is over. */
+  /** S9. The time of a single call is its instance's to watch: it alone knows when the call began. */
   #expire(): void {
     const now = this.options.ports.clock.monotonicMs();
     const waited = this.#queue.filter(({ deadlineMs }) => deadlineMs <= now);
     this.#queue = this.#queue.filter(({ deadlineMs }) => deadlineMs > now);
     for (const request of waited) this.#giveUp(request, this.#timedOut(request));
     for (const instance of this.#instances) {
-      const late = [...instance.pending.values()].filter((request) => now >= request.sentMs + this.#limitOf(request));
+      const late = [...instance.pending.values()].filter(({ deadlineMs }) => deadlineMs <= now);
       this.#cancel(instance, late);
       for (const request of late) {
         this.#instances.take(instance, request.id);
-        this.#instances.onOutcome(instance, true);
-        this.duplicateCalls += request.rows;
-        request.avoid = instance.id;
-        this.#onFailure(request, this.#timedOut(request));
+        this.#giveUp(request, this.#timedOut(request));
       }
     }
   }
 
-  #limitOf(request: Pending): number {
-    const left = this.#timeLeftMs(request);
-    return left === 0 ? Number.POSITIVE_INFINITY : left;
-  }
-
-  #timedOut({ tries, deadlineMs }: Pending): MillraceError {
-    const { id, timeoutMs, deadlineMs: all } = this.service;
-    const now = this.options.ports.clock.monotonicMs();
-    const what =
-      now >= deadlineMs
-        ? `no answer within its deadlineMs of ${all} ms, ${tries} tries`
-        : `no answer within its timeoutMs of ${timeoutMs} ms, try ${tries}`;
+  #timedOut({ tries }: Pending): MillraceError {
+    const { id, deadlineMs } = this.service;
+    const what = `no answer within its deadlineMs of ${deadlineMs} ms, ${tries} tries`;
     return new MillraceError("MILL_SERVICE_TIMEOUT", `service "${id}": ${what}.`, { service: id, tries });
   }
 

@@ -8,7 +8,8 @@
  *   N4  What waits, for a call or for others' rows, is bounded in rows and bytes; above it requests are refused, and the client keeps
  *       them. One request that is larger than all of it passes alone.
  *   N7  A row that was answered, or is under way, is not worked on again: it is answered from the journal, or waits for the call.
- *   N8  A call that nobody waits for any more is aborted. One that goes on long after that is hung, and its instance with it.
+ *   N8  A call that nobody waits for any more, or that takes longer than the service's `timeoutMs`, is aborted. One that goes on long
+ *       after that is hung, and its instance with it.
  *   N9  What fails in a call with others is called again alone, once: its neighbours do not share its fate.
  */
 import { ERROR_CODES, MillraceError } from "../base/errors.js";
@@ -48,12 +49,13 @@ interface Call {
   readonly requests: Set<Admitted>;
   /** Not answered yet. */
   rows: number;
-  readonly abort: AbortController;
+  /** Of the handler's call that is under way for it. */
+  abort: AbortController;
   watch: Timer | undefined;
 }
 
 /** Weight of the newest call in the smoothed time per row. */
-const SMOOTHING = 0.2;
+const SMOOTHING = 0.1;
 
 export class Desk {
   #queue = new RequestQueue();
@@ -270,7 +272,6 @@ export class Desk {
     if (MillraceError.is(outcome) && requests.length > 1 && isOfItsRows(outcome)) await this.#callAlone(requests, call);
     else this.#end(requests, call, outcome);
     this.#calls.delete(call);
-    call.watch?.cancel();
     this.#readmit();
     if (this.#calls.size === 0) for (const done of this.#onIdle.splice(0)) done();
     this.#pump();
@@ -284,16 +285,19 @@ export class Desk {
     }
   }
 
-  async #outcomeOf(requests: readonly Admitted[], { abort }: Call): Promise<RowOutcome | MillraceError> {
+  async #outcomeOf(requests: readonly Admitted[], call: Call): Promise<RowOutcome | MillraceError> {
     const { clock } = this.options.ports;
+    const { timeoutMs } = this.options.service;
+    call.abort = new AbortController();
+    const limit = timeoutMs === 0 ? undefined : clock.after(timeoutMs, () => this.#timeOut(requests, call));
     const rows = requests.reduce((sum, request) => sum + request.rows, 0);
     const startMs = clock.monotonicMs();
     const rowIds = requests.flatMap(idsOrNone);
     const dueMs = Math.max(...requests.map((request) => request.dueMs));
     try {
       const outcome = await this.#handler.call(concatBatches(requests.map(({ records }) => records)), {
-        signal: abort.signal,
-        timeLeftMs: dueMs - startMs,
+        signal: call.abort.signal,
+        timeLeftMs: Math.min(dueMs - startMs, timeoutMs === 0 ? Number.POSITIVE_INFINITY : timeoutMs),
         rowId: (row) => Buffer.from(rowIds[row] ?? "", "latin1").toString("hex"),
       });
       const tookMs = clock.monotonicMs() - startMs;
@@ -304,7 +308,19 @@ export class Desk {
       return outcome;
     } catch (cause) {
       return MillraceError.from(cause, "MILL_SERVICE_FAILED");
+    } finally {
+      limit?.cancel();
+      call.watch?.cancel();
     }
+  }
+
+  /** N8 */
+  #timeOut(requests: readonly Admitted[], call: Call): void {
+    const what = `a call took longer than the service's timeoutMs of ${this.options.service.timeoutMs} ms`;
+    const error = new MillraceError("MILL_SERVICE_TIMEOUT", what, { service: this.options.service.id });
+    for (const request of requests)
+      if (call.requests.delete(request)) this.options.answers.failed(request.whole, error);
+    this.#abandon(call);
   }
 
   /** Answers those that have not been cancelled. */

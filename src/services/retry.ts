@@ -29,9 +29,10 @@ export type AfterFailure =
   | { readonly kind: "split" }
   | { readonly kind: "give-up" };
 
-/** What one of several rows may be to blame for: a model that throws, a server that answers with an error to all of them. */
+/** What one of several rows may be to blame for: a model that throws or takes too long, a server that answers with an error to all of them. */
 const OF_SOME_ROW: ReadonlySet<string> = new Set([
   "MILL_SERVICE_FAILED",
+  "MILL_SERVICE_TIMEOUT",
   "MILL_ENDPOINT_FAILED",
   "MILL_ENDPOINT_REFUSED",
 ]);

@@ -124,9 +124,12 @@ export interface ServiceSpec<I extends Columns, O extends Columns> {
   /** Calls of one instance's handler that may be under way at a time. Default: what suits the handler, mostly 1. */
   readonly concurrency?: number;
   readonly queue?: Queueing;
-  /** Time from sending a request to an instance to its answer, ms, waiting there included. Default 600,000; 0: no limit. */
+  /** Time of one call of the handler, ms, from its begin. Default 600,000; 0: no limit. */
   readonly timeoutMs?: number;
-  /** Time for all of it, ms: waiting for an instance, every try, every pause. Default 1,800,000; 0: no limit. */
+  /**
+   * Time for all of it, ms: waiting for an instance, every try, every pause. Default 0: no limit, because rows that wait longer where
+   * instances are few are not bad rows.
+   */
   readonly deadlineMs?: number;
   readonly retry?: Retrying;
   /** Gets the rows that this service could not answer in its tries or its time. Its columns are the same. */

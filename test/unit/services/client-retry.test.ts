@@ -111,47 +111,40 @@ describe("services/client: what fails is tried again", () => {
 });
 
 describe("services/client: time", () => {
-  it("a try that lasts too long is cancelled where it runs, and tried again with the same rows (S9)", async () => {
-    const { client, clock, instance } = await setUp(asIs, { timeoutMs: 1_000, retry: { attemptsMax: 2, pauseMs: 1 } });
+  it("nothing waits longer than its deadline: not for an instance, and not for an answer (T1, S9)", async () => {
+    const { client, clock, instance } = await setUp(asIs, { deadlineMs: 3_000 });
+    const unsent = client.call(batch(1), owner);
+    await clock.advance(3_100);
+    const late = { code: "MILL_SERVICE_TIMEOUT", message: /deadlineMs of 3000 ms/ };
+    await assert.rejects(within("the unsent", unsent), late);
     const a = await instance("a");
     await a.says("READY");
-    const rowIds = idsOf(Uint8Array.from({ length: 16 }, (_, i) => i));
-    const answer = client.call(batch(1), owner, { rowIds });
-    await clock.settle();
-    const [before] = a.requests.splice(0);
-    assert.equal(before!.header.timeoutMs, 1_000);
-    await clock.advance(1_300);
-    assert.deepEqual(a.cancelled, [before!.header.id]);
-    assert.deepEqual(a.requests[0]!.header.rowIds, before!.header.rowIds);
-    assert.equal(client.duplicateCalls, 1);
+    const sent = client.call(batch(1), owner);
+    await clock.advance(1_000);
+    await a.answers("FAILED", { code: "MILL_ENDPOINT_BUSY" });
+    await clock.advance(500);
+    const left = a.requests[0]!.header.timeoutMs;
+    assert.ok(left > 1_000 && left < 2_000, `${left} ms are left`);
+    await clock.advance(1_600);
+    await assert.rejects(within("the sent", sent), late);
+    assert.deepEqual(a.cancelled, [a.requests[0]!.header.id]);
+    assert.equal(clock.waiting, 0, "no timer is left");
+  });
+
+  it("without a deadline it waits for as long as it takes", async () => {
+    const { client, clock, instance } = await setUp();
+    const answer = client.call(batch(1), owner);
+    const a = await instance("a");
+    await a.says("READY");
+    await clock.advance(2 * 3_600_000);
+    assert.ok(await isOpen(answer));
+    assert.equal(a.requests[0]!.header.timeoutMs, 0);
     await a.answers();
     assert.deepEqual(doubled(await within("the answer", answer)), [2]);
   });
 
-  it("nothing waits longer than its deadline: not for an instance, and not for its tries (T1, S9)", async () => {
-    const { client, clock, instance } = await setUp(asIs, { timeoutMs: 2_000, deadlineMs: 3_000 });
-    const unsent = client.call(batch(1), owner);
-    await clock.advance(3_100);
-    await assert.rejects(within("the unsent", unsent), {
-      code: "MILL_SERVICE_TIMEOUT",
-      message: /deadlineMs of 3000 ms, 0 tries/,
-    });
-    const a = await instance("a");
-    await a.says("READY");
-    const sent = client.call(batch(1), owner);
-    await clock.advance(2_400);
-    assert.deepEqual(
-      a.requests.map(({ header }) => header.timeoutMs > 900),
-      [true, false],
-      "what is left of it",
-    );
-    await clock.advance(900);
-    await assert.rejects(within("the sent", sent), { code: "MILL_SERVICE_TIMEOUT" });
-    assert.equal(clock.waiting, 0, "no timer is left");
-  });
-
-  it("what expired at its instance has had its try", async () => {
-    const { client, clock, instance } = await setUp(asIs, { retry: { attemptsMax: 1 } });
+  it("what expired at its instance is late", async () => {
+    const { client, clock, instance } = await setUp(asIs, { deadlineMs: 3_000, retry: { attemptsMax: 1 } });
     const a = await instance("a");
     await a.says("READY");
     const answer = client.call(batch(1), owner);

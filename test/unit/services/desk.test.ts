@@ -166,6 +166,44 @@ describe("services/desk: who does not wait any more", () => {
     assert.equal(bench.reports.at(-1)!.code, "MILL_SERVICE_TIMEOUT");
   });
 
+  it("a call that takes too long is aborted and has failed; what waited behind it is called (N8)", async () => {
+    const signals: AbortSignal[] = [];
+    const bench = await new Bench({
+      spec: { timeoutMs: 1_000 },
+      infer: async (rows, { signal }) => {
+        signals.push(signal);
+        if (valuesOf(rows)[0] === 1) {
+          await new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+        }
+        return doubles(rows);
+      },
+    }).ready();
+    const slow = await sent(bench, [1]);
+    await bench.clock.advance(600);
+    const next = await sent(bench, [2]);
+    await bench.clock.advance(399);
+    assert.equal(signals[0]!.aborted, false);
+    await bench.clock.advance(1);
+    assert.ok(signals[0]!.aborted);
+    const { status, code, message } = bench.answer(slow).header;
+    assert.deepEqual([status, code], ["FAILED", "MILL_SERVICE_TIMEOUT"]);
+    assert.match(message, /longer than the service's timeoutMs of 1000 ms/);
+    assert.deepEqual(bench.answer(next).doubled, [4], "its time began with its call");
+    await bench.clock.advance(limits.callHungMs);
+    assert.deepEqual(bench.hung, []);
+  });
+
+  it("a row whose call took too long is answered from it, if it is asked about again while that goes on (N7, N8)", async () => {
+    const { bench, door } = await held({ spec: { timeoutMs: 1_000 } });
+    await sent(bench, [1], { rowIds: "a" });
+    await bench.clock.advance(1_000);
+    const again = await sent(bench, [1], { rowIds: "a" });
+    door.open();
+    await bench.clock.settle();
+    assert.deepEqual(bench.answer(again).doubled, [2]);
+    assert.deepEqual(bench.calls, [[1]]);
+  });
+
   it("a request whose time is up is not begun (N2)", async () => {
     const { bench, door } = await held();
     await sent(bench, [1]);
@@ -205,7 +243,7 @@ describe("services/desk: calls", () => {
     await sent(bench, [1, 2]);
     assert.deepEqual(seen, [
       [700, "6262"],
-      [Number.POSITIVE_INFINITY, ""],
+      [limits.callTimeoutMs, ""],
     ]);
   });
 

@@ -23,8 +23,8 @@ describe("services/client: a request whose answer is looked for in a store that 
   });
 });
 
-describe("services/client: the same row of two requests, of which an instance holds one", () => {
-  it("a holder that is put aside or full is no dead end", async () => {
+describe("services/client: an instance that holds a row and has no room for its request", () => {
+  it("is asked again until the deadline, no longer (S9, S10)", async () => {
     const { client, clock, instance, bus } = await setUp(undefined, { deadlineMs: 5_000 });
     const one = await instance("one");
     await one.says("READY");
