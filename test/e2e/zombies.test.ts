@@ -82,7 +82,7 @@ describe("e2e: processes that are stopped until they have been replaced, and go 
   async function submit(output: string, workMs: number): Promise<Job> {
     const marks = join(folder, `marks-${output}`);
     await mkdir(marks);
-    const params = { input: `${folder}/text-*.txt`, output, marks, workMs };
+    const params = { input: `${folder}/text-*.txt`, output, marks, workMs, together: 2 };
     const flags = Object.entries(params).flatMap(([key, value]) => ["-p", `${key}=${value}`]);
     const one = new MillraceProcess(["submit", "test/fixtures/slow-words.ts", ...flags], { env });
     started.push(one);
@@ -130,11 +130,17 @@ describe("e2e: processes that are stopped until they have been replaced, and go 
     for (const region of REGIONS) wellOrdered(await logOf(job, region).look());
   }
 
+  /** The last words of every process, for whoever has to find out what is missing. */
+  function saidLast(): string {
+    return started.map(({ args, said }) => `${args.slice(0, 3).join(" ")}: ${said.slice(-1_500)}`).join("\n");
+  }
+
   async function until<T>(what: string, find: () => Promise<T | undefined>): Promise<T> {
     for (const untilMs = performance.now() + REPLACED_MS_MAX; ; await pause(100)) {
       const found = await find();
       if (found !== undefined) return found;
-      assert.ok(performance.now() < untilMs, `waited ${REPLACED_MS_MAX} ms for ${what}`);
+      if (performance.now() > untilMs)
+        assert.fail(`waited ${REPLACED_MS_MAX} ms for ${what}; said since:\n${saidLast()}`);
     }
   }
 
