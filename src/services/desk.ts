@@ -68,7 +68,6 @@ export class Desk {
   #size: BatchSize;
   #handler: CheckedHandler;
   #rowMs = 0;
-  #repeatedRows = 0;
   #closed = false;
   #pumping: Promise<void> | undefined;
   #wake: (() => void) | undefined;
@@ -83,11 +82,6 @@ export class Desk {
   get load(): { readonly queuedRows: number; readonly runningRows: number; readonly rowMs: number } {
     const runningRows = [...this.#calls].reduce((sum, { rows }) => sum + rows, 0);
     return { queuedRows: this.#queue.rows + this.#joined.rows, runningRows, rowMs: this.#rowMs };
-  }
-
-  /** Rows that were answered without a call of their own. */
-  get repeatedRows(): number {
-    return this.#repeatedRows;
   }
 
   /** Ids of the requests that wait or run here. */
@@ -123,7 +117,6 @@ export class Desk {
     const known = rowIds.map((id) => this.#journal.find(id));
     const missing = known.flatMap((answer, row) => (answer === undefined ? [row] : []));
     if (rowIds.length > 0 && missing.length === 0) {
-      this.#repeatedRows += request.rows;
       this.options.answers.ok(request, inOneBatch(known as RowAnswer[]), request.rows);
       return;
     }
@@ -349,7 +342,6 @@ export class Desk {
     const all = known.map(
       (answer): RowAnswer => answer ?? { records: outcome.records, row, rejected: outcome.rejected.get(row++) },
     );
-    this.#repeatedRows += whole.rows - rows;
     this.options.answers.ok(whole, inOneBatch(all), whole.rows - rows);
   }
 
