@@ -68,11 +68,11 @@ describe("e2e: processes that are killed", function () {
     return rows.map((line) => (JSON.parse(line) as { word: string }).word).sort();
   }
 
-  async function submit(output: string, keyed: string): Promise<{ marks: string; ended: Promise<Ended> }> {
+  async function submit(output: string, more: string[]): Promise<{ marks: string; ended: Promise<Ended> }> {
     const marks = join(folder, `marks-${output}`);
     await mkdir(marks);
     const args = ["submit", "test/fixtures/slow-words.ts", "-p", `input=${folder}/text-*.txt`];
-    const params = ["-p", `output=${output}`, "-p", `marks=${marks}`, "-p", `keyed=${keyed}`];
+    const params = ["-p", `output=${output}`, "-p", `marks=${marks}`, ...more.flatMap((param) => ["-p", param])];
     return { marks, ended: new MillraceProcess([...args, ...params], { env }).ended };
   }
 
@@ -94,13 +94,13 @@ describe("e2e: processes that are killed", function () {
     return killed.size;
   }
 
-  for (const [what, keyed] of [
-    ["of two independent regions", ""],
-    ["of one region that exchanges rows", "yes"],
-  ] as const) {
+  for (const [what, more] of [
+    ["of two independent regions", []],
+    ["of one region that exchanges rows", ["keyed=yes"]],
+  ] as [string, string[]][]) {
     it(`hosts ${what}: every row comes out once (rules 1, 2, 5, 6)`, async () => {
-      const output = `hosts${keyed}`;
-      const { marks, ended } = await submit(output, keyed);
+      const output = `hosts${more.length}`;
+      const { marks, ended } = await submit(output, more);
       assert.ok((await killHosts(marks, 3, ended)) >= 2, "two hosts were killed");
       ok(await ended);
       assert.deepEqual(await rowsBelow(output), [...words].sort());
@@ -108,7 +108,7 @@ describe("e2e: processes that are killed", function () {
   }
 
   it("the coordinator: the next one takes the job up, and what is at work goes on (rules 1, 9)", async () => {
-    const { marks, ended } = await submit("coordinator", "");
+    const { marks, ended } = await submit("coordinator", ["together=2"]);
     await begun(marks);
     cluster[0]!.kill("SIGKILL");
     await cluster[0]!.ended;
