@@ -25,6 +25,7 @@ export { type OpenInferenceSpec, openInference } from "./services/handlers/open-
 export { openai } from "./services/handlers/openai.js";
 export type { Datatype, Tensor } from "./services/handlers/tensor.js";
 export type { TensorOptions } from "./services/handlers/tensor-columns.js";
+export type { Applied, ColumnFunction, RefusedRow } from "./topology/column-function.js";
 export type {
   ContentAccess,
   OutputFolder,
@@ -53,6 +54,7 @@ export {
   type DurableOptions,
   type InferOptions,
   type KeyedStream,
+  type Merged,
   type OperatorOptions,
   type Params,
   type ReduceOptions,
@@ -73,3 +75,13 @@ export {
   type Row,
   t,
 } from "./types/columns.js";
+export {
+  type Content,
+  contentColumns,
+  inline,
+  isContentType,
+  type PixelDtype,
+  type Pixels,
+  type SampleDtype,
+  type Samples,
+} from "./types/content-types.js";

@@ -7,6 +7,7 @@ import type { DurableNode, OperatorNode, SourceNode } from "../topology/nodes.js
 import { arrowSchema } from "../types/columns.js";
 import { lineageFrom, lineageOf, ownBatch, withLineage } from "../types/lineage.js";
 import type { ActorOptions } from "./actor-options.js";
+import { ApplyOperator } from "./apply-operator.js";
 import { MapOperator, PassOperator, SelectOperator } from "./batch-operators.js";
 import type { ChannelReceiver, ChannelSender } from "./channel.js";
 import { durableReader, openDurableWriter } from "./durable-exchange.js";
@@ -93,6 +94,8 @@ export class ActorGraph {
       case "flatMap":
       case "filter":
         return new RowsOperator(node, this.#nodeOf(node.inputs[0]!).columns, runtime, runtime, emit);
+      case "apply":
+        return new ApplyOperator(node, this.#nodeOf(node.inputs[0]!).columns, runtime, runtime, emit);
       case "select":
         return new SelectOperator(node, emit);
       case "infer": {

@@ -62,6 +62,8 @@ function what(node: OperatorNode): string {
       return node.sink.describe;
     case "infer":
       return node.each === undefined ? `infer ${node.service.id}` : `infer ${node.service.id} for each of ${node.each}`;
+    case "apply":
+      return node.fn.name;
     case "durable":
       return `durable exchange, ${Math.ceil(node.bytesMax / 1_048_576)} MiB a partition`;
     case "keyBy":

@@ -5,6 +5,7 @@ import type { RecordBatch } from "apache-arrow";
 import type { OperatorId } from "../base/ids.js";
 import type { Log } from "../base/ports.js";
 import type { Columns } from "../types/columns.js";
+import type { ColumnFunction } from "./column-function.js";
 import type { ContentAccess, Sink, Source } from "./endpoints.js";
 import type { Needs } from "./resources.js";
 import type { Service } from "./service.js";
@@ -62,6 +63,11 @@ export interface RowsNode extends NodeBase {
   /** Calls of `fn` under way at once, for functions that wait on something else than this thread. */
   readonly concurrency: number;
 }
+/** Adds a function's columns to those of its input. */
+export interface ApplyNode extends NodeBase {
+  readonly kind: "apply";
+  readonly fn: ColumnFunction;
+}
 export interface SelectNode extends NodeBase {
   readonly kind: "select";
 }
@@ -114,6 +120,7 @@ export type OperatorNode =
   | SourceNode
   | MapNode
   | RowsNode
+  | ApplyNode
   | SelectNode
   | InferNode
   | KeyByNode

@@ -21,6 +21,7 @@ import {
   requireColumn,
   requireColumns,
 } from "./checks.js";
+import type { ColumnFunction } from "./column-function.js";
 import type { Sink, Source } from "./endpoints.js";
 import type {
   BadRecordPolicy,
@@ -36,7 +37,7 @@ import type { Service } from "./service.js";
 
 type Awaitable<T> = T | Promise<T>;
 /** `C` with the columns of `O` added or replaced. */
-type Merged<C extends Columns, O extends Columns> = {
+export type Merged<C extends Columns, O extends Columns> = {
   [K in keyof C | keyof O]: K extends keyof O ? O[K] : K extends keyof C ? C[K] : never;
 };
 /** Accepts anything when `C` has every column of `I` with its type; else asks for a property that says what is wrong. */
@@ -153,7 +154,7 @@ export function topology(
 
 export class TopologyBuilder {
   #nodes = new Map<OperatorId, OperatorNode>();
-  #counts = new Map<OperatorKind, number>();
+  #counts = new Map<string, number>();
 
   constructor(readonly params: Params) {}
 
@@ -221,7 +222,7 @@ export class TopologyBuilder {
   }
 
   /** @internal */
-  nameFor(kind: OperatorKind, options: OperatorOptions): OperatorId {
+  nameFor(kind: string, options: OperatorOptions): OperatorId {
     if (options.id !== undefined) return id<OperatorId>("operator", options.id);
     const count = (this.#counts.get(kind) ?? 0) + 1;
     this.#counts.set(kind, count);
@@ -298,6 +299,19 @@ export class Stream<in out C extends Columns> {
   /** Keeps the rows for which `fn` says so. */
   filter(fn: (row: Row<C>, context: OperatorContext) => Awaitable<boolean>, options: RowsOptions = {}): Stream<C> {
     return this.rows("filter", options, this.columns, fn as RowFunction);
+  }
+
+  /** Adds the columns that `fn` makes, or replaces those of the same name. Rows that it refuses are bad records. */
+  apply<O extends Columns>(fn: ColumnFunction<O>, options: OperatorOptions = {}): Stream<Merged<C, O>> {
+    const operator = this.builder.nameFor(fn.name, options);
+    checkTypes(operator, fn.to);
+    fn.check(operator, this.columns);
+    return this.next("apply", { id: operator }, { columns: { ...this.node.columns, ...fn.to }, fn });
+  }
+
+  /** `step(stream)`, written where it happens: built-in functions, and steps of your own. */
+  pipe<R>(step: (stream: Stream<C>) => R): R {
+    return step(this);
   }
 
   /** Keeps these columns, in this order. */

@@ -25,7 +25,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     "services", // the `infer` operator holds a service's client
     "connectors", // the two ends of a durable exchange
   ],
-  functions: ["base", "types", "topology"],
+  functions: ["base", "types", "topology", "services"], // services: handlers of the models that functions call
   // Not actors. Services: only the types of instance states, which it decides about.
   coordinator: ["base", "types", "topology", "plan", "checkpoint", "wire", "bus", "storage", "telemetry", "services"],
   // Not actors: it starts processes; which code they run is what the cli hands it.
