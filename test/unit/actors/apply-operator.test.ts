@@ -17,15 +17,8 @@ function operator(fn: ColumnFunction<typeof to>) {
   const runtime = testRuntime();
   const out: RecordBatch[] = [];
   const [id, input] = [op("apply"), op("in")];
-  const node = {
-    id,
-    kind: "apply",
-    columns: merged,
-    inputs: [input],
-    parallelism: undefined,
-    isolated: false,
-    fn,
-  } as const;
+  const place = { id, inputs: [input], parallelism: undefined, isolated: false };
+  const node = { ...place, kind: "apply", columns: merged, fn: fn as unknown as ColumnFunction } as const;
   const made = new ApplyOperator(node, numbered, runtime, runtime, (batch) => void out.push(batch));
   return { made, out, runtime, seen: () => rows(merged, out) };
 }
