@@ -3,77 +3,39 @@
  * and a real S3 between them and nothing else.
  */
 import assert from "node:assert/strict";
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parquetReadObjects } from "hyparquet";
 import { compressors } from "hyparquet-compressors";
-import { realPorts } from "../../src/base/real/ports.js";
-import type { ObjectStore } from "../../src/storage/object-store.js";
-import { openStore } from "../../src/storage/open-store.js";
-import { type MinioServer, type NatsServer, startMinio, startNats } from "../servers/index.js";
-import { type Ended, MillraceProcess, millrace } from "./millrace-process.js";
+import { Cluster, finished } from "./cluster.js";
+import type { Ended } from "./millrace-process.js";
 
 const OCR = "examples/document-ocr/topology.ts";
 const PAGES = "examples/document-ocr/pages/receipt-0[1-4].*";
 
 describe("e2e: a cluster of one coordinator and two workers on NATS and S3", function () {
   this.timeout(120_000);
-  let nats: NatsServer;
-  let minio: MinioServer;
-  let store: ObjectStore;
-  let env: Record<string, string>;
-  let folder: string;
-  const cluster: MillraceProcess[] = [];
+  let cluster: Cluster;
 
   before(async () => {
-    nats = await startNats();
-    minio = await startMinio();
-    folder = await mkdtemp(join(tmpdir(), "millrace-e2e-"));
-    env = {
-      MILLRACE_NATS: nats.url,
-      MILLRACE_STORE: `s3://${minio.bucket}/cluster`,
-      AWS_ENDPOINT_URL_S3: minio.endpoint,
-      AWS_ACCESS_KEY_ID: minio.accessKeyId,
-      AWS_SECRET_ACCESS_KEY: minio.secretAccessKey,
-      MILLRACE_CACHE: join(folder, "cache"),
-    };
-    store = openStore(env.MILLRACE_STORE!, { s3: { ...minio } }, realPorts());
-    const coordinator = new MillraceProcess(["coordinator"], { env });
-    cluster.push(coordinator);
-    await coordinator.says("is up");
-    for (const name of ["w1", "w2"]) {
-      const worker = new MillraceProcess(["worker", "--name", name], { env });
-      cluster.push(worker);
-      await worker.says("is up");
-    }
+    cluster = await Cluster.start("w1", "w2");
   });
-
-  after(async () => {
-    await Promise.all(cluster.map((process) => process.stop()));
-    await store.close();
-    await Promise.all([nats.stop(), minio.stop()]);
-    await rm(folder, { recursive: true, force: true });
-  });
-
-  function ok(ended: Ended): Ended {
-    assert.equal(ended.status, 0, `exit status ${ended.status}\n${ended.stdout}\n${ended.stderr}`);
-    return ended;
-  }
+  after(() => cluster.stop());
 
   async function outputs(prefix: string, extension: string): Promise<Uint8Array[]> {
     const found: Uint8Array[] = [];
-    for await (const { key } of store.list(prefix)) if (key.endsWith(extension)) found.push(await store.get(key));
+    for await (const { key } of cluster.store.list(prefix))
+      if (key.endsWith(extension)) found.push(await cluster.store.get(key));
     return found;
   }
 
   it("gives the rows of the embedded run, byte for byte, from the same topology file", async () => {
-    const embedded = join(folder, "embedded");
-    ok(await millrace(["run", OCR, "-p", `input=${PAGES}`, "-p", `output=${embedded}`], { env }));
-    const submitted = ok(
-      await millrace(["submit", OCR, "--parallelism", "2", "-p", `input=${PAGES}`, "-p", "output=ocr"], { env }),
+    const embedded = join(cluster.folder, "embedded");
+    finished(await cluster.run("run", OCR, "-p", `input=${PAGES}`, "-p", `output=${embedded}`));
+    const said = finished(
+      await cluster.run("submit", OCR, "--parallelism", "2", "-p", `input=${PAGES}`, "-p", "output=ocr"),
     );
-    assert.match(submitted.stdout, /uploaded 4 files/);
+    assert.match(said, /uploaded 4 files/);
 
     const lines = (bytes: Uint8Array[]) =>
       bytes
@@ -97,22 +59,9 @@ describe("e2e: a cluster of one coordinator and two workers on NATS and S3", fun
   });
 
   it("sends rows between hosts over NATS, each key to one actor, none lost and none twice", async () => {
-    const words: string[] = [];
-    for (let file = 0; file < 6; file++) {
-      const own = Array.from({ length: 500 }, (_, i) => `${"abcdefghij"[(file + i) % 10]}${file}-${i}`);
-      words.push(...own);
-      await writeFile(join(folder, `text-${file}.txt`), own.join("\n"));
-    }
-    ok(
-      await millrace(
-        ["submit", "test/fixtures/word-count.ts", "-p", `input=${folder}/text-*.txt`, "-p", "output=words"],
-        { env },
-      ),
-    );
-    const rows = (await outputs("words/", ".jsonl"))
-      .flatMap((one) => Buffer.from(one).toString("utf8").split("\n"))
-      .filter((line) => line !== "")
-      .map((line) => JSON.parse(line) as { word: string; subtask: number });
+    const words = await cluster.writeWords(6, 500);
+    finished(await count("text-*.txt", "words"));
+    const rows = await cluster.rows<{ readonly word: string; readonly subtask: number }>("words");
     assert.deepEqual(rows.map((row) => row.word).sort(), words.sort());
     const subtasksOf = new Map<string, Set<number>>();
     for (const { word, subtask } of rows) {
@@ -123,33 +72,24 @@ describe("e2e: a cluster of one coordinator and two workers on NATS and S3", fun
   });
 
   it("refuses a bundle whose bytes are not what was submitted, and says so", async () => {
-    const first = ok(
-      await millrace(["submit", "test/fixtures/word-count.ts", "-p", `input=${folder}/text-0.txt`, "-p", "output=x1"], {
-        env,
-      }),
-    );
-    assert.match(first.stdout, /finished/);
-    for await (const { key } of store.list("bundles/")) {
-      await store.put(key, Buffer.concat([await store.get(key), Buffer.from("\n// changed")]));
+    assert.match(finished(await count("text-0.txt", "x1")), /finished/);
+    for await (const { key } of cluster.store.list("bundles/")) {
+      await cluster.store.put(key, Buffer.concat([await cluster.store.get(key), Buffer.from("\n// changed")]));
     }
-    const second = await millrace(
-      ["submit", "test/fixtures/word-count.ts", "-p", `input=${folder}/text-0.txt`, "-p", "output=x2"],
-      { env },
-    );
+    const second = await count("text-0.txt", "x2");
     assert.equal(second.status, 3, second.stderr);
     assert.match(second.stderr, /MILL_BUNDLE_HASH/);
-    for await (const { key } of store.list("bundles/")) await store.delete(key);
+    for await (const { key } of cluster.store.list("bundles/")) await cluster.store.delete(key);
   });
 
   it("lets a worker drain on SIGTERM: it leaves with status 0, and the next job runs on the other", async () => {
-    const worker = cluster.pop()!;
-    const left = await worker.stop();
+    const left = await cluster.processes.find(({ args }) => args.at(-1) === "w2")!.stop();
     assert.equal(left.status, 0, left.stderr);
-    const job = ok(
-      await millrace(["submit", "test/fixtures/word-count.ts", "-p", `input=${folder}/text-1.txt`, "-p", "output=x3"], {
-        env,
-      }),
-    );
-    assert.match(job.stdout, /finished/);
+    assert.match(finished(await count("text-1.txt", "x3")), /finished/);
   });
+
+  function count(files: string, output: string): Promise<Ended> {
+    const params = ["-p", `input=${join(cluster.folder, files)}`, "-p", `output=${output}`];
+    return cluster.run("submit", "test/fixtures/word-count.ts", ...params);
+  }
 });

@@ -4,105 +4,56 @@
  */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
-import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { MillraceError } from "../../src/base/errors.js";
-import { realPorts } from "../../src/base/real/ports.js";
 import type { ObjectStore } from "../../src/storage/object-store.js";
-import { openStore } from "../../src/storage/open-store.js";
 import { type RegionRecord, regionRecordFrame } from "../../src/wire/stored.js";
-import { allGone, finished, isThere } from "../integration/cluster.js";
-import { type MinioServer, type NatsServer, startMinio, startNats } from "../servers/index.js";
-import { type Ended, MillraceProcess } from "./millrace-process.js";
+import { allGone, isThere } from "../integration/cluster.js";
+import { Cluster, finished, type Submitted, until as untilIn } from "./cluster.js";
+import type { MillraceProcess } from "./millrace-process.js";
 
-const FILES = 8;
-const WORDS = 60;
 const REGIONS = ["region-texts-0", "region-texts-1"];
 const REPLACED_MS_MAX = 40_000;
 
-interface Job {
+interface Job extends Pick<Submitted, "output" | "ended" | "pids"> {
   readonly name: string;
-  readonly output: string;
-  readonly marks: string;
-  readonly ended: Promise<Ended>;
 }
 
 describe("e2e: processes that are stopped until they have been replaced, and go on", function () {
   this.timeout(60_000);
-  let nats: NatsServer;
-  let minio: MinioServer;
-  let store: ObjectStore;
-  let env: Record<string, string>;
-  let folder: string;
+  let cluster: Cluster;
   let coordinator: MillraceProcess;
-  const started: MillraceProcess[] = [];
-  const words: string[] = [];
+  let words: string[];
   const logs = new Map<string, RegionLog>();
 
   before(async () => {
-    [nats, minio] = await Promise.all([startNats(), startMinio()]);
-    folder = await mkdtemp(join(tmpdir(), "millrace-e2e-"));
-    env = {
-      MILLRACE_NATS: nats.url,
-      MILLRACE_STORE: `s3://${minio.bucket}/cluster`,
-      AWS_ENDPOINT_URL_S3: minio.endpoint,
-      AWS_ACCESS_KEY_ID: minio.accessKeyId,
-      AWS_SECRET_ACCESS_KEY: minio.secretAccessKey,
-      MILLRACE_CACHE: join(folder, "cache"),
-    };
-    store = openStore(env.MILLRACE_STORE!, { s3: { ...minio } }, realPorts());
-    for (let file = 0; file < FILES; file++) {
-      const own = Array.from({ length: WORDS }, (_, i) => `${"abcdefghij"[(file + i) % 10]}${file}-${i}`);
-      words.push(...own);
-      await writeFile(join(folder, `text-${file}.txt`), own.join("\n"));
-    }
-    coordinator = await up("coordinator");
-    await Promise.all([up("worker", "--name", "w1"), up("worker", "--name", "w2")]);
+    cluster = await Cluster.start("w1", "w2");
+    coordinator = cluster.processes[0]!;
+    words = await cluster.writeWords(8, 60);
   });
-
-  after(async () => {
-    for (const process of started) process.kill("SIGCONT");
-    for (const process of started) process.kill("SIGTERM");
-    // Told again: after a test that failed a worker does not wait for what it holds.
-    await Promise.all(started.map((process) => process.stop()));
-    await store.close();
-    await Promise.all([nats.stop(), minio.stop()]);
-    await rm(folder, { recursive: true, force: true });
-  });
-
-  async function up(...args: string[]): Promise<MillraceProcess> {
-    const one = new MillraceProcess(args, { env });
-    started.push(one);
-    await one.says("is up", 30_000);
-    return one;
-  }
+  after(() => cluster.stop());
 
   async function submit(output: string, workMs: number): Promise<Job> {
-    const marks = join(folder, `marks-${output}`);
-    await mkdir(marks);
-    const params = { input: `${folder}/text-*.txt`, output, marks, workMs, together: 2 };
-    const flags = Object.entries(params).flatMap(([key, value]) => ["-p", `${key}=${value}`]);
-    const one = new MillraceProcess(["submit", "test/fixtures/slow-words.ts", ...flags], { env });
-    started.push(one);
-    await one.says(" submitted\n", 30_000);
-    const name = /^job (\S+) submitted$/m.exec(one.said)?.[1] ?? assert.fail(one.said);
-    return { name, output, marks, ended: one.ended };
+    const submitted = await cluster.submit("slow-words", output, { workMs, together: 2 });
+    await submitted.process.says(" submitted\n", 30_000);
+    const { said } = submitted.process;
+    const name = /^job (\S+) submitted$/m.exec(said)?.[1] ?? assert.fail(said);
+    return { name, output, ended: submitted.ended, pids: () => submitted.pids() };
   }
 
   /** Pids of hosts that have been at work, by subtask. */
-  async function hosts({ marks }: Job): Promise<Map<string, number>> {
+  async function hosts(job: Job): Promise<Map<string, number>> {
     const pids = await until("a host at work for each of the two subtasks", async () => {
-      const names = await readdir(marks);
-      return new Set(names.map((name) => name.split(".")[0])).size === 2 ? names : undefined;
+      const found = await job.pids();
+      return found.size === 2 ? found : undefined;
     });
-    return new Map(pids.map((name) => [name.split(".")[0]!, Number(name.split(".")[1])]));
+    return new Map([...pids].map(([host, [pid]]) => [host, pid!]));
   }
 
   /** What the log of a region has held so far. */
   function logOf(job: Job, region: string): RegionLog {
-    const known = logs.get(`${job.name} ${region}`) ?? new RegionLog(store, `jobs/${job.name}/regions/${region}/log/`);
+    const known =
+      logs.get(`${job.name} ${region}`) ?? new RegionLog(cluster.store, `jobs/${job.name}/regions/${region}/log/`);
     logs.set(`${job.name} ${region}`, known);
     return known;
   }
@@ -132,30 +83,15 @@ describe("e2e: processes that are stopped until they have been replaced, and go 
 
   /** The last words of every process, for whoever has to find out what is missing. */
   function saidLast(): string {
-    return started.map(({ args, said }) => `${args.slice(0, 3).join(" ")}: ${said.slice(-1_500)}`).join("\n");
+    return cluster.processes.map(({ args, said }) => `\n${args.slice(0, 3).join(" ")}: ${said.slice(-1_500)}`).join("");
   }
 
-  async function until<T>(what: string, find: () => Promise<T | undefined>): Promise<T> {
-    for (const untilMs = performance.now() + REPLACED_MS_MAX; ; await pause(100)) {
-      const found = await find();
-      if (found !== undefined) return found;
-      if (performance.now() > untilMs)
-        assert.fail(`waited ${REPLACED_MS_MAX} ms for ${what}; said since:\n${saidLast()}`);
-    }
+  function until<T>(what: string, find: () => Promise<T | undefined>): Promise<T> {
+    return untilIn(what, find, { withinMs: REPLACED_MS_MAX, seen: saidLast });
   }
 
   async function exact({ output }: Job): Promise<void> {
-    const rows: string[] = [];
-    for await (const { key } of store.list(`${output}/`)) {
-      if (key.includes("/_")) continue;
-      rows.push(
-        ...Buffer.from(await store.get(key))
-          .toString("utf8")
-          .split("\n"),
-      );
-    }
-    const published = rows.filter((line) => line !== "").map((line) => (JSON.parse(line) as { word: string }).word);
-    assert.deepEqual(published.sort(), [...words].sort());
+    assert.deepEqual((await cluster.words(output)).sort(), [...words].sort());
   }
 
   /** Terms and attempts that only grow, and no commit but of the attempt that was fenced last. */
@@ -187,7 +123,7 @@ describe("e2e: processes that are stopped until they have been replaced, and go 
     const job = await submit("machine", 60);
     const zombie = (await hosts(job)).get("host-0")!;
     await committed(job, "region-texts-0", 1);
-    const worker = started.find(({ pid }) => pid === parentOf(zombie)) ?? assert.fail("whose host is it?");
+    const worker = cluster.processes.find(({ pid }) => pid === parentOf(zombie)) ?? assert.fail("whose host is it?");
     worker.kill("SIGSTOP");
     process.kill(zombie, "SIGSTOP");
     await committed(job, "region-texts-0", 2);
@@ -205,7 +141,7 @@ describe("e2e: processes that are stopped until they have been replaced, and go 
     const before = await hosts(job);
     const old = coordinator;
     old.kill("SIGSTOP");
-    coordinator = await up("coordinator");
+    coordinator = await cluster.up("coordinator");
     await until("a fence of the next term", async () => {
       const records = await logOf(job, "region-texts-0").look();
       return new Set(records.map(({ term }) => term)).size >= 2 ? true : undefined;
@@ -222,7 +158,7 @@ describe("e2e: processes that are stopped until they have been replaced, and go 
   it("a coordinator without a job: it answers nobody, so that no client hears of it that its job is unknown (rule 9)", async () => {
     const old = coordinator;
     old.kill("SIGSTOP");
-    coordinator = await up("coordinator");
+    coordinator = await cluster.up("coordinator");
     const job = await submit("unknown", 25);
     old.kill("SIGCONT");
     await end(job);

@@ -4,15 +4,11 @@
  */
 import assert from "node:assert/strict";
 import { existsSync, readFileSync, watch } from "node:fs";
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import { realPorts } from "../../src/base/real/ports.js";
-import type { ObjectStore } from "../../src/storage/object-store.js";
-import { openStore } from "../../src/storage/open-store.js";
-import { type Ended, MillraceProcess } from "../e2e/millrace-process.js";
-import { type MinioServer, type NatsServer, startMinio, startNats } from "../servers/index.js";
+import { Cluster } from "../e2e/cluster.js";
+import type { MillraceProcess } from "../e2e/millrace-process.js";
 
 const BOUND_MS = 30_000;
 
@@ -24,69 +20,36 @@ export interface ToldJob {
   deadLetters(): Promise<{ readonly code: string; readonly message: string; readonly record: string }[]>;
 }
 
-interface Parts {
-  readonly nats: NatsServer;
-  readonly minio: MinioServer;
-  readonly store: ObjectStore;
-  readonly folder: string;
-}
-
 export class TestCluster {
-  #parts: Parts | undefined;
-  #env: Record<string, string> = {};
-  #processes: MillraceProcess[] = [];
+  #cluster: Cluster | undefined;
   #marks: Marks[] = [];
   #jobs = 0;
 
   async start(...workers: string[]): Promise<void> {
-    const [nats, minio] = await Promise.all([startNats(), startMinio()]);
-    const folder = await mkdtemp(join(tmpdir(), "millrace-cluster-"));
-    this.#env = {
-      MILLRACE_NATS: nats.url,
-      MILLRACE_STORE: `s3://${minio.bucket}/cluster`,
-      AWS_ENDPOINT_URL_S3: minio.endpoint,
-      AWS_ACCESS_KEY_ID: minio.accessKeyId,
-      AWS_SECRET_ACCESS_KEY: minio.secretAccessKey,
-      MILLRACE_CACHE: join(folder, "cache"),
-      // Whatever this machine has: workers offer what a test tells them.
-      CUDA_VISIBLE_DEVICES: "-1",
-    };
-    const store = openStore(this.#env.MILLRACE_STORE!, { s3: { ...minio } }, realPorts());
-    this.#parts = { nats, minio, store, folder };
-    await Promise.all([this.#up("coordinator"), ...workers.map((name) => this.worker(name))]);
+    this.#cluster = await Cluster.start(...workers);
+  }
+
+  get #started(): Cluster {
+    return this.#cluster ?? assert.fail("the cluster has not been started");
   }
 
   /** Coordinator and workers that have not been told to end. */
   get processes(): readonly MillraceProcess[] {
-    return this.#processes.filter(({ args }) => args[0] !== "submit");
+    return this.#started.processes.filter(({ args }) => args[0] !== "submit");
   }
 
   worker(name: string, ...flags: string[]): Promise<MillraceProcess> {
-    return this.#up("worker", "--name", name, ...flags);
-  }
-
-  async #up(...args: string[]): Promise<MillraceProcess> {
-    const process = new MillraceProcess(args, { env: this.#env });
-    this.#processes.push(process);
-    await process.says("is up");
-    return process;
+    return this.#started.up("worker", "--name", name, ...flags);
   }
 
   /** Ends everything, and checks that nothing that ever left a mark is still there. */
   async stop(): Promise<void> {
+    if (this.#cluster === undefined) return; // it never came up, and has said why
     // After a test that failed: a worker drains only when what holds its instances lets go.
     await Promise.all(this.#marks.map((marks) => marks.release()));
-    await Promise.all(this.#processes.map((process) => process.stop()));
     const pids = (await Promise.all(this.#marks.map((marks) => marks.pids()))).flat();
-    if (this.#parts === undefined) return; // it never came up, and has said why
-    const { nats, minio, store, folder } = this.#parts;
-    try {
-      if (pids.length > 0) await allGone(pids);
-    } finally {
-      await store.close();
-      await Promise.all([nats.stop(), minio.stop()]);
-      await rm(folder, { recursive: true, force: true });
-    }
+    await this.#cluster.stop();
+    if (pids.length > 0) await allGone(pids);
   }
 
   /** Submits `told-words.ts`, or another of the fixtures, with one file per list of words. */
@@ -99,7 +62,8 @@ export class TestCluster {
       readonly topology?: string;
     } = {},
   ): Promise<ToldJob> {
-    const { folder, store } = this.#parts ?? assert.fail("the cluster has not been started");
+    const cluster = this.#started;
+    const { folder } = cluster;
     const name = `job${++this.#jobs}`;
     const marks = new Marks(join(folder, `${name}-marks`));
     this.#marks.push(marks);
@@ -111,25 +75,11 @@ export class TestCluster {
     const flags = all.flatMap(([key, value]) => ["-p", `${key}=${value}`]);
     const parallelism = ["--parallelism", String(about.parallelism ?? 1)];
     const args = ["submit", `test/fixtures/${topology}`, ...parallelism, ...flags];
-    const submitted = new MillraceProcess(args, { env: this.#env });
-    this.#processes.push(submitted);
-    const linesOf = async (prefix: string) => {
-      const lines: string[] = [];
-      for await (const { key } of store.list(prefix)) {
-        if (key.includes("/_")) continue; // staged, not published: readers of a folder leave out what starts so
-        lines.push(
-          ...Buffer.from(await store.get(key))
-            .toString("utf8")
-            .split("\n"),
-        );
-      }
-      return lines.filter((line) => line !== "").map((line) => JSON.parse(line));
-    };
     return {
-      submitted,
+      submitted: cluster.begin(...args),
       marks,
-      rows: () => linesOf(`${name}/`),
-      deadLetters: () => linesOf(`${name}-dead-letters/`),
+      rows: () => cluster.rows(name),
+      deadLetters: () => cluster.rows(`${name}-dead-letters`),
     };
   }
 }
@@ -205,10 +155,6 @@ export function isThere(pid: number): boolean {
   }
   const stat = `/proc/${pid}/stat`;
   return !existsSync(stat) || !/\) [ZX] /.test(readFileSync(stat, "utf8"));
-}
-
-export function finished(ended: Ended): void {
-  assert.equal(ended.status, 0, `exit status ${ended.status}\n${ended.stdout}\n${ended.stderr}`);
 }
 
 export function words(prefix: string, count: number): string[] {

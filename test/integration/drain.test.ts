@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { allGone, finished, TestCluster, words } from "./cluster.js";
+import { finished } from "../e2e/cluster.js";
+import { allGone, TestCluster, words } from "./cluster.js";
 
 describe("integration/drain: SIGTERM while a job runs", function () {
   this.timeout(60_000);

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { allGone, finished, TestCluster, words } from "./cluster.js";
+import { finished } from "../e2e/cluster.js";
+import { allGone, TestCluster, words } from "./cluster.js";
 
 describe("integration/gpus: workers that are told of devices", function () {
   this.timeout(60_000);
@@ -40,5 +41,23 @@ describe("integration/gpus: workers that are told of devices", function () {
     );
     assert.deepEqual(new Set(published.map(({ devices }) => devices)), new Set(["0"]));
     await allGone(await marks.pids());
+  });
+
+  it("operators have theirs in a host of its own; what fits nowhere waits and says why, and is placed when there is room", async () => {
+    const all = words("word", 12);
+    const { submitted, rows } = await cluster.tell([all.slice(0, 6), all.slice(6)], {
+      topology: "gpu-operators.ts",
+      parallelism: 3,
+    });
+    await submitted.complains(
+      "needs 0.5 gpu of kind h200 for operator whole and 0.25 gpu of kind h200 with 20 GiB for operator part; worker w1 has 1, taken; worker w2 has 1, taken\n",
+    );
+    await cluster.worker("w3", ...told);
+    finished(await submitted.ended);
+    const published = (await rows()) as unknown as Record<string, unknown>[];
+    assert.deepEqual(
+      published.sort((a, b) => all.indexOf(String(a.word)) - all.indexOf(String(b.word))),
+      all.map((word) => ({ word, gpus: "0 0.5", other: "0 0.25", none: 0, devices: "0" })),
+    );
   });
 });

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { limits } from "../../src/base/limits.js";
-import { allGone, finished, isThere, TestCluster, words } from "./cluster.js";
+import { finished } from "../e2e/cluster.js";
+import { allGone, isThere, TestCluster, words } from "./cluster.js";
 
 describe("integration/instances: a service's processes on two workers", function () {
   this.timeout(60_000);
@@ -19,7 +20,10 @@ describe("integration/instances: a service's processes on two workers", function
     });
     process.kill(victim.pid, "SIGKILL");
     await marks.release();
-    finished(await submitted.ended);
+    const ended = await submitted.ended;
+    finished(ended);
+    // What that instance had: a call under way, and one that waited.
+    assert.match(ended.stdout, /service told: 62 rows in \d+ calls, duplicate_calls [1-4]$/m);
     const published = await rows();
     assert.deepEqual(published.map(({ word }) => word).sort(), ["hold-0", "hold-1", ...plain].sort());
     const held = victim.words.at(-1)!;
@@ -35,7 +39,9 @@ describe("integration/instances: a service's processes on two workers", function
     // A file of its own: rows that share its request share its fate.
     const texts = [before, ["poison-0"], after];
     const { submitted, marks, rows, deadLetters } = await cluster.tell(texts, { instances: 2, workMs: 5 });
-    finished(await submitted.ended);
+    const ended = await submitted.ended;
+    finished(ended);
+    assert.match(ended.stdout, /service told: 41 rows .*duplicate_calls \d+, refused_rows 1$/m);
     assert.deepEqual((await rows()).map(({ word }) => word).sort(), [...before, ...after].sort());
     const letters = await deadLetters();
     assert.deepEqual(
@@ -51,7 +57,9 @@ describe("integration/instances: a service's processes on two workers", function
   it("two instances share the load: neither gets less than a quarter", async () => {
     const all = words("plain", 200);
     const { submitted, marks, rows } = await cluster.tell([all], { instances: 2, workMs: 5 });
-    finished(await submitted.ended);
+    const ended = await submitted.ended;
+    finished(ended);
+    assert.doesNotMatch(ended.stdout, /service told/, "nothing was paid for twice, so nothing is said");
     const served = new Map<string, number>();
     for (const { instance } of await rows()) served.set(instance, (served.get(instance) ?? 0) + 1);
     assert.deepEqual([...served.keys()].sort(), ["told-1-0", "told-1-1"]);

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { allGone, finished, TestCluster, words } from "./cluster.js";
+import { finished } from "../e2e/cluster.js";
+import { allGone, TestCluster, words } from "./cluster.js";
 
 describe("integration/workers: a worker that is killed", function () {
   this.timeout(60_000);
