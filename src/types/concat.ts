@@ -37,12 +37,14 @@ export function concatData(parts: readonly Data[]): Data {
     case Type.Struct:
       return makeData({
         ...base,
-        children: type.children.map((_: unknown, i: number) => concatData(parts.map((part) => part.children[i]!))),
+        children: type.children.map((_: unknown, i: number) => concatData(parts.map((part) => childOf(part, i, 1)))),
       } as never);
     case Type.List: {
       const child = concatData(parts.map((part) => part.children[0]!.slice(...span(part))));
       return makeData({ ...base, valueOffsets: concatOffsets(parts, length), child } as never);
     }
+    case Type.FixedSizeList:
+      return makeData({ ...base, child: concatData(parts.map((part) => childOf(part, 0, part.stride))) } as never);
     case Type.Utf8:
     case Type.Binary: {
       const views = parts.map((part) => {
@@ -66,6 +68,12 @@ export function span(part: Data): [number, number] {
   return [start, (part.valueOffsets[part.length] ?? start) - start];
 }
 
+/** A child's values and no more: what was read from a message may hold some behind them. @param each values of a row */
+function childOf(part: Data, at: number, each: number): Data {
+  const child = part.children[at]!;
+  return child.length === part.length * each ? child : child.slice(0, part.length * each);
+}
+
 function concatOffsets(parts: readonly Data[], length: number): Int32Array {
   const total = parts.reduce((sum, part) => sum + span(part)[1], 0);
   if (total > OFFSET_MAX) {
@@ -84,14 +92,12 @@ function concatOffsets(parts: readonly Data[], length: number): Int32Array {
   return offsets;
 }
 
-type NumberArray = Uint8Array | Int32Array | Float32Array | Float64Array | BigInt64Array;
-
-function concatArrays<A extends NumberArray>(views: readonly A[]): A {
+function concatArrays<A extends Uint8Array>(views: readonly A[]): A {
   const length = views.reduce((sum, view) => sum + view.length, 0);
   const target = new (views[0]!.constructor as new (length: number) => A)(length);
   let at = 0;
   for (const view of views) {
-    (target as { set(source: A, at: number): void }).set(view, at);
+    target.set(view, at);
     at += view.length;
   }
   return target;

@@ -12,10 +12,19 @@ export function ownRow<C extends Columns>(columns: C, row: Row<C>): Row<C> {
   return (flatCopy(columns, row) ?? rowsOf(columns, batchFromRows(columns, [row]))[0]!) as Row<C>;
 }
 
-/** A copy to hand out. Binary values are copied too: whoever gets the row may change it. */
+/** A copy to hand out. Bytes and tensors are copied too: whoever gets the row may change it. */
 export function copyOf<C extends Columns>(columns: C, row: Row<C>): Row<C> {
-  for (const name in columns) if (FLAT[columns[name]!.name] === undefined) return structuredClone(row);
-  return { ...row };
+  const copy: Record<string, unknown> = { ...row };
+  for (const name in columns) if (FLAT[columns[name]!.name] === undefined) copy[name] = copyOfValue(copy[name]);
+  return copy as Row<C>;
+}
+
+/** Not `structuredClone`: of a view it clones all of the buffer, which may be that of a whole batch. */
+function copyOfValue(value: unknown): unknown {
+  if (typeof value !== "object" || value === null) return value;
+  if (ArrayBuffer.isView(value)) return Uint8Array.prototype.slice.call(value);
+  if (Array.isArray(value)) return value.map(copyOfValue);
+  return Object.fromEntries(Object.entries(value).map(([name, part]) => [name, copyOfValue(part)]));
 }
 
 function flatCopy(columns: Columns, row: unknown): Record<string, unknown> | undefined {

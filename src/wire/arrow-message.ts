@@ -12,7 +12,8 @@
  */
 import { MillraceError } from "../base/errors.js";
 
-const CONTINUATION = 0xffffffff;
+/** FF FF FF FF, as a signed number. */
+const CONTINUATION = -1;
 const PREFIX_BYTES = 8;
 const VERSION_V4 = 3;
 const VERSION_V5 = 4;
@@ -24,20 +25,16 @@ export const LINEAGE_KEY = "millrace.lineage";
 /** Ours comes first; a message with more entries than that is read as one without. */
 const ENTRIES_MAX = 16;
 
-export interface Span {
-  readonly offset: number;
-  readonly length: number;
-}
-
 export interface BatchMetadata {
   readonly rows: number;
-  /** Per field, depth first: its length and its nulls. */
-  readonly nodes: readonly { readonly length: number; readonly nulls: number }[];
+  /** Per field, depth first: pairs of its length and its nulls. */
+  readonly nodes: readonly number[];
   /** Of the message: where its rows come from; empty: it does not say. */
   readonly lineage: string;
-  /** Parts of `body`, each within it. */
-  readonly buffers: readonly Span[];
-  readonly body: Uint8Array;
+  /** Pairs of offset and length, each within the body. */
+  readonly buffers: readonly number[];
+  /** Where the body begins in the message. */
+  readonly body: number;
 }
 
 /** @param nodes, buffers  how many the schema needs: a message with other counts is refused unread */
@@ -45,13 +42,16 @@ export function readBatchMetadata(bytes: Uint8Array, nodes: number, buffers: num
   return guarded(() => {
     const { message, header, body } = open(bytes, RECORD_BATCH, "record batch");
     if (header.slot(3) !== 0) throw broken("its body is compressed, which is not supported");
-    const spans = header.structs(2, buffers).map(([offset, length]) => {
-      if (offset < 0 || length < 0 || offset > body.length - length) throw broken("a buffer lies outside of it");
-      return { offset, length };
-    });
+    const spans = header.pairs(2, buffers);
+    for (let i = 0; i < spans.length; i += 2) {
+      const [offset, length] = [spans[i]!, spans[i + 1]!];
+      if (offset < 0 || length < 0 || offset > bytes.length - body - length) {
+        throw broken("a buffer lies outside of it");
+      }
+    }
     return {
       rows: header.long(0),
-      nodes: header.structs(1, nodes).map(([length, nulls]) => ({ length, nulls })),
+      nodes: header.pairs(1, nodes),
       lineage: message.entry(4, LINEAGE_KEY),
       buffers: spans,
       body,
@@ -59,10 +59,44 @@ export function readBatchMetadata(bytes: Uint8Array, nodes: number, buffers: num
   });
 }
 
+/** Where the numbers and the lineage of a record batch message are. */
+export interface Places {
+  readonly rows: number;
+  readonly nodes: number;
+  readonly buffers: number;
+  readonly bodyBytes: number;
+  /** 0: it has none. */
+  readonly lineage: number;
+}
+
+export function placesIn(message: Uint8Array): Places {
+  const { message: root, header } = open(message, RECORD_BATCH, "record batch");
+  const entry = root.tables(4)[0];
+  return {
+    rows: PREFIX_BYTES + header.slot(0),
+    nodes: PREFIX_BYTES + header.start(1),
+    buffers: PREFIX_BYTES + header.start(2),
+    bodyBytes: PREFIX_BYTES + root.slot(3),
+    lineage: entry === undefined ? 0 : PREFIX_BYTES + entry.start(1),
+  };
+}
+
+/** Continuation marker, size, flatbuffer, padding to a multiple of 8 bytes. */
+export function encapsulated(flatbuffer: Uint8Array): Uint8Array {
+  const size = (flatbuffer.length + 7) & ~7;
+  const bytes = new Uint8Array(PREFIX_BYTES + size);
+  const view = new DataView(bytes.buffer);
+  view.setInt32(0, CONTINUATION, true);
+  view.setInt32(4, size, true);
+  bytes.set(flatbuffer, PREFIX_BYTES);
+  return bytes;
+}
+
 /** The flatbuffer of a schema message whose every count has been followed and found to fit (M2). */
 export function checkSchema(bytes: Uint8Array): Uint8Array {
   return guarded(() => {
-    const { header, flatbuffer } = open(bytes, SCHEMA, "schema");
+    const { header, body } = open(bytes, SCHEMA, "schema");
+    const flatbuffer = bytes.subarray(PREFIX_BYTES, body);
     if (header.short(0) !== 0) throw broken("it is big-endian, which is not supported");
     const budget = { left: flatbuffer.length / 4 };
     countMetadata(header, 2, budget);
@@ -89,23 +123,26 @@ function countMetadata(table: Table, slot: number, budget: { left: number }): vo
 interface Message {
   readonly message: Table;
   readonly header: Table;
-  readonly flatbuffer: Uint8Array;
-  readonly body: Uint8Array;
+  /** Where the body begins. */
+  readonly body: number;
 }
 
 function open(bytes: Uint8Array, type: number, what: string): Message {
-  const prefix = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (prefix.getUint32(0, true) !== CONTINUATION) throw broken("it does not begin with FF FF FF FF");
-  const size = prefix.getInt32(4, true);
+  if (bytes.length < PREFIX_BYTES || int(bytes, 0) !== CONTINUATION) throw broken("it does not begin with FF FF FF FF");
+  const size = int(bytes, 4);
   if (size <= 0 || size > bytes.length - PREFIX_BYTES) throw broken("its metadata is cut short");
-  const flatbuffer = bytes.subarray(PREFIX_BYTES, PREFIX_BYTES + size);
-  const message = Table.root(flatbuffer);
+  const message = Table.root(new DataView(bytes.buffer, bytes.byteOffset + PREFIX_BYTES, size));
   const version = message.short(0);
   if (version !== VERSION_V4 && version !== VERSION_V5) throw broken("its metadata version is not 4 or 5");
   if (message.byte(1) !== type) throw broken(`it is not a ${what}`);
   const bodyBytes = message.long(3);
-  if (bodyBytes !== bytes.length - PREFIX_BYTES - size) throw broken(`its body should have ${bodyBytes} bytes`);
-  return { message, header: message.table(2), flatbuffer, body: bytes.subarray(PREFIX_BYTES + size) };
+  const body = PREFIX_BYTES + size;
+  if (bodyBytes !== bytes.length - body) throw broken(`its body should have ${bodyBytes} bytes`);
+  return { message, header: message.table(2), body };
+}
+
+function int(bytes: Uint8Array, at: number): number {
+  return bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24);
 }
 
 /** A flatbuffers table. Slots are numbered as in the `.fbs` file; one that is absent has its type's zero. */
@@ -115,8 +152,7 @@ class Table {
     private readonly at: number,
   ) {}
 
-  static root(bytes: Uint8Array): Table {
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  static root(view: DataView): Table {
     return new Table(view, view.getUint32(0, true));
   }
 
@@ -141,7 +177,7 @@ class Table {
 
   long(index: number): number {
     const at = this.slot(index);
-    return at === 0 ? 0 : Number(this.view.getBigInt64(at, true));
+    return at === 0 ? 0 : this.longAt(at);
   }
 
   table(index: number): Table {
@@ -171,13 +207,22 @@ class Table {
   }
 
   /** Exactly `expected` pairs of longs. */
-  structs(index: number, expected: number): [number, number][] {
+  pairs(index: number, expected: number): number[] {
     const { start, count } = this.vector(index, 16);
     if (count !== expected) throw broken(`it describes ${count} parts where its schema has ${expected}`);
-    return Array.from({ length: count }, (_, i) => [
-      Number(this.view.getBigInt64(start + 16 * i, true)),
-      Number(this.view.getBigInt64(start + 16 * i + 8, true)),
-    ]);
+    const longs: number[] = [];
+    for (let i = 0; i < 2 * count; i++) longs.push(this.longAt(start + 8 * i));
+    return longs;
+  }
+
+  /** Where the first of a vector's items, or of a text's bytes, is. */
+  start(index: number): number {
+    return this.vector(index, 1).start;
+  }
+
+  /** Exact up to 2^53, and close enough above: more than that is only ever compared with a bound. */
+  private longAt(at: number): number {
+    return this.view.getInt32(at + 4, true) * 2 ** 32 + this.view.getUint32(at, true);
   }
 
   private follow(at: number): Table {

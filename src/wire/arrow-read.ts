@@ -7,8 +7,9 @@
  *   A2  What is handed on is whole: every buffer holds as many values as its field has, and offsets ascend within the
  *       values or the child. Values themselves are not judged: a text may be no UTF-8, a timestamp outside all calendars.
  */
-import { type Data, type DataType, makeData, RecordBatch, type Schema, Struct } from "apache-arrow";
+import { Data, type DataType, type RecordBatch, type Schema } from "apache-arrow";
 import { lineageFromText, withLineage } from "../types/lineage.js";
+import { NO_NULLS, recordBatch } from "../types/record-batch.js";
 import { type BatchMetadata, broken, guarded, readBatchMetadata } from "./arrow-message.js";
 import { type LaidOut, layOut } from "./arrow-types.js";
 
@@ -17,14 +18,16 @@ export function readBatch(schema: Schema, message: Uint8Array): RecordBatch {
   const { fields, nodes, buffers } = layOut(schema);
   return guarded(() => {
     const metadata = readBatchMetadata(message, nodes, buffers);
-    const parts = new Parts(metadata);
-    const children = fields.map((field) => read(field, parts));
-    for (const child of children) {
-      if (child.length !== metadata.rows) throw broken(`a column has ${child.length} rows of ${metadata.rows}`);
+    const { rows, lineage } = metadata;
+    const parts = new Parts(message, metadata);
+    const children: Data[] = [];
+    for (const field of fields) {
+      const child = read(field, parts);
+      if (child.length !== rows) throw broken(`a column has ${child.length} rows of ${rows}`);
+      children.push(child);
     }
-    const length = metadata.rows;
-    const data = makeData({ type: new Struct(schema.fields), length, nullCount: 0, children });
-    return withLineage(new RecordBatch(schema, data), lineageFromText(metadata.lineage));
+    const batch = recordBatch(schema, children, rows);
+    return lineage === "" ? batch : withLineage(batch, lineageFromText(lineage));
   });
 }
 
@@ -33,82 +36,72 @@ class Parts {
   #node = 0;
   #buffer = 0;
 
-  constructor(private readonly metadata: BatchMetadata) {}
+  constructor(
+    private readonly message: Uint8Array,
+    private readonly metadata: BatchMetadata,
+  ) {}
 
   node(): { length: number; nulls: number } {
-    const node = this.metadata.nodes[this.#node++]!;
-    if (node.length < 0 || node.nulls < 0 || node.nulls > node.length || node.length >= 2 ** 31) {
-      throw broken(`a column claims ${node.length} values of which ${node.nulls} are null`);
+    const { nodes } = this.metadata;
+    const [length, nulls] = [nodes[this.#node++]!, nodes[this.#node++]!];
+    if (length < 0 || nulls < 0 || nulls > length || length >= 2 ** 31) {
+      throw broken(`a column claims ${length} values of which ${nulls} are null`);
     }
-    return node;
+    return { length, nulls };
   }
 
-  /** The next buffer, at least `bytes` long, lying on a multiple of `alignment`. */
+  /** The next buffer, at least `bytes` long, lying on a multiple of `alignment`. Not a `Buffer`: its `slice` is a view, and Arrow expects a copy. */
   buffer(bytes: number, alignment: number): Uint8Array {
-    const { offset, length } = this.metadata.buffers[this.#buffer++]!;
+    const { buffers, body } = this.metadata;
+    const [offset, length] = [buffers[this.#buffer++]!, buffers[this.#buffer++]!];
     if (length < bytes) throw broken(`a buffer has ${length} bytes where its values need ${bytes}`);
-    const view = this.metadata.body.subarray(offset, offset + length);
-    return view.byteOffset % alignment === 0 ? plain(view) : new Uint8Array(view);
+    const { buffer, byteOffset } = this.message;
+    const view = new Uint8Array(buffer, byteOffset + body + offset, length);
+    return view.byteOffset % alignment === 0 ? view : new Uint8Array(view);
   }
-}
-
-/** Not a `Buffer`: its `slice` is a view, and Arrow expects a copy. */
-function plain(view: Uint8Array): Uint8Array {
-  return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
-}
-
-/** What `makeData` is given; its own types name one shape per Arrow type. */
-interface Props {
-  readonly type: DataType;
-  readonly length: number;
-  readonly nullCount: number;
-  readonly nullBitmap?: Uint8Array;
 }
 
 function read(field: LaidOut, parts: Parts): Data {
   const { length, nulls } = parts.node();
   const { type, layout } = field;
-  if (layout === "null") return make({ type, length, nullCount: length }, {});
+  if (layout === "null") return new Data(type, 0, length, length);
   const bitmap = parts.buffer(nulls > 0 ? (length + 7) >> 3 : 0, 1);
   // The count may be wrong; -1 has it counted from the bitmap when it is first needed.
-  const props: Props = nulls > 0 ? { type, length, nullCount: -1, nullBitmap: bitmap } : { type, length, nullCount: 0 };
+  const make = (offsets: Offsets | undefined, values: ArrayBufferView | undefined, children?: Data[]): Data =>
+    new Data(type, 0, length, nulls > 0 ? -1 : 0, [offsets, values, nulls > 0 ? bitmap : NO_NULLS] as never, children);
   switch (layout) {
     case "bool":
-      return make(props, { data: parts.buffer((length + 7) >> 3, 1) });
-    case "fixed":
-      return readFixed(props, parts);
+      return make(undefined, parts.buffer((length + 7) >> 3, 1));
+    case "fixed": {
+      const data = make(undefined, numbersOf(type, parts));
+      const values = data.values as { readonly length: number };
+      if (values.length >= length * data.stride) return data;
+      throw broken(`a buffer has ${values.length} numbers where its values need ${length * data.stride}`);
+    }
     case "variable": {
       const { valueOffsets, end } = readOffsets(type, length, parts);
-      return make(props, { valueOffsets, data: parts.buffer(end, 1) });
+      return make(valueOffsets, parts.buffer(end, 1));
     }
     case "list": {
       const { valueOffsets, end } = readOffsets(type, length, parts);
-      return make(props, { valueOffsets, child: readChild(field.children[0], end, parts) });
+      return make(valueOffsets, undefined, [readChild(field.children[0], end, parts)]);
     }
-    case "nested":
-      return readNested(field, props, parts);
+    case "nested": {
+      const values = length * ((type as { listSize?: number }).listSize ?? 1);
+      return make(
+        undefined,
+        undefined,
+        field.children.map((child) => readChild(child, values, parts)),
+      );
+    }
   }
 }
 
-function make(props: Props, buffers: object): Data {
-  return makeData({ ...props, ...buffers } as unknown as Parameters<typeof makeData>[0]) as Data;
-}
-
-function readFixed(props: Props, parts: Parts): Data {
-  const alignment = (props.type.ArrayType as { BYTES_PER_ELEMENT: number }).BYTES_PER_ELEMENT;
-  const data = make(props, { data: parts.buffer(0, alignment) });
-  const values = data.values as { readonly length: number };
-  if (values.length < props.length * data.stride) {
-    throw broken(`a buffer has ${values.length} numbers where its values need ${props.length * data.stride}`);
-  }
-  return data;
-}
-
-function readNested(field: LaidOut, props: Props, parts: Parts): Data {
-  const listSize = (props.type as { listSize?: number }).listSize;
-  if (listSize !== undefined)
-    return make(props, { child: readChild(field.children[0], props.length * listSize, parts) });
-  return make(props, { children: field.children.map((child) => readChild(child, props.length, parts)) });
+function numbersOf(type: DataType, parts: Parts): ArrayBufferView {
+  const Numbers = type.ArrayType as unknown as typeof Float64Array;
+  const width = Numbers.BYTES_PER_ELEMENT;
+  const bytes = parts.buffer(0, width);
+  return new Numbers(bytes.buffer as ArrayBuffer, bytes.byteOffset, Math.floor(bytes.byteLength / width));
 }
 
 function readChild(child: LaidOut | undefined, valuesMin: number, parts: Parts): Data {

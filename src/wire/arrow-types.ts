@@ -1,5 +1,5 @@
 /** Which Arrow types may cross the bus, and how each is laid out in a record batch message. */
-import { DataType, type Field, type Schema } from "apache-arrow";
+import { type DataType, type Field, type FixedSizeBinary, type FixedSizeList, type Schema, Type } from "apache-arrow";
 import { MillraceError } from "../base/errors.js";
 
 /**
@@ -10,29 +10,29 @@ export type Layout = "null" | "bool" | "fixed" | "variable" | "list" | "nested";
 
 const BUFFERS: Readonly<Record<Layout, number>> = { null: 0, bool: 2, fixed: 2, variable: 3, list: 2, nested: 1 };
 
-/** `undefined`: the type is not sent. Dictionaries would have to travel, views and unions hide rows of a slice. */
-function layoutOf(type: DataType): Layout | undefined {
-  if (DataType.isNull(type)) return "null";
-  if (DataType.isBool(type)) return "bool";
-  if (DataType.isUtf8(type) || DataType.isBinary(type)) return "variable";
-  if (DataType.isLargeUtf8(type) || DataType.isLargeBinary(type)) return "variable";
-  if (DataType.isList(type) || DataType.isLargeList(type) || DataType.isMap(type)) return "list";
-  if (DataType.isStruct(type)) return "nested";
-  if (DataType.isFixedSizeList(type)) return type.listSize >= 0 ? "nested" : undefined;
-  if (DataType.isFixedSizeBinary(type)) return type.byteWidth >= 0 ? "fixed" : undefined;
-  return FIXED.some((is) => is(type)) ? "fixed" : undefined;
-}
+/** By `Type`. Dictionaries would have to travel, views and unions hide rows of a slice: they are not sent. */
+const LAYOUTS: readonly (Layout | undefined)[] = (() => {
+  const layouts: Layout[] = [];
+  const all = (layout: Layout, ...types: Type[]) => {
+    for (const type of types) layouts[type] = layout;
+  };
+  all("null", Type.Null);
+  all("bool", Type.Bool);
+  all("variable", Type.Utf8, Type.Binary, Type.LargeUtf8, Type.LargeBinary);
+  all("list", Type.List, Type.LargeList, Type.Map);
+  all("nested", Type.Struct, Type.FixedSizeList);
+  all("fixed", Type.Int, Type.Float, Type.Decimal, Type.Date, Type.Time, Type.Timestamp, Type.Interval, Type.Duration);
+  all("fixed", Type.FixedSizeBinary);
+  return layouts;
+})();
 
-const FIXED: readonly ((type: DataType) => boolean)[] = [
-  DataType.isInt,
-  DataType.isFloat,
-  DataType.isDecimal,
-  DataType.isDate,
-  DataType.isTime,
-  DataType.isTimestamp,
-  DataType.isInterval,
-  DataType.isDuration,
-];
+/** `undefined`: the type is not sent. */
+export function layoutOf(type: DataType): Layout | undefined {
+  const { typeId } = type;
+  if (typeId === Type.FixedSizeList && (type as FixedSizeList).listSize < 0) return undefined;
+  if (typeId === Type.FixedSizeBinary && (type as FixedSizeBinary).byteWidth < 0) return undefined;
+  return LAYOUTS[typeId];
+}
 
 /** A field as it is read: its layout, and its parts. */
 export interface LaidOut {

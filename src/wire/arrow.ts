@@ -2,7 +2,7 @@
  * The payload of a frame: one encapsulated Arrow IPC record batch message, as in an IPC stream without its schema and
  * end. The schema is a message of its own, which travels once and is named by its id after that.
  *
- * Uses apache-arrow's own assembler (its stream writer would write the schema each time); reading is `arrow-read.ts`.
+ * Writing is `arrow-write.ts` (the body) and `arrow-head.ts`, reading is `arrow-read.ts`.
  * Invariants:
  *   P1  Encoding copies nothing but what slicing forces (offsets, bitmaps): the pieces are views of the batch.
  *   P2  A slice of a batch sends its own rows only.
@@ -11,38 +11,39 @@
 import { createHash } from "node:crypto";
 import { Message, type RecordBatch, Schema } from "apache-arrow";
 import { RecordBatch as BatchHeader, BufferRegion, FieldNode } from "apache-arrow/ipc/metadata/message";
-import { VectorAssembler } from "apache-arrow/visitor/vectorassembler";
 import { MillraceError } from "../base/errors.js";
 import { lineageOf, lineageText } from "../types/lineage.js";
-import { broken, checkSchema, guarded, LINEAGE_KEY } from "./arrow-message.js";
+import { batchHead } from "./arrow-head.js";
+import { broken, checkSchema, encapsulated, guarded } from "./arrow-message.js";
 import { readBatch } from "./arrow-read.js";
 import { type LaidOutSchema, layOut } from "./arrow-types.js";
+import { BatchBody } from "./arrow-write.js";
 import type { SchemaFields } from "./frames.js";
-
-const PADDING = new Uint8Array(8);
 
 /**
  * @returns pieces of one record batch message, to be laid down one after another; views of the batch's own buffers
  * @throws {MillraceError} `MILL_RECORD_INVALID`: a column has a type that is not sent
  */
 export function encodeBatch(batch: RecordBatch): Uint8Array[] {
-  const laidOut = layOut(batch.schema);
-  if (batch.numRows === 0) return [withoutRows(laidOut)];
-  const { byteLength, nodes, bufferRegions, buffers } = VectorAssembler.assemble(batch);
-  const header = new BatchHeader(batch.numRows, nodes, bufferRegions, null, [], metadataOf(batch));
-  const pieces = [encapsulated(Message.encode(Message.from(header, byteLength)))];
-  for (const buffer of buffers) {
-    if (buffer.byteLength === 0) continue;
-    pieces.push(new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength));
-    const padding = -buffer.byteLength & 7;
-    if (padding > 0) pieces.push(PADDING.subarray(0, padding));
-  }
-  return pieces;
+  if (batch.numRows === 0) return [withoutRows(layOut(batch.schema))];
+  const body = new BatchBody();
+  for (const column of batch.data.children) if (!body.add(column)) throw notSent(batch.schema);
+  const lineage = lineageOf(batch);
+  const head = batchHead({
+    rows: batch.numRows,
+    nodes: body.nodes,
+    buffers: body.buffers,
+    bodyBytes: body.bytes,
+    lineage: lineage === undefined ? "" : lineageText(lineage),
+  });
+  body.pieces.unshift(head);
+  return body.pieces;
 }
 
-function metadataOf(batch: RecordBatch): Map<string, string> | undefined {
-  const lineage = lineageOf(batch);
-  return lineage && new Map([[LINEAGE_KEY, lineageText(lineage)]]);
+/** P3 */
+function notSent(schema: Schema): Error {
+  layOut(schema);
+  return new MillraceError("MILL_RECORD_INVALID", "a column has another Arrow type than its schema says.");
 }
 
 /** The columns of an empty batch may lack offsets and children, which the assembler expects. */
@@ -136,15 +137,4 @@ function named(name: string, message: Uint8Array): Schema {
   const actual = Buffer.from(schemaId(message)).toString("hex");
   if (actual !== name) throw broken(`a schema was sent as ${name}, but its bytes have the id ${actual}`);
   return decodeSchema(message);
-}
-
-/** Continuation marker, size, flatbuffer, padding to a multiple of 8 bytes. */
-function encapsulated(flatbuffer: Uint8Array): Uint8Array {
-  const size = (flatbuffer.length + 7) & ~7;
-  const bytes = new Uint8Array(8 + size);
-  const view = new DataView(bytes.buffer);
-  view.setUint32(0, 0xffffffff, true);
-  view.setInt32(4, size, true);
-  bytes.set(flatbuffer, 8);
-  return bytes;
 }

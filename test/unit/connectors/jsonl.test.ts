@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { jsonl } from "../../../src/connectors/jsonl.js";
 import { batchFromRows } from "../../../src/types/batches.js";
 import { type Columns, type ColumnType, t } from "../../../src/types/columns.js";
+import { inline } from "../../../src/types/content-types.js";
 import { anyRows } from "../types/arbitrary.js";
 import { everyRow, everyType, published } from "./writing.js";
 
@@ -36,6 +37,22 @@ describe("connectors/jsonl: rows as lines", () => {
     ["a line break stays within its line", t.utf8, "a\r\nb", '"a\\r\\nb"'],
     ["control characters are escaped", t.utf8, "\u0000\u001f", '"\\u0000\\u001f"'],
     ["bytes in a list are base64", t.list(t.binary), [Uint8Array.of(1)], '["AQ=="]'],
+    ["a tensor of one shape is its elements", t.tensor("uint8", [2, 2]), Uint8Array.of(1, 2, 3, 4), "[1,2,3,4]"],
+    ["so is an embedding", t.embedding(2, { metric: "dot" }), Float32Array.of(0.5, Number.NaN), '[0.5,"NaN"]'],
+    ["large elements are strings", t.tensor("int64", [2]), BigInt64Array.of(1n, 2n ** 60n), `[1,"${2n ** 60n}"]`],
+    ["half floats are their values", t.tensor("float16", [2]), Uint16Array.of(0x3c00, 0xc100), "[1,-2.5]"],
+    [
+      "a tensor of another shape in each row has it beside them",
+      t.list(t.struct({ v: t.tensor("uint8", [null, 1]) })),
+      [{ v: { data: Uint8Array.of(7, 8), shape: [2, 1] } }],
+      '[{"v":{"data":[7,8],"shape":[2,1]}}]',
+    ],
+    [
+      "content has its bytes or none",
+      t.list(t.image),
+      [inline(Uint8Array.of(1), "image/png")],
+      '[{"uri":"","offset":0,"sizeBytes":1,"sha256":"","mediaType":"image/png","bytes":"AQ=="}]',
+    ],
     ["nulls stay within lists and structs", t.list(t.optional(t.int32)), [1, null], "[1,null]"],
     ["an absent struct is null", t.optional(t.struct({ a: t.int32 })), null, "null"],
   ];

@@ -3,7 +3,7 @@ import { Float64, makeData, makeVector, Utf8, vectorFromArray } from "apache-arr
 import fc from "fast-check";
 import { batchFromColumns, batchFromRows, columnOf, rowsOf } from "../../../src/types/batches.js";
 import { type Columns, type ColumnType, type Row, t } from "../../../src/types/columns.js";
-import { anyRows, plainTypes } from "./arbitrary.js";
+import { anyRows, plainTypes, tensorKinds } from "./arbitrary.js";
 
 /** What the compiler would refuse, as it comes from plain JavaScript. */
 function batchOf(columns: Columns, rows: readonly unknown[]) {
@@ -15,7 +15,7 @@ function backAndForth(columns: Columns, rows: readonly unknown[]) {
 }
 
 describe("types/batches: rows to a batch and back", () => {
-  for (const [name, { type, values }] of Object.entries(plainTypes)) {
+  for (const [name, { type, values }] of Object.entries({ ...plainTypes, ...tensorKinds })) {
     it(`t.${name}: every value comes back as it was, and null where it is optional`, () => {
       const columns = { value: type, maybe: t.optional(type) };
       const row = fc.record({ value: values, maybe: fc.option(values) }, { noNullPrototype: true });

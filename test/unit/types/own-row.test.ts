@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { MillraceError } from "../../../src/base/errors.js";
 import { batchFromRows, rowsOf } from "../../../src/types/batches.js";
 import { type Columns, type Row, t } from "../../../src/types/columns.js";
+import { inline } from "../../../src/types/content-types.js";
 import { copyOf, ownRow } from "../../../src/types/own-row.js";
 
 type AnyRow = Record<string, unknown>;
@@ -34,11 +35,15 @@ describe("types/own-row: rows that are kept", () => {
       timestamp: t.timestamp,
       list: t.list(t.int32),
       struct: t.struct({ x: t.float64 }),
+      tensor: t.tensor("float32", [2]),
+      free: t.tensor("uint8", [null]),
+      image: t.image,
     };
     const anything = fc.oneof(
       fc.anything({ withBigInt: true, maxDepth: 1 }),
       fc.constantFrom(-0, 0.1, Number.NaN, 2 ** 31, -(2 ** 31), 2n ** 63n, "\ud800", "é😀", null, undefined),
       fc.constantFrom([1, 2], { x: 1 }, Uint8Array.of(1), [], true),
+      fc.constantFrom(Float32Array.of(1, 2), { data: Uint8Array.of(1), shape: [1] }, inline(Uint8Array.of(1), "")),
       fc.string({ unit: "binary" }),
     );
     const name = fc.constantFrom(...(Object.keys(columns) as (keyof typeof columns)[]));

@@ -3,28 +3,15 @@ import { spawnSync } from "node:child_process";
 import { copyFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { pathToFileURL } from "node:url";
-import { skipBecause } from "../../servers/not-run.js";
+import { PYTHON_INSTALL_MS_MAX, pythonFor } from "../../servers/python.js";
 import { framesFolder, packageRoot, schemas } from "./hex-file.js";
-
-type PythonEnv = typeof import("../../../scripts/python-env.mjs");
-
-const INSTALL_MS_MAX = 10 * 60_000;
 
 describe("wire: a reader that shares no code with us (fastavro, pyarrow)", () => {
   let python = "";
 
   before(async function () {
-    this.timeout(INSTALL_MS_MAX);
-    const script = pathToFileURL(join(packageRoot, "scripts", "python-env.mjs")).href;
-    const found = await ((await import(script)) as PythonEnv).pythonWith();
-    if ("unavailable" in found) {
-      return skipBecause(
-        this,
-        `no Python with fastavro and pyarrow (${found.unavailable}); to get it: node scripts/python-env.mjs`,
-      );
-    }
-    python = found.python;
+    this.timeout(PYTHON_INSTALL_MS_MAX);
+    python = await pythonFor(this, "test/python/requirements.txt");
   });
 
   it("finds every schema's fingerprint, and in every golden frame the header and rows that went in", function () {
