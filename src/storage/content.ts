@@ -1,23 +1,35 @@
-/** Content by URI, for object references: `file:///path` and `s3://bucket/key`, verified where the reference says how. */
-import { createHash } from "node:crypto";
+/**
+ * Content, wherever it is: at `file:`, `s3:`, `http(s):` and `data:` addresses, or in the value itself.
+ *
+ * Invariants:
+ *   R1  What is handed out has the size and the SHA-256 that its reference says; of a stream, before its last piece.
+ *   R2  Content with a known SHA-256 is read once per node, as long as it is kept there: in this process's memory, then in the folder of
+ *       all the node's processes. Without one, nothing says that it is still the same, and it is read each time.
+ *   R3  Faults that may pass are tried again within the limits of the store they come from; no read outlasts `limits.contentTimeoutMs`
+ *       for each 8 MiB of it.
+ */
 import { fileURLToPath, pathToFileURL } from "node:url";
 import picomatch from "picomatch";
 import { glob } from "tinyglobby";
-import { MillraceError } from "../base/errors.js";
+import { invariant, MillraceError } from "../base/errors.js";
+import { limits } from "../base/limits.js";
 import type { Ports } from "../base/ports.js";
+import { type ContentRange, hashOf, isWhole, sliceContent } from "../types/content-refs.js";
+import type { Content, ObjectRef } from "../types/content-types.js";
+import type { ContentCache } from "./content-cache.js";
+import { type ContentRef, checkContent, checked, sha256Of, shown } from "./content-checks.js";
+import { ContentMemory } from "./content-memory.js";
+import type { ContentReadOptions, ContentStore } from "./content-store.js";
+import { bytesOfDataUri } from "./data-uri.js";
 import { FsStore } from "./fs-store.js";
+import { cut, unlessAborted } from "./object-calls.js";
 import type { ByteRange, ObjectInfo, ObjectStore } from "./object-store.js";
 import { openStore, type StoreConfig } from "./open-store.js";
 
-/** The parts of an object reference that say where content is and what it must be. */
-export interface ContentRef {
-  readonly uri: string;
-  readonly offset: bigint;
-  /** -1n: to the end. */
-  readonly sizeBytes: bigint;
-  /** Empty: not known. */
-  readonly sha256: string;
-}
+export type { ContentRef } from "./content-checks.js";
+
+/** A value that may hold its bytes. */
+type ContentValue = ContentRef & { readonly bytes?: Uint8Array | null };
 
 export interface ListedContent {
   readonly uri: string;
@@ -25,29 +37,96 @@ export interface ListedContent {
   readonly version: string;
 }
 
+/** Content at addresses of one kind. */
+export interface ContentSource {
+  get(uri: string, options: ContentReadOptions): Promise<Uint8Array>;
+  stream(uri: string, options: ContentReadOptions): AsyncIterable<Uint8Array>;
+}
+
+export interface ContentParts {
+  /** `http:` and `https:` addresses; undefined: they cannot be read here. */
+  readonly http?: ContentSource | undefined;
+  /** Of the node; undefined: content is kept in memory only. */
+  readonly cache?: ContentCache | undefined;
+  readonly memory?: ContentMemory | undefined;
+  /** Of the job; undefined: nothing can be put. */
+  readonly owned?: ContentStore | undefined;
+}
+
+/** Where an address leads. */
+interface Place {
+  get(options: ContentReadOptions): Promise<Uint8Array>;
+  stream(options: ContentReadOptions): AsyncIterable<Uint8Array>;
+  /** On this machine already: a copy in the node's folder would be no nearer. */
+  readonly near: boolean;
+  /** Hash of the whole object, where its address says it. */
+  readonly whole?: string;
+}
+
 export class ContentReader {
   #files = new FsStore("/");
   #buckets = new Map<string, ObjectStore>();
+  #memory: ContentMemory;
 
   constructor(
     private readonly config: StoreConfig,
     private readonly ports: Ports,
-  ) {}
+    private readonly parts: ContentParts = {},
+  ) {
+    this.#memory = parts.memory ?? new ContentMemory();
+  }
 
   /**
-   * @throws {MillraceError} `MILL_STORE_NOT_FOUND`; `MILL_SOURCE_CHANGED` when size or SHA-256 are not the reference's
+   * All of the content.
+   * @throws {MillraceError} `MILL_CONTENT_ADDRESS`, `MILL_CONTENT_HASH`, `MILL_CONTENT_SLOW`, `MILL_SOURCE_CHANGED`, `MILL_STORE_*`
    */
-  async read(ref: ContentRef, signal?: AbortSignal): Promise<Uint8Array> {
-    const { store, key } = this.#locate(ref.uri);
-    const bytes = await store.get(key, { ...rangeOf(ref), ...(signal === undefined ? {} : { signal }) });
-    if (ref.sizeBytes >= 0n && BigInt(bytes.length) !== ref.sizeBytes) {
-      throw changed(ref.uri, `${ref.sizeBytes} bytes`, `${bytes.length} bytes`);
+  async bytes(value: ContentValue, signal?: AbortSignal): Promise<Uint8Array> {
+    signal?.throwIfAborted();
+    if (value.bytes !== undefined && value.bytes !== null) return value.bytes;
+    const hash = hashOf(value);
+    if (hash === undefined) return this.#part(value, signal);
+    return this.#memory.bytes(hash, (all) => this.#fromNode(value, hash, all), signal);
+  }
+
+  /** The content in pieces. @throws as `bytes` */
+  async *stream(value: ContentValue, signal?: AbortSignal): AsyncIterable<Uint8Array> {
+    signal?.throwIfAborted();
+    const hash = hashOf(value);
+    const held = value.bytes ?? (hash === undefined ? undefined : this.#memory.get(hash));
+    if (held !== undefined) {
+      if (held.length > 0) yield held;
+      return;
     }
-    if (ref.sha256 !== "") {
-      const found = createHash("sha256").update(bytes).digest("hex");
-      if (found !== ref.sha256) throw changed(ref.uri, `SHA-256 ${ref.sha256}`, `SHA-256 ${found}`);
-    }
-    return bytes;
+    const place = this.#placeOf(value.uri);
+    const kept =
+      hash === undefined || place.near
+        ? undefined
+        : await this.parts.cache?.open(value, hash, () => this.#pieces(value, place, signal), signal);
+    yield* kept ?? this.#pieces(value, place, signal);
+  }
+
+  slice(value: Content, range: ContentRange): Content;
+  slice(value: ObjectRef, range: ContentRange): ObjectRef;
+  slice(value: ObjectRef, range: ContentRange): ObjectRef {
+    return sliceContent(value, range);
+  }
+
+  /** @throws {MillraceError} `MILL_STORE_*`: what the store said; nothing refers to what was put so far */
+  async put(
+    bytes: Uint8Array,
+    { mediaType = "", signal }: { readonly mediaType?: string; readonly signal?: AbortSignal } = {},
+  ): Promise<Content> {
+    const { owned, cache } = this.parts;
+    invariant(owned !== undefined, "whoever puts content was given a place for it");
+    signal?.throwIfAborted();
+    const sha256 = sha256Of(bytes);
+    this.#memory.keep(sha256, bytes);
+    const near = this.#placeOf(`${owned.prefix}${sha256}`).near;
+    const [uri] = await unlessAborted(
+      Promise.all([owned.put(sha256, bytes, mediaType), near ? undefined : cache?.keep(sha256, bytes)]),
+      signal,
+    );
+    return { uri, offset: 0n, sizeBytes: BigInt(bytes.length), sha256, mediaType, bytes: null };
   }
 
   /** Everything that matches, sorted by URI. Relative patterns start at the current folder. */
@@ -81,10 +160,62 @@ export class ContentReader {
     return found;
   }
 
-  #locate(uri: string): { store: ObjectStore; key: string } {
-    if (uri.startsWith("file://")) return { store: this.#files, key: pathOf(uri).slice(1) };
-    const s3 = /^s3:\/\/([^/]+)\/(.+)$/.exec(uri);
-    if (s3 !== null) return { store: this.#bucket(s3[1]!), key: s3[2]! };
+  /** Content whose hash is known. */
+  async #fromNode(ref: ContentRef, hash: string, signal: AbortSignal): Promise<Uint8Array> {
+    const place = this.#placeOf(ref.uri);
+    const read = () => this.#read(ref, place, signal);
+    const { cache } = this.parts;
+    return cache === undefined || place.near ? read() : cache.bytes(ref, hash, read, signal);
+  }
+
+  /** Content whose hash is not known; it may be a part of some that is kept here. */
+  async #part(ref: ContentRef, signal: AbortSignal | undefined): Promise<Uint8Array> {
+    const place = this.#placeOf(ref.uri);
+    const range = rangeOf(ref).range;
+    if (place.whole !== undefined && range !== undefined) {
+      const whole = this.#memory.get(place.whole);
+      const kept = whole === undefined ? await this.parts.cache?.part(place.whole, range) : cut(whole, range);
+      if (kept !== undefined) {
+        checkContent(ref, kept);
+        return kept;
+      }
+    }
+    return this.#read(ref, place, signal);
+  }
+
+  async #read(ref: ContentRef, place: Place, signal: AbortSignal | undefined): Promise<Uint8Array> {
+    const parts = Math.max(1, Math.ceil(Number(ref.sizeBytes) / limits.storeMultipartBytes));
+    const wait = new Patience(this.ports, ref.uri, signal);
+    const bytes = await wait.within(parts * limits.contentTimeoutMs, () =>
+      place.get({ ...rangeOf(ref), signal: wait.signal }),
+    );
+    checkContent(ref, bytes);
+    return bytes;
+  }
+
+  #pieces(ref: ContentRef, place: Place, signal: AbortSignal | undefined): AsyncIterable<Uint8Array> {
+    const wait = new Patience(this.ports, ref.uri, signal);
+    return checked(ref, wait.over(place.stream({ ...rangeOf(ref), signal: wait.signal })));
+  }
+
+  #placeOf(uri: string): Place {
+    const { owned, http } = this.parts;
+    const whole = owned?.hashIn(uri);
+    if (owned !== undefined && whole !== undefined) {
+      return {
+        get: (options) => owned.get(whole, options),
+        stream: (options) => owned.stream(whole, options),
+        near: uri.startsWith("file:"),
+        whole,
+      };
+    }
+    if (uri.startsWith("file://")) return inStore(this.#files, pathOf(uri).slice(1), true);
+    const s3 = /^s3:\/\/([^/]+)\/(.+)$/s.exec(uri);
+    if (s3 !== null) return inStore(this.#bucket(s3[1]!), s3[2]!, false);
+    if (/^data:/i.test(uri)) return inHand(uri);
+    if (/^https?:\/\//i.test(uri) && http !== undefined) {
+      return { get: (options) => http.get(uri, options), stream: (options) => http.stream(uri, options), near: false };
+    }
     throw noAddress(uri);
   }
 
@@ -98,9 +229,74 @@ export class ContentReader {
   }
 }
 
-/** Without an offset all of it is read, also where a size is given: then a file that has grown is noticed. */
-function rangeOf({ offset, sizeBytes }: ContentRef): { readonly range?: ByteRange } {
-  if (offset === 0n) return {};
+/** How long a read may keep its caller waiting. */
+class Patience {
+  #late = new AbortController();
+  readonly signal: AbortSignal;
+
+  constructor(
+    private readonly ports: Ports,
+    private readonly uri: string,
+    outer: AbortSignal | undefined,
+  ) {
+    this.signal = outer === undefined ? this.#late.signal : AbortSignal.any([outer, this.#late.signal]);
+  }
+
+  async within<T>(boundMs: number, act: () => Promise<T>): Promise<T> {
+    const timer = this.ports.clock.after(boundMs, () => this.#late.abort(slow(this.uri, boundMs)));
+    try {
+      return await unlessAborted(act(), this.signal);
+    } finally {
+      timer.cancel();
+    }
+  }
+
+  /** Time counts while a piece is waited for, not while its taker works; each 8 MiB begin it anew. */
+  async *over(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    const { clock } = this.ports;
+    const source = pieces[Symbol.asyncIterator]();
+    let leftMs: number = limits.contentTimeoutMs;
+    let got = 0;
+    let ended = false;
+    try {
+      for (;;) {
+        const fromMs = clock.monotonicMs();
+        const next = await this.within(Math.max(leftMs, 0), () => source.next());
+        if (next.done === true) {
+          ended = true;
+          return;
+        }
+        leftMs -= clock.monotonicMs() - fromMs;
+        got += next.value.length;
+        if (got >= limits.storeMultipartBytes) [leftMs, got] = [limits.contentTimeoutMs, 0];
+        yield next.value;
+      }
+    } finally {
+      if (!ended) source.return?.()?.catch(() => {}); // its reader has a better reason to fail
+    }
+  }
+}
+
+function inStore(store: ObjectStore, key: string, near: boolean): Place {
+  return { get: (options) => store.get(key, options), stream: (options) => store.stream(key, options), near };
+}
+
+/** A `data:` address. */
+function inHand(uri: string): Place {
+  const get = async ({ range }: ContentReadOptions) => cut(bytesOfDataUri(uri), range);
+  return {
+    get,
+    async *stream(options) {
+      yield await get(options);
+    },
+    near: true,
+  };
+}
+
+/** Of an object as a whole all is read, also where a size is given: then one that has grown is noticed. */
+function rangeOf(ref: ContentRef): { readonly range?: ByteRange } {
+  if (isWhole(ref)) return {};
+  const { offset, sizeBytes } = ref;
   return { range: { offset: Number(offset), length: sizeBytes < 0n ? Number.MAX_SAFE_INTEGER : Number(sizeBytes) } };
 }
 
@@ -114,21 +310,21 @@ function pathOf(uri: string): string {
 
 function noAddress(uri: string, cause?: unknown): MillraceError {
   return new MillraceError(
-    "MILL_CONFIG",
-    `"${uri}" cannot be read. Use a file:// or s3:// address.`,
-    { uri },
+    "MILL_CONTENT_ADDRESS",
+    `"${shown(uri)}" cannot be read. Use a file://, s3://, http://, https:// or data: address.`,
+    { uri: shown(uri) },
     { cause },
+  );
+}
+
+function slow(uri: string, boundMs: number): MillraceError {
+  return new MillraceError(
+    "MILL_CONTENT_SLOW",
+    `${shown(uri)} did not come within ${boundMs} ms for its next ${limits.storeMultipartBytes} bytes. Look at the server and the network, then run again.`,
+    { uri: shown(uri), boundMs },
   );
 }
 
 function listed(uri: string, { sizeBytes, version }: ObjectInfo): ListedContent {
   return { uri, sizeBytes, version };
-}
-
-function changed(uri: string, expected: string, found: string): MillraceError {
-  return new MillraceError(
-    "MILL_SOURCE_CHANGED",
-    `${uri} has changed since it was listed: expected ${expected}, found ${found}. Run the job again when its input is at rest.`,
-    { uri, expected, found },
-  );
 }

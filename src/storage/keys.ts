@@ -16,6 +16,8 @@
  *     jobs/<job>/savepoints/<name>                          a savepoint (`schemas/stored/savepoint.avsc`)
  *     jobs/<job>/savepoint-snapshots/<name>/<region>/<actor>   its own copy of a snapshot
  *     jobs/<job>/savepoint-exchanges/<name>/<operator>/<partition>/<n>-<sha256>   what it keeps of a durable exchange
+ *     jobs/<job>/content/<sha256>                           content that belongs to the job, by its hash (`content-store.ts`)
+ *     jobs/<job>/content-trash/<sha256>                     the same on its way out: nothing named it when it was moved there
  */
 import type { JobId } from "../base/ids.js";
 
@@ -50,6 +52,9 @@ export interface JobKeys {
   savepointSnapshot(name: string, region: string, actor: string): string;
   /** The hash is in the name: who takes the savepoint of that name again, or as another coordinator, changes no object of it. */
   savepointEntries(name: string, operator: string, partition: number, number: bigint, sha256: string): string;
+  /** Given nothing: what they all begin with. */
+  content(sha256: string): string;
+  contentTrash(sha256: string): string;
 }
 
 export function jobKeys(job: JobId): JobKeys {
@@ -74,6 +79,8 @@ export function jobKeys(job: JobId): JobKeys {
     savepointSnapshot: (name, region, actor) => `${root}/savepoint-snapshots/${name}/${region}/${actor}`,
     savepointEntries: (name, operator, partition, number, sha256) =>
       `${root}/savepoint-exchanges/${name}/${operator}/${partition}/${digits(number)}-${sha256}`,
+    content: (sha256) => `${root}/content/${sha256}`,
+    contentTrash: (sha256) => `${root}/content-trash/${sha256}`,
   };
 }
 

@@ -26,6 +26,9 @@ const TRANSIENT_NAMES = new Set([
   "XAmzContentSHA256Mismatch",
 ]);
 
+/** Of credentials that were good once. */
+const EXPIRED_NAMES = new Set(["ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"]);
+
 /** HTTP status of an answer; undefined where none came. */
 export function statusOf(error: unknown): number | undefined {
   return (error as S3Error | undefined)?.$metadata?.httpStatusCode;
@@ -62,6 +65,12 @@ export function explain(place: S3Place, key: string, cause: unknown): MillraceEr
   const status = statusOf(error);
   const where = whereIs(place);
   const as = (code: ErrorCode, message: string) => new MillraceError(code, message, { url: place.url, key }, { cause });
+  if (EXPIRED_NAMES.has(error.name)) {
+    return as(
+      "MILL_STORE_EXPIRED",
+      `${where}: these credentials have run out (${error.name}). Set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN anew, and start again.`,
+    );
+  }
   const refusal = refusalOf(error, status, key, place);
   if (refusal !== undefined) return as("MILL_STORE_REFUSED", `${where}: ${refusal}`);
   if (error.name === "NoSuchUpload") {

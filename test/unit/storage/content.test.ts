@@ -55,7 +55,7 @@ for (const kind of ["file", "s3"] as const) {
       sha256: "",
       ...rest,
     });
-    const read = async (rest: Partial<ContentRef> = {}) => text(await content.read(ref("letters", rest)));
+    const read = async (rest: Partial<ContentRef> = {}) => text(await content.bytes(ref("letters", rest)));
 
     it("gives all of it, with or without a known size", async () => {
       assert.equal(await read(), WHOLE);
@@ -89,20 +89,20 @@ for (const kind of ["file", "s3"] as const) {
       });
     }
 
-    it("says that it has changed when the SHA-256 is another: MILL_SOURCE_CHANGED", async () => {
+    it("says that it has changed when the SHA-256 is another: MILL_CONTENT_HASH", async () => {
       assert.equal(await read({ sha256: sha256(WHOLE), sizeBytes: 26n }), WHOLE);
       assert.equal(await read({ offset: 3n, sizeBytes: 4n, sha256: sha256("defg") }), "defg");
       for (const rest of [{}, { offset: 3n, sizeBytes: 4n }]) {
         await assert.rejects(read({ ...rest, sha256: sha256("other") }), {
-          code: "MILL_SOURCE_CHANGED",
-          message: /SHA-256/,
+          code: "MILL_CONTENT_HASH",
+          message: /expected SHA-256 [0-9a-f]{64}, found [0-9a-f]{64}/,
         });
       }
     });
 
     it("says that there is nothing: MILL_STORE_NOT_FOUND, with the name", async () => {
       for (const rest of [{}, { offset: 3n, sizeBytes: 4n }, { offset: 3n }]) {
-        await assert.rejects(content.read(ref("missing.png", rest)), {
+        await assert.rejects(content.bytes(ref("missing.png", rest)), {
           code: "MILL_STORE_NOT_FOUND",
           message: /missing\.png/,
         });
@@ -111,7 +111,7 @@ for (const kind of ["file", "s3"] as const) {
 
     it("ends when it is cancelled", async () => {
       const reason = new Error("the job was cancelled");
-      await assert.rejects(content.read(ref("letters"), AbortSignal.abort(reason)), reason);
+      await assert.rejects(content.bytes(ref("letters"), AbortSignal.abort(reason)), reason);
     });
 
     it("lists what matches, sorted, as it can be read", async () => {
@@ -149,11 +149,14 @@ describe("storage/content: addresses", () => {
     "file:///a%2Fb",
     "",
   ]) {
-    it(`refuses "${uri}": MILL_CONFIG, with what to write instead`, async () => {
-      await assert.rejects(content.read({ uri, offset: 0n, sizeBytes: -1n, sha256: "" }), (error: MillraceError) => {
+    it(`refuses "${uri}": MILL_CONTENT_ADDRESS, with what to write instead`, async () => {
+      await assert.rejects(content.bytes({ uri, offset: 0n, sizeBytes: -1n, sha256: "" }), (error: MillraceError) => {
         assert.ok(MillraceError.is(error), String(error));
-        assert.equal(error.code, "MILL_CONFIG");
-        assert.match(error.message, /cannot be read\. Use a file:\/\/ or s3:\/\/ address\.$/);
+        assert.equal(error.code, "MILL_CONTENT_ADDRESS");
+        assert.match(
+          error.message,
+          /cannot be read\. Use a file:\/\/, s3:\/\/, http:\/\/, https:\/\/ or data: address\.$/,
+        );
         return true;
       });
     });

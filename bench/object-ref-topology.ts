@@ -1,0 +1,115 @@
+/** The chain of `object-ref.ts`: a source and five operators, each an actor of its own, each of which reads all of every payload. */
+import { createHash } from "node:crypto";
+import { jsonl } from "../src/connectors/jsonl.js";
+import type { Source, Split } from "../src/topology/endpoints.js";
+import type { Topology } from "../src/topology/nodes.js";
+import { type Stream, topology } from "../src/topology/topology.js";
+import { batchFromRows } from "../src/types/batches.js";
+import { t } from "../src/types/columns.js";
+import { type Content, inline } from "../src/types/content-types.js";
+
+export const PAYLOAD_BYTES = 5_000_000;
+/** Hops between the five. */
+export const HOPS = 4;
+
+/**
+ * `reference`: records refer to objects of the store. `moved`: the first operator makes a payload for each record, and what it hands on is
+ * moved out by itself. `inline`: the first operator reads what `reference` refers to, and hands the bytes on.
+ */
+export type Mode = "reference" | "moved" | "inline";
+
+export interface Work {
+  readonly mode: Mode;
+  readonly records: number;
+  readonly payloads: number;
+  /** Tells this run's payloads from those of others. */
+  readonly seed: number;
+  /** Where payloads are in the store; the number goes behind it. */
+  readonly prefix: string;
+}
+
+const referring = { n: t.int32, found: t.int64, payload: t.document };
+const inlined = { n: t.int32, found: t.int64, payload: t.binary };
+const found = { n: t.int32, found: t.int64 };
+
+function records(work: Work): Source<typeof referring> {
+  const payloads = Array.from({ length: work.payloads }, (_, i) => referenceTo(work, i));
+  return {
+    kind: "records",
+    columns: referring,
+    describe: `${work.records} records`,
+    async *splits() {
+      yield { id: "all", payload: new Uint8Array(), rows: work.records };
+    },
+    async *read(_split: Split) {
+      const each = work.records / work.payloads;
+      for (let n = 0; n < work.records; n++) {
+        const payload = work.mode === "moved" ? inline(new Uint8Array(), "") : payloads[Math.floor(n / each)]!;
+        yield batchFromRows(referring, [{ n, found: 0n, payload }]);
+      }
+    },
+  };
+}
+
+function referenceTo({ prefix, seed }: Work, i: number): Content {
+  const bytes = payloadOf(i, seed);
+  const sha256 = createHash("sha256").update(bytes).digest("hex");
+  return { ...inline(bytes, "application/octet-stream"), uri: `${prefix}${i}`, sha256, bytes: null };
+}
+
+export function chain(work: Work): Topology {
+  return topology("object-ref", (job) => {
+    const source = job.read(records(work), { id: "records" });
+    const last = work.mode === "inline" ? throughBytes(source) : throughReferences(source, work);
+    last.to(jsonl("out"), { id: "out" });
+  }).build({});
+}
+
+function throughReferences(source: Stream<typeof referring>, { mode, seed }: Work) {
+  let stream = source.mapRows({ id: "first", to: referring }, async ({ n, payload }, { content }) => {
+    const own = mode === "moved" ? inline(payloadOf(n, seed), "application/octet-stream") : payload;
+    return { n, found: sumOf(await content.bytes(own)), payload: own };
+  });
+  for (const id of ["second", "third", "fourth"]) {
+    stream = stream
+      .mapRows({ id, to: referring }, async (row, { content }) => {
+        return { ...row, found: row.found + sumOf(await content.bytes(row.payload)) };
+      })
+      .isolate();
+  }
+  return stream
+    .mapRows({ id: "fifth", to: found }, async ({ n, found, payload }, { content }) => {
+      return { n, found: found + sumOf(await content.bytes(payload)) };
+    })
+    .isolate();
+}
+
+function throughBytes(source: Stream<typeof referring>) {
+  let stream = source.mapRows({ id: "first", to: inlined }, async ({ n, payload }, { content }) => {
+    const bytes = await content.bytes(payload);
+    return { n, found: sumOf(bytes), payload: bytes };
+  });
+  for (const id of ["second", "third", "fourth"]) {
+    stream = stream
+      .mapRows({ id, to: inlined }, (row) => ({ ...row, found: row.found + sumOf(row.payload) }))
+      .isolate();
+  }
+  return stream
+    .mapRows({ id: "fifth", to: found }, ({ n, found, payload }) => ({ n, found: found + sumOf(payload) }))
+    .isolate();
+}
+
+/** No two are equal. */
+export function payloadOf(number: number, seed: number): Uint8Array {
+  const bytes = Buffer.alloc(PAYLOAD_BYTES, number);
+  bytes.writeUInt32BE(number, 0);
+  bytes.writeUInt32BE(seed, 4);
+  return bytes;
+}
+
+/** Reads every cache line, so that the bytes are really there. */
+function sumOf(bytes: Uint8Array): bigint {
+  let sum = 0;
+  for (let i = 0; i < bytes.length; i += 64) sum += bytes[i]!;
+  return BigInt(sum);
+}

@@ -1,0 +1,249 @@
+/**
+ * What it costs to hand large payloads from process to process: five operators in five processes, over a real nats-server and MinIO, each
+ * reading all of 5 MB a record.
+ *
+ *   reference  records refer to objects of the store, several to each, as the pages of a document or the segments of a recording do
+ *   inline     the first process reads the same objects, and the bytes travel with the batch over every hop
+ *   moved      the first process makes a payload for each record; what it hands on is moved out into the store by itself
+ *
+ * Throughput is from the first row at the sink to the last. Bytes are those that the server has taken in, over records and hops: frames,
+ * credits, reports and all. Store reads are those that arrive at MinIO, counted by a proxy for each node, in runs of their own in which
+ * the last two processes are on another node: with a cache folder of their own. Hosts are told what to do by this process; nothing takes
+ * checkpoints, and nothing is published.
+ */
+import { type ChildProcess, fork } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
+import { createServer, request } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { HostId, JobId } from "../src/base/ids.js";
+import { realPorts } from "../src/base/real/ports.js";
+import type { Bus } from "../src/bus/bus.js";
+import { connectNats } from "../src/bus/nats-bus.js";
+import { clusterSubjects, jobSubjects } from "../src/bus/subjects.js";
+import { planTopology } from "../src/plan/plan.js";
+import { openStore } from "../src/storage/open-store.js";
+import {
+  acknowledgementFrame,
+  deployEnumeratorFrame,
+  deployFrame,
+  hostReportFrame,
+  startFrame,
+} from "../src/wire/control.js";
+import { type MinioServer, type NatsServer, startMinio, startNats } from "../test/servers/index.js";
+import { round } from "./embedded-job.js";
+import { type HostSettings, NAMESPACE } from "./object-ref-host.js";
+import { chain, HOPS, type Mode, payloadOf, type Work } from "./object-ref-topology.js";
+
+/** Records that refer to one payload. */
+const RECORDS_OF_PAYLOAD = 10;
+const RECORDS: Readonly<Record<Mode, number>> = { reference: 200, inline: 50, moved: 40 };
+const RECORDS_OF_READS_RUN = 40;
+const RUN_MS_MAX = 300_000;
+
+interface Measured {
+  readonly recordsPerS: number;
+  readonly bytesPerRecordHop: number;
+}
+
+/** Where a process is, as far as content goes: its node's cache folder, and its node's way to the store. */
+interface Node {
+  readonly name: string;
+  readonly endpoint: string;
+}
+
+export async function run(options: {
+  readonly runs: number;
+  readonly log: (line: string) => void;
+}): Promise<Record<string, unknown>> {
+  const [nats, minio] = await Promise.all([startNats({ monitoring: true }), startMinio()]);
+  const folder = await mkdtemp(join(tmpdir(), "millrace-bench-"));
+  const bench = new Bench(nats, minio, folder);
+  try {
+    const measured: Record<Mode, Measured[]> = { reference: [], inline: [], moved: [] };
+    for (let turn = 1; turn <= options.runs; turn++) {
+      for (const mode of ["reference", "inline", "moved"] as const) {
+        const one = await bench.measure(mode);
+        measured[mode].push(one);
+        const [records, bytes] = [round(one.recordsPerS), Math.round(one.bytesPerRecordHop)];
+        options.log(`run ${turn}: ${mode} ${records} records/s, ${bytes} bytes over NATS a record and hop`);
+      }
+    }
+    const reads = await bench.countReads("reference");
+    const readsOfMoved = await bench.countReads("moved");
+    const rate = (mode: Mode) => median(measured[mode].map(({ recordsPerS }) => recordsPerS));
+    const bytes = (mode: Mode) =>
+      Math.round(Math.max(...measured[mode].map(({ bytesPerRecordHop }) => bytesPerRecordHop)));
+    return {
+      name: "object-ref",
+      bytes_per_record_hop: Math.max(bytes("reference"), bytes("moved")),
+      throughput_ratio: round(rate("reference") / rate("inline")),
+      store_reads_per_payload: round(Math.max(...reads, ...readsOfMoved)),
+      records_of_one_payload: RECORDS_OF_PAYLOAD,
+      reference_records_per_s: round(rate("reference")),
+      inline_records_per_s: round(rate("inline")),
+      moved_records_per_s: round(rate("moved")),
+      inline_bytes_per_record_hop: bytes("inline"),
+      moved_throughput_ratio: round(rate("moved") / rate("inline")),
+      store_reads_by_node: reads.map(round),
+      moved_store_reads_by_node: readsOfMoved.map(round),
+    };
+  } finally {
+    await Promise.all([nats.stop(), minio.stop()]);
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+class Bench {
+  #runs = 0;
+
+  constructor(
+    private readonly nats: NatsServer,
+    private readonly minio: MinioServer,
+    private readonly folder: string,
+  ) {}
+
+  async measure(mode: Mode): Promise<Measured> {
+    const work = await this.#prepare(mode, RECORDS[mode]);
+    const node = { name: "node", endpoint: this.minio.endpoint };
+    return this.#run(work, () => node);
+  }
+
+  /** @returns reads a payload, of the node of the first three processes and of that of the last two */
+  async countReads(mode: Mode): Promise<number[]> {
+    const work = await this.#prepare(mode, RECORDS_OF_READS_RUN);
+    const proxies = await Promise.all([countingProxy(this.minio.endpoint), countingProxy(this.minio.endpoint)]);
+    const nodes = proxies.map(({ endpoint }, i) => ({ name: `node-${i}`, endpoint }));
+    try {
+      await this.#run(work, (process) => nodes[process < 3 ? 0 : 1]!);
+      return proxies.map((proxy) => proxy.reads() / work.payloads);
+    } finally {
+      for (const proxy of proxies) proxy.close();
+    }
+  }
+
+  async #prepare(mode: Mode, records: number): Promise<Work> {
+    const seed = ++this.#runs;
+    const payloads = mode === "moved" ? records : records / RECORDS_OF_PAYLOAD;
+    const url = `s3://${this.minio.bucket}/payloads-${seed}`;
+    if (mode !== "moved") {
+      const store = openStore(url, { s3: { ...this.minio } }, realPorts());
+      for (let i = 0; i < payloads; i++) await store.put(`${i}`, payloadOf(i, seed));
+      await store.close();
+    }
+    return { mode, records, payloads, seed, prefix: `${url}/` };
+  }
+
+  async #run(work: Work, nodeOf: (process: number) => Node): Promise<Measured> {
+    const { actors } = planTopology(chain(work));
+    const bus = await connectNats({ servers: this.nats.url, name: "bench" }, realPorts());
+    const job = `object-ref-${work.seed}` as JobId;
+    const hosts: ChildProcess[] = [];
+    try {
+      const names = actors.map((_, i) => `host-${i}` as HostId);
+      for (const [i, host] of names.entries()) {
+        const { name, endpoint } = nodeOf(i);
+        const settings: HostSettings = {
+          ...{ nats: this.nats.url, s3: { ...this.minio, endpoint }, store: `s3://${this.minio.bucket}/bench` },
+          ...{ job, work, host, folder: join(this.folder, `${work.seed}-${name}`) },
+        };
+        hosts.push(await startHost(settings));
+      }
+      const done = writtenOf(bus, job, work.records);
+      const before = await this.#bytesIn();
+      const common = { term: 1n, job, attempt: 1, region: actors[0]!.region };
+      const tell = (i: number, frame: Uint8Array) =>
+        ask(bus, jobSubjects(NAMESPACE, job).hostCommand(names[i]!), frame);
+      for (const [i, { id }] of actors.entries()) {
+        await tell(i, deployFrame.encode({ ...common, actors: [id], checkpoint: 0n }));
+      }
+      await tell(0, deployEnumeratorFrame.encode({ ...common, source: "records" }));
+      for (const i of actors.keys()) await tell(i, startFrame.encode(common));
+      const recordsPerS = await done;
+      const bytes = (await this.#bytesIn()) - before;
+      await Promise.all(hosts.map(stopHost));
+      return { recordsPerS, bytesPerRecordHop: bytes / work.records / HOPS };
+    } finally {
+      for (const host of hosts) host.kill("SIGKILL");
+      await bus.close();
+    }
+  }
+
+  async #bytesIn(): Promise<number> {
+    const answer = await fetch(`${this.nats.monitorUrl}/varz`);
+    return ((await answer.json()) as { in_bytes: number }).in_bytes;
+  }
+}
+
+async function startHost(settings: HostSettings): Promise<ChildProcess> {
+  const host = fork(new URL("./object-ref-host.js", import.meta.url));
+  host.send(settings);
+  await once(host, "message");
+  return host;
+}
+
+async function stopHost(host: ChildProcess): Promise<void> {
+  host.send("stop");
+  await once(host, "message");
+}
+
+async function ask(bus: Bus, subject: string, frame: Uint8Array): Promise<void> {
+  const { payload } = await bus.request(subject, frame, { timeoutMs: 10_000 });
+  const { code, message } = acknowledgementFrame.decode(payload).header;
+  if (code !== "") throw new Error(message);
+}
+
+/** Records a second, from the first report with rows at the sink to the one with the last. */
+function writtenOf(bus: Bus, job: JobId, records: number): Promise<number> {
+  let [firstMs, first] = [0, 0];
+  return new Promise((resolve, reject) => {
+    const late = setTimeout(() => reject(new Error(`not ended within ${RUN_MS_MAX} ms`)), RUN_MS_MAX);
+    const subscription = bus.subscribe(clusterSubjects(NAMESPACE).coordinatorReport, ({ payload }) => {
+      const report = hostReportFrame.decode(payload).header;
+      if (report.job !== job) return;
+      const failed = report.actors.find(({ code, deadLetters }) => code !== "" || deadLetters > 0n);
+      const written = report.actors.reduce((sum, { rowsWritten }) => sum + Number(rowsWritten), 0);
+      if (written > 0 && firstMs === 0) [firstMs, first] = [performance.now(), written];
+      if (failed === undefined && written < records) return;
+      clearTimeout(late);
+      void subscription.then((one) => one.unsubscribe());
+      if (failed !== undefined) return reject(new Error(`${failed.actor}: ${failed.message || "dead letters"}`));
+      resolve(((records - first) * 1000) / (performance.now() - firstMs));
+    });
+  });
+}
+
+interface CountingProxy {
+  readonly endpoint: string;
+  /** Objects that were read through it. */
+  reads(): number;
+  close(): void;
+}
+
+async function countingProxy(target: string): Promise<CountingProxy> {
+  let reads = 0;
+  const server = createServer((given, answer) => {
+    if (given.method === "GET") reads += 1;
+    const passed = request(`${target}${given.url}`, { method: given.method ?? "GET", headers: given.headers });
+    passed.once("response", (response) => {
+      answer.writeHead(response.statusCode ?? 502, response.headers);
+      response.pipe(answer);
+    });
+    passed.once("error", (error) => answer.destroy(error));
+    given.pipe(passed);
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  const close = () => {
+    server.closeAllConnections();
+    server.close();
+  };
+  return { endpoint: `http://127.0.0.1:${port}`, reads: () => reads, close };
+}
+
+function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[sorted.length >> 1]!;
+}
