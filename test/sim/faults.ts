@@ -52,6 +52,7 @@ export const FAULT_KINDS = [
   "coordinator-twin",
   "clock-skew",
   "host-cut-off",
+  "actor-crash",
 ] as const;
 export type FaultKind = (typeof FAULT_KINDS)[number];
 
@@ -103,6 +104,22 @@ const RATE_OF: Partial<Record<FaultKind, readonly [number, number]>> = {
 };
 /** What is lost of these the channel sends again by itself; nobody else is to notice. */
 const REPAIRED: ReadonlySet<MessageClass> = new Set<MessageClass>(["data", "control", "credit"]);
+/** What regions are not to feel: none begins another attempt because of it. */
+export const UNFELT: ReadonlySet<FaultKind> = new Set<FaultKind>([
+  ...(["message-doubled", "message-delayed", "message-reordered", "bucket-conflict", "bucket-reply-lost"] as const),
+  ...(["store-slow", "store-stale-list", "clock-skew"] as const),
+  ...(["instance-crash", "instance-pause", "coordinator-pause"] as const),
+]);
+/** Part of the seeds in which nothing else strikes, and coordinators stand still. */
+const UNFELT_ALONE = 0.08;
+/** Who holds what cannot be told, or who was replaced goes on working. */
+export const BLINDING: ReadonlySet<FaultKind> = new Set<FaultKind>([
+  ...(["message-lost", "message-delayed", "bus-disconnect", "bus-partition"] as const),
+  ...(["host-pause", "host-cut-off", "worker-pause", "instance-pause"] as const),
+]);
+const OF_STORE: ReadonlySet<FaultKind> = new Set<FaultKind>([
+  ...(["store-slow", "store-fails-before", "store-fails-after", "store-partition"] as const),
+]);
 /** Part of the fault kinds that are on in a run. */
 const KINDS_ON = 0.45;
 
@@ -129,11 +146,18 @@ export class Faults {
     this.isLean = random.fork("lean").chance(LEAN);
     const swarm = random.fork("swarm");
     const none = swarm.chance(0.03);
+    const unfeltAlone = random.fork("unfelt alone").chance(UNFELT_ALONE);
     for (const kind of FAULT_KINDS) {
       const on = swarm.chance(KINDS_ON);
       const rate = swarm.logBetween(...(this.isLean ? LEAN_RATE : (RATE_OF[kind] ?? RATE)));
-      if (on && !none && profile.kinds.has(kind)) this.#rates.set(kind, rate);
+      if (none || !profile.kinds.has(kind)) continue;
+      if (unfeltAlone ? kind === "coordinator-pause" || (on && UNFELT.has(kind)) : on) this.#rates.set(kind, rate);
     }
+  }
+
+  /** From now on everybody can be asked, and answers, or has ended. */
+  clear(): void {
+    for (const kind of [...BLINDING, ...OF_STORE]) this.#rates.delete(kind);
   }
 
   isOn(kind: FaultKind): boolean {

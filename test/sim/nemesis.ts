@@ -3,6 +3,7 @@
  * drawn time, half right after something of interest has happened (the n-th store write, the n-th message of a class):
  * in virtual time the interesting moments are short.
  */
+import { REGION_KEY } from "./checkers/region-log.js";
 import type { FaultKind, Faults, MessageClass } from "./faults.js";
 import type { Node, SimCluster } from "./sim-cluster.js";
 import { classOfSubject } from "./sim-network.js";
@@ -11,8 +12,11 @@ import type { SimRandom } from "./sim-random.js";
 
 interface Trigger {
   readonly kind: FaultKind;
-  readonly on: "store" | MessageClass;
+  readonly on: "store" | "commit" | MessageClass;
   left: number;
+  /** How often it strikes again after as many. */
+  again: number;
+  readonly nth: number;
 }
 
 const ROLE_OF: Partial<Record<FaultKind, ProcessRole>> = {
@@ -27,12 +31,16 @@ const ROLE_OF: Partial<Record<FaultKind, ProcessRole>> = {
   "coordinator-crash": "coordinator",
   "coordinator-pause": "coordinator",
   "coordinator-twin": "coordinator",
+  "actor-crash": "host",
 };
 const PLANNED: readonly FaultKind[] = [
   ...(Object.keys(ROLE_OF) as FaultKind[]),
   ...(["bus-disconnect", "bus-partition", "store-partition"] as const),
 ];
 const STRIKES_MAX = 4;
+/** Actors may fail over and over: an attempt that is young meets what the one before has left under way. */
+const ACTOR_CRASHES_MAX = 12;
+const ACTOR_CRASH_COMMITS_MAX = 3;
 /** Of all kinds together, in a run with few faults: no request, region or service is struck as often as its bound allows. */
 const LEAN_STRIKES_MAX = 2;
 const TRIGGER_NTH_MAX = 60;
@@ -63,11 +71,23 @@ export class Nemesis {
     for (const kind of PLANNED) {
       const random = this.#random.fork(kind);
       for (let i = random.below(STRIKES_MAX) + 1; i > 0 && this.#faults.isOn(kind); i--) {
-        if (random.chance(0.5)) this.#at(kind, random.between(0, faultsMs));
+        // Jobs may be over long before the time for faults is.
+        if (random.chance(0.5))
+          this.#at(kind, random.chance(0.5) ? random.between(0, faultsMs) : random.logBetween(500, faultsMs));
         else this.#arm(kind, random);
       }
     }
-    cluster.shared.watchers.push((change) => this.#on("store", change.by));
+    const isRestless = cluster.scenario.isRestless === true && this.#faults.profile.kinds.has("actor-crash");
+    if (isRestless || this.#faults.isOn("actor-crash")) {
+      const random = this.#random.fork("young attempts");
+      const nth = 1 + random.below(ACTOR_CRASH_COMMITS_MAX);
+      const again = random.below(ACTOR_CRASHES_MAX);
+      this.#triggers.push({ kind: "actor-crash", on: "commit", left: nth, again, nth });
+    }
+    cluster.shared.watchers.push((change) => {
+      this.#on("store", change.by);
+      if (REGION_KEY.test(change.key) && change.kind === "create") this.#on("commit", change.by);
+    });
     cluster.network.taps.push((message, from) => this.#on(classOfSubject(message.subject), from.process.name));
   }
 
@@ -78,6 +98,7 @@ export class Nemesis {
     this.#faults.active = false;
     this.#faults.undone();
     const { network, shared, nodes } = this.cluster;
+    this.cluster.actorCrashes.calm();
     network.joinAll();
     shared.joinAll();
     for (const { process, bus } of nodes) {
@@ -92,18 +113,19 @@ export class Nemesis {
 
   #arm(kind: FaultKind, random: SimRandom): void {
     const on = random.chance(0.4) ? "store" : random.pick(CLASSES);
-    this.#triggers.push({ kind, on, left: 1 + random.below(TRIGGER_NTH_MAX) });
+    const nth = 1 + random.below(TRIGGER_NTH_MAX);
+    this.#triggers.push({ kind, on, left: nth, again: 0, nth });
   }
 
   #on(what: Trigger["on"], process: string): void {
     if (this.#triggers.length === 0) return;
     const node = this.cluster.nodes.find((candidate) => candidate.process.name === process);
     for (const trigger of this.#triggers) {
-      const role = ROLE_OF[trigger.kind];
-      if (trigger.on !== what || (role !== undefined && node?.process.role !== role)) continue;
+      if (trigger.on !== what) continue;
       trigger.left -= 1;
       if (trigger.left > 0) continue;
-      this.#triggers = this.#triggers.filter((other) => other !== trigger);
+      if (trigger.again > 0) Object.assign(trigger, { left: trigger.nth, again: trigger.again - 1 });
+      else this.#triggers = this.#triggers.filter((other) => other !== trigger);
       const delayMs = this.#random.chance(0.5) ? 0 : this.#random.logBetween(0.01, 100);
       this.cluster.world.schedule(undefined, delayMs, `nemesis: ${trigger.kind} after ${what}`, () =>
         this.#strike(trigger.kind, node),
@@ -121,10 +143,12 @@ export class Nemesis {
     if (candidates.length === 0) return;
     const target = wanted !== undefined && candidates.includes(wanted) ? wanted : this.#random.pick(candidates);
     this.#strikes += 1;
-    this.#faults.count(kind);
     const { world, network, shared } = this.cluster;
     world.trace.add(world.nowMs, "nemesis", `${kind}: ${target.process.name}`);
-    if (kind === "machine-crash") this.#crashMachine(target);
+    if (kind !== "actor-crash") this.#faults.count(kind);
+    if (kind === "actor-crash")
+      this.cluster.actorCrashes.arm(target.process); // counted when it strikes
+    else if (kind === "machine-crash") this.#crashMachine(target);
     else if (kind.endsWith("-crash")) target.process.end("SIGKILL");
     else if (kind.endsWith("-pause")) {
       target.process.pause();

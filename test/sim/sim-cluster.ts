@@ -23,6 +23,7 @@ import { Instance } from "../../src/services/instance.js";
 import { jobKeys } from "../../src/storage/keys.js";
 import { jobSpecFrame } from "../../src/wire/control.js";
 import { type Launcher, Worker } from "../../src/worker/worker.js";
+import { ActorCrashes } from "./actor-crashes.js";
 import { startChild } from "./child.js";
 import type { Faults } from "./faults.js";
 import type { SharedStore } from "./shared-store.js";
@@ -56,6 +57,7 @@ export class SimCluster {
   #started = 0;
   #restarts = 0;
   #skews: boolean;
+  readonly actorCrashes: ActorCrashes;
 
   constructor(
     readonly world: SimWorld,
@@ -66,6 +68,7 @@ export class SimCluster {
   ) {
     this.#random = world.random.fork("cluster");
     this.#skews = faults.isOn("clock-skew");
+    this.actorCrashes = new ActorCrashes(world, () => faults.count("actor-crash"));
   }
 
   alive(role: ProcessRole): Node[] {
@@ -185,6 +188,7 @@ export class SimCluster {
         job,
         instance: instanceId,
         service,
+        content: simContent(store),
         asset: (name) => name,
         env: () => undefined,
         openStore: async () => store,

@@ -5,6 +5,7 @@ import { commandChecker } from "./checkers/commands.js";
 import { isolationChecker } from "./checkers/isolation.js";
 import { memoryChecker } from "./checkers/memory.js";
 import { outputChecker } from "./checkers/output.js";
+import { paidChecker } from "./checkers/paid.js";
 import { progressChecker } from "./checkers/progress.js";
 import { regionLogChecker } from "./checkers/region-log.js";
 import { retentionChecker } from "./checkers/retention.js";
@@ -51,10 +52,11 @@ export interface SimResult {
 export const DEFAULT_PROFILE: ProfileName = "recovery";
 
 const CHECKERS = [
-  ...[outputChecker, commandChecker, boundsChecker, memoryChecker],
+  ...[outputChecker, commandChecker, boundsChecker, memoryChecker, paidChecker],
   ...[regionLogChecker, retentionChecker, isolationChecker, progressChecker],
 ];
-const SCENARIOS = [chains, exchange, keyed, durable] as const;
+/** Chains are the only ones that call services, where most kinds of processes meet. */
+const SCENARIOS = [chains, chains, exchange, keyed, durable] as const;
 /** After the job has ended: long enough for whoever was thought dead to try something. */
 const AFTERMATH_MS = 60_000;
 const LINES_REPORTED = 60;
@@ -84,6 +86,7 @@ async function run(seed: number, { world, faults, trace }: Ground, knobs: string
   const network = new SimNetwork(world, faults);
   const shared = new SharedStore(world, faults);
   const scenario = random.pick(SCENARIOS)(random.fork("scenario"));
+  if (scenario.isClear === true) faults.clear();
   const cluster = new SimCluster(world, network, shared, faults, scenario);
   const checked: CheckedRun = {
     world,
@@ -114,13 +117,14 @@ async function run(seed: number, { world, faults, trace }: Ground, knobs: string
     };
   } finally {
     for (const checker of checkers) checker.release?.();
+    cluster.actorCrashes.release();
   }
 }
 
 async function bothPhases(cluster: SimCluster, checkers: readonly Checker[], trace: Trace) {
   const { world, scenario } = cluster;
   await cluster.prepare();
-  const faultsMs = world.random.fork("phases").logBetween(2_000, 180_000);
+  const faultsMs = world.random.fork("phases").logBetween(scenario.isRestless === true ? 30_000 : 2_000, 180_000);
   const nemesis = new Nemesis(cluster, faultsMs);
   cluster.startCoordinator();
   for (let i = 0; i < scenario.workers; i++) cluster.startWorker(`machine-${i}`);

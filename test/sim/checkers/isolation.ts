@@ -6,22 +6,9 @@
  *         coordinator has taken over is not judged: it may begin anew what was not yet at work.
  */
 import { regionRecordFrame } from "../../../src/wire/stored.js";
-import type { FaultKind } from "../faults.js";
+import { UNFELT } from "../faults.js";
 import type { CheckedRun, Checker } from "./checker.js";
 import { REGION_KEY } from "./region-log.js";
-
-const NOT_FELT: ReadonlySet<FaultKind> = new Set<FaultKind>([
-  ...([
-    "message-doubled",
-    "message-delayed",
-    "message-reordered",
-    "store-stale-list",
-    "bucket-conflict",
-    "bucket-reply-lost",
-    "clock-skew",
-  ] as const),
-  ...(["store-slow", "instance-crash", "instance-pause", "coordinator-pause"] as const),
-]);
 
 export function isolationChecker({ world, felt }: CheckedRun): Checker {
   const terms = new Map<string, bigint>();
@@ -36,7 +23,7 @@ export function isolationChecker({ world, felt }: CheckedRun): Checker {
       newest.set(region, number);
       const first = terms.get(region) ?? term;
       terms.set(region, first);
-      if (attempt === 1 || term !== first || !felt().every((kind) => NOT_FELT.has(kind))) return;
+      if (attempt === 1 || term !== first || !felt().every((kind) => UNFELT.has(kind))) return;
       const seen = `attempt ${attempt}, and only ${felt().join(", ") || "nothing"} has struck`;
       world.found("isolation (ISO1)", `${region} to stay in its first attempt`, seen);
     },

@@ -7,7 +7,7 @@ import { batchFromRows, rowsOf } from "../../../src/types/batches.js";
 import { t } from "../../../src/types/columns.js";
 import type { SimProcess } from "../sim-process.js";
 import { hashText, type SimRandom } from "../sim-random.js";
-import type { Line, Scenario, Turn } from "./scenario.js";
+import type { Line, Scenario, ServiceCall, Turn } from "./scenario.js";
 import {
   drawInput,
   drawInterval,
@@ -31,22 +31,28 @@ const labelOf = (n: number) => `label-${(n * 7919) % 1009}`;
 
 export function chains(random: SimRandom): Scenario {
   const input = drawInput(random, ROWS_MAX);
-  const checkpointIntervalMs = drawInterval(random);
+  // Actors fail while much is under way at instances, of which their newest commit holds a part.
+  const isRestless = random.chance(0.3);
+  const checkpointIntervalMs = isRestless ? Math.round(random.logBetween(200, 2_000)) : drawInterval(random);
   const fromStore = random.chance(0.5);
   const restart = drawRestart(random.fork("restart"));
   const parallelism = restart.instances(() => 1 + random.below(PARALLELISM_MAX));
   const instances = 1 + random.below(3);
   const rowsMax = 1 + random.below(4);
+  // Several at a time, as where the model is a server elsewhere: then much is under way when a client fails.
+  const concurrency = isRestless ? 2 + random.below(7) : random.chance(0.7) ? 1 : 2 + random.below(7);
   const delayMsMax = random.chance(0.5) ? 0 : random.below(500);
-  const loadMs = random.logBetween(10, 10_000);
+  const loadMs = random.logBetween(10, isRestless ? 1_000 : 10_000);
   // Answers come faster than what is behind them can take, so that they wait on their way there.
-  const isJammed = random.chance(0.3);
-  const callMs = random.logBetween(5, isJammed ? 100 : 20_000);
+  const isJammed = !isRestless && random.chance(0.3);
+  const callMs = isRestless ? random.logBetween(300, 5_000) : random.logBetween(5, isJammed ? 100 : 20_000);
   const longMs = !isJammed && random.chance(0.15) ? 240_000 : 10 * callMs;
   // A second actor behind the call, which may be slower: then batches wait for room in the channel between them.
   const isolated = isJammed || random.chance(0.5);
   const tailMs = isJammed ? random.logBetween(300, 3_000) : random.chance(0.5) ? 0 : random.logBetween(1, 2_000);
   const seed = random.id(8);
+  const isClear = isRestless && random.chance(0.5);
+  const watchers: ((call: ServiceCall) => void)[] = [];
   // Most calls are short, a few take minutes.
   const timeOf = (n: number) => {
     const draw = hashText(`${seed}/${n}`) / 2 ** 32;
@@ -59,6 +65,7 @@ export function chains(random: SimRandom): Scenario {
       input: { n: t.int32 },
       output: { label: t.utf8 },
       instances,
+      concurrency,
       batch: { rowsMax, delayMsMax },
       handler: {
         kind: "sim",
@@ -66,12 +73,15 @@ export function chains(random: SimRandom): Scenario {
         async load({ signal }) {
           await clock.sleep(loadMs, signal);
           return {
-            async infer(batch, { reject }) {
+            async infer(batch, { reject, rowId }) {
               const rows = rowsOf({ n: t.int32 }, batch);
+              const ids = rows.map((_, row) => `${turn} ${rowId(row)}`);
+              for (const tell of watchers) tell({ what: "begun", process, ids });
               await clock.sleep(Math.max(...rows.map(({ n }) => timeOf(n))));
               for (const [i, { n }] of rows.entries()) {
                 if (isRejected(n)) reject(i, new MillraceError("MILL_RECORD_INVALID", `the model refuses ${n}.`));
               }
+              for (const tell of watchers) tell({ what: "ended", process, ids });
               return batchFromRows(
                 { label: t.utf8 },
                 rows.map(({ n }) => ({ label: labelOf(n) })),
@@ -109,10 +119,13 @@ export function chains(random: SimRandom): Scenario {
   const total = rows.reduce((sum, { n }) => sum + timeOf(n) + tailMs, 0);
   return {
     name: "chains",
-    describe: `${rows.length} rows in ${input.splits.size} splits from ${fromStore ? "objects" : "memory"}, ${parallelism(0)} chains, ${instances} instances, calls of ${Math.round(callMs)} to ${Math.round(longMs)} ms, ${isolated ? `an actor behind them that takes ${Math.round(tailMs)} ms a row, ` : ""}a checkpoint every ${checkpointIntervalMs} ms${restart.describe}`,
+    describe: `${rows.length} rows in ${input.splits.size} splits from ${fromStore ? "objects" : "memory"}, ${parallelism(0)} chains, ${instances} instances of ${concurrency} calls at a time, calls of ${Math.round(callMs)} to ${Math.round(longMs)} ms, ${isolated ? `an actor behind them that takes ${Math.round(tailMs)} ms a row, ` : ""}a checkpoint every ${checkpointIntervalMs} ms${isRestless ? ", actors that fail over and over" : ""}${isClear ? " in clear sight" : ""}${restart.describe}`,
     build,
     savepointMs: restart.savepointMs,
     mergesMax: restart.savepointMs === undefined ? 1 : PARALLELISM_MAX,
+    isRestless,
+    isClear,
+    watchers,
     inputs: fromStore ? objectsOf(INPUTS, input) : new Map(),
     expected: new Map([
       [OUT, good.map((row) => rowLine({ ...row, label: labelOf(row.n) }))],

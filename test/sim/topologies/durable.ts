@@ -8,45 +8,52 @@ import { topology } from "../../../src/topology/topology.js";
 import type { SimProcess } from "../sim-process.js";
 import type { SimRandom } from "../sim-random.js";
 import { badLine, counted, countedLines, FORMS, isBad, lanesOfCount, linesOfCount } from "./keyed.js";
-import type { Scenario } from "./scenario.js";
-import { drawInput, inputColumns, memorySource, objectSource, objectsOf, rowsOfInput } from "./sources.js";
+import type { Scenario, Turn } from "./scenario.js";
+import { drawInput, drawRestart, inputColumns, memorySource, objectSource, objectsOf, rowsOfInput } from "./sources.js";
 
 const OUT = "out/handed/";
 const BAD = "out/bad/";
 const INPUTS = "inputs/";
 const ROWS_MAX = 120;
 /** Room for some entries: their schemas and writers are in them, too. */
+const SAVEPOINTS = 0.4;
 const LOG_BYTES: readonly [number, number] = [6_000, 200_000];
 
 export function durable(random: SimRandom): Scenario {
   const input = drawInput(random, ROWS_MAX);
   const checkpointIntervalMs = Math.round(random.logBetween(100, 5_000));
   const fromStore = random.chance(0.5);
-  const writers = 1 + random.below(3);
+  const restart = drawRestart(random.fork("restart"), SAVEPOINTS);
+  const writers = restart.instances(() => 1 + random.below(3));
   // As many readers as writers: without keys, each reads what one has written.
-  const partitions = random.chance(0.5) ? writers : 1 + random.below(3);
+  const isEven = random.chance(0.5);
+  const readers = restart.instances(() => 1 + random.below(3));
+  const partitions = isEven ? writers : readers;
   const form = random.chance(0.3) ? undefined : random.pick(FORMS);
   const isKeyed = form !== undefined || random.chance(0.5);
   const twice = random.chance(0.3);
-  const stepMs = random.chance(0.5) ? 0 : random.logBetween(1, 1_000);
+  // Slow readers, where there is a savepoint: it is to find something between the regions.
+  const isSlow = restart.savepointMs !== undefined || random.chance(0.5);
+  const stepMs = isSlow ? random.logBetween(restart.savepointMs === undefined ? 1 : 30, 1_000) : 0;
   const logBytes = Math.round(random.logBetween(...LOG_BYTES));
 
-  const build = (process: SimProcess) => {
+  const build = (process: SimProcess, turn: Turn) => {
     const { clock } = process.ports;
     const bytesMax = Math.max(logBytes, 2 * limits.exchangeEntryBytesMax);
+    const handOver = { id: "hand-over", partitions: partitions(turn), bytesMax };
     return topology(
       "sim-durable",
       (job) => {
         const rows = job
           .read(fromStore ? objectSource(INPUTS, input.rowsPerBatch) : memorySource(input), { id: "numbers" })
-          .parallelism(writers);
-        const keyedRows = () => rows.keyBy("key").durable({ id: "hand-over", partitions, bytesMax });
+          .parallelism(writers(turn));
+        const keyedRows = () => rows.keyBy("key").durable(handOver);
         if (form !== undefined) {
           const counts = counted(keyedRows(), form, process, stepMs);
           const out = twice ? counts.durable({ id: "hand-on", bytesMax }) : counts;
           return void out.to(jsonl(OUT), { id: "handed" });
         }
-        const stepped = (isKeyed ? keyedRows() : rows.durable({ id: "hand-over", partitions, bytesMax })).mapRows(
+        const stepped = (isKeyed ? keyedRows() : rows.durable(handOver)).mapRows(
           { id: "step", to: inputColumns },
           async (row) => {
             if (stepMs > 0) await clock.sleep(stepMs);
@@ -61,11 +68,15 @@ export function durable(random: SimRandom): Scenario {
   };
 
   const rows = rowsOfInput(input);
-  const how = form ?? (isKeyed ? "by key" : writers === partitions ? "one to one" : "in turn");
+  const turns = [0, 1] as const;
+  const isOneToOne = turns.every((turn) => writers(turn) === partitions(turn));
+  const isMoved = restart.savepointMs !== undefined && (writers(0) !== writers(1) || partitions(0) !== partitions(1));
+  const how = form ?? (isKeyed ? "by key" : isOneToOne ? "one to one" : "in turn");
   return {
     name: "durable",
-    describe: `${rows.length} rows in ${input.splits.size} splits from ${fromStore ? "objects" : "memory"}, ${writers} writers, ${partitions} readers, ${how}, ${twice ? "two logs" : "one log"} of ${logBytes} bytes, ${Math.round(stepMs)} ms a row, a checkpoint every ${checkpointIntervalMs} ms`,
+    describe: `${rows.length} rows in ${input.splits.size} splits from ${fromStore ? "objects" : "memory"}, ${writers(0)} writers, ${partitions(0)} readers, ${how}, ${twice ? "two logs" : "one log"} of ${logBytes} bytes, ${Math.round(stepMs)} ms a row, a checkpoint every ${checkpointIntervalMs} ms${restart.describe}`,
     build,
+    savepointMs: restart.savepointMs,
     inputs: fromStore ? objectsOf(INPUTS, input) : new Map(),
     expected: new Map([
       [OUT, form === undefined ? rows.map(rowLine) : countedLines(form, rows)],
@@ -76,11 +87,12 @@ export function durable(random: SimRandom): Scenario {
       return form === undefined ? [rowLine(row)] : linesOfCount(form, row);
     },
     lanesOf: (folder, row) => {
-      if (folder === BAD) return [];
+      // What lay between the regions goes to the successor of its partition, what comes later to the owner of its key or reader.
+      if (folder === BAD || (isMoved && (twice || !isKeyed))) return [];
       if (form !== undefined) return lanesOfCount(form, row);
       const position = Number(row.position);
       if (isKeyed) return [{ lane: `${row.key} of ${row.split}`, position }];
-      return writers === partitions ? [{ lane: String(row.split), position }] : [];
+      return isOneToOne ? [{ lane: String(row.split), position }] : [];
     },
     rowsPerBatch: input.rowsPerBatch,
     workers: 1 + random.below(2),

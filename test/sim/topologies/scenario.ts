@@ -15,6 +15,15 @@ export interface Lane {
   readonly position: number;
 }
 
+/** Rows of one call of a service's handler. */
+export interface ServiceCall {
+  readonly what: "begun" | "ended";
+  /** The instance. */
+  readonly process: SimProcess;
+  /** Which job's, and as the handler is told them. */
+  readonly ids: readonly string[];
+}
+
 /** 0: the job that is submitted first; 1: the one that starts from its savepoint. */
 export type Turn = 0 | 1;
 
@@ -36,6 +45,12 @@ export interface Scenario {
   linesOf(folder: string, row: Record<string, unknown>): readonly Line[];
   /** Where order is promised. */
   lanesOf(folder: string, row: Record<string, unknown>): readonly Lane[];
+  /** Actors are to fail again and again, soon after their commits, whatever else strikes. */
+  readonly isRestless?: boolean;
+  /** None of `BLINDING` strikes, nor the store. */
+  readonly isClear?: boolean;
+  /** Told of every call of a service. */
+  readonly watchers?: ((call: ServiceCall) => void)[];
   /** Of one batch; a bound smaller than one batch lets a single batch through. */
   readonly rowsPerBatch: number;
   /** Workers to place it on. */

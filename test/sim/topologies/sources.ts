@@ -52,8 +52,9 @@ export interface Restart {
 
 const SAVEPOINTS = 0.2;
 
-export function drawRestart(random: SimRandom): Restart {
-  const savepointMs = random.chance(SAVEPOINTS) ? random.logBetween(1_000, 100_000) : undefined;
+/** @param share of the seeds that have one */
+export function drawRestart(random: SimRandom, share = SAVEPOINTS): Restart {
+  const savepointMs = random.chance(share) ? random.logBetween(1_000, 100_000) : undefined;
   const rescales = random.chance(0.6);
   const how = rescales ? "other parallelism" : "the same parallelism";
   return {
@@ -95,7 +96,7 @@ export function objectSource(prefix: string, rowsPerBatch: number): Source<typeo
     },
     async *read(split, { content, signal }) {
       const uri = new TextDecoder().decode(split.payload);
-      const bytes = await content.read({ uri, offset: 0n, sizeBytes: -1n, sha256: "", mediaType: "" }, signal);
+      const bytes = await content.bytes({ uri, offset: 0n, sizeBytes: -1n, sha256: "", mediaType: "" }, signal);
       yield* batches(JSON.parse(new TextDecoder().decode(bytes)) as InputRow[], rowsPerBatch);
     },
   };

@@ -1,0 +1,93 @@
+/**
+ * Finished inference is paid for once (guarantee 3), seen where the work is done: each call of a handler, begun and ended.
+ *
+ *   PAID1  An instance does not begin a row that it has begun before, until a client has released it: the work goes on, or its journal
+ *          has the answer. Whatever fails.
+ *   PAID2  A row that an instance has ended is begun nowhere else while that instance is there to be asked, whoever else ends: actors,
+ *          hosts, workers, coordinators, other instances.
+ *   PAID3  A row whose answer was in the object store before its instance ended is begun nowhere while the answer is there.
+ *
+ * What may be paid for twice: what was on board of an instance that ended, answered or not, if it was not saved; what an instance holds that
+ * drains; and what cannot be known. So PAID2 and PAID3 hold as long as nobody was kept from asking or answering, and nobody was
+ * replaced who goes on working: none of `BLINDING` has struck. PAID3 also needs a store that answers. A job that goes on from a savepoint
+ * has instances of its own, and looks for nothing that another job has kept.
+ */
+
+import { idsOf } from "../../../src/services/row-ids.js";
+import { decodeFrame, type LoadReport, type ReleaseHeader } from "../../../src/wire/frames.js";
+import type { FaultKind } from "../faults.js";
+import { BLINDING } from "../faults.js";
+import { turnOf } from "../sim-cluster.js";
+import { classOfSubject } from "../sim-network.js";
+import type { SimProcess } from "../sim-process.js";
+import type { ServiceCall } from "../topologies/scenario.js";
+import type { CheckedRun, Checker } from "./checker.js";
+
+const SAVED_KEY = /^jobs\/([^/]+)\/answers\/[^/]+\/([0-9a-f]+)$/;
+
+export function paidChecker({ world, scenario, felt }: CheckedRun): Checker {
+  /** Rows that each instance has begun, and that no client has released since. */
+  const begun = new Map<SimProcess, Set<string>>();
+  /** Instances by rows that they have ended. */
+  const ended = new Map<string, Set<SimProcess>>();
+  /** Instances that have said that they take nothing new. */
+  const leaving = new Set<SimProcess>();
+  /** Rows whose answers are in the store, by whom. */
+  const saved = new Map<string, { readonly by: string; readonly beforeItsEnd: boolean }>();
+  const isBlind = (also: (kind: FaultKind) => boolean = () => false) =>
+    felt().some((kind) => BLINDING.has(kind) || also(kind));
+
+  scenario.watchers?.push(onCall);
+  return {
+    onMessage({ subject, payload }, from) {
+      if (classOfSubject(subject) !== "load") return;
+      const { kind, header } = decodeFrame(payload);
+      if (kind === "load-report" && LEAVING.has((header as LoadReport).state)) leaving.add(from.process);
+      if (kind !== "release") return;
+      const turn = turnOf(subject.split(".")[2]!);
+      for (const id of idsOf((header as ReleaseHeader).rowIds)) onReleased(`${turn} ${hex(id)}`);
+    },
+    onStore({ key, bytes, by }) {
+      const [, job, row] = SAVED_KEY.exec(key) ?? [];
+      if (job === undefined || row === undefined) return;
+      const id = `${turnOf(job)} ${row}`;
+      if (bytes === undefined) saved.delete(id);
+      else saved.set(id, { by, beforeItsEnd: [...begun.keys()].some((one) => one.name === by && !one.isDead) });
+    },
+  };
+
+  function onCall({ what, process, ids }: ServiceCall): void {
+    for (const id of ids) {
+      if (what === "begun") onBegun(process, id);
+      else ended.set(id, (ended.get(id) ?? new Set()).add(process));
+    }
+  }
+
+  function onBegun(process: SimProcess, id: string): void {
+    const own = begun.get(process) ?? new Set();
+    begun.set(process, own);
+    const seen = `${process.name} begins it`;
+    if (own.has(id))
+      world.found("paid (PAID1)", `the row ${id} to be begun by ${process.name} once`, `it begins it again`);
+    own.add(id);
+    if (isBlind()) return;
+    const holder = [...(ended.get(id) ?? [])].find((one) => one !== process && !one.isDead && !leaving.has(one));
+    if (holder !== undefined) {
+      world.found("paid (PAID2)", `the row ${id} to be begun once: ${holder.name} has ended it`, seen);
+    }
+    if (
+      saved.get(id)?.beforeItsEnd === true &&
+      !isBlind((kind) => kind.startsWith("store-") && kind !== "store-stale-list")
+    ) {
+      world.found("paid (PAID3)", `the row ${id} to be begun once: its answer is in the store`, seen);
+    }
+  }
+
+  function onReleased(id: string): void {
+    for (const own of begun.values()) own.delete(id);
+  }
+}
+
+const LEAVING: ReadonlySet<string> = new Set(["DRAINING", "STOPPED", "FAILED"]);
+
+const hex = (id: string): string => Buffer.from(id, "latin1").toString("hex");
