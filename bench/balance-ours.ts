@@ -8,6 +8,7 @@ import { Instance } from "../src/services/instance.js";
 import { type Service, service } from "../src/topology/service.js";
 import { batchFromRows } from "../src/types/batches.js";
 import { t } from "../src/types/columns.js";
+import { noContent } from "../test/unit/actors/support.js";
 import { FakeClock } from "../test/unit/coordinator/fake-ports.js";
 import { type Load, randomOf } from "./balance-load.js";
 
@@ -27,6 +28,7 @@ export async function ours(load: Load, seed: number): Promise<number[]> {
     return new Instance({
       ...{ bus: bus.connect(), ports, namespace, job, service: working },
       instance: `work-${i}` as InstanceId,
+      content: noContent,
       asset: (name) => name,
       env: () => undefined,
       yieldToMessages: () => new Promise((resolve) => setImmediate(resolve)),

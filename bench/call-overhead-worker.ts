@@ -3,6 +3,7 @@ import { connect } from "@nats-io/transport-node";
 import { realPorts } from "../src/base/real/ports.js";
 import { connectNats } from "../src/bus/nats-bus.js";
 import { Instance } from "../src/services/instance.js";
+import { noContent } from "../test/unit/actors/support.js";
 import { echo, instance, job, namespace, rawSubject } from "./call-overhead-service.js";
 
 process.on("disconnect", () => process.exit());
@@ -12,6 +13,7 @@ const ports = realPorts();
 const bus = await connectNats({ servers: url, name: "call-overhead-worker" }, ports);
 const served = new Instance({
   ...{ bus, ports, namespace, job, instance, service: echo },
+  content: noContent,
   asset: (name) => name,
   env: () => undefined,
   // As `src/cli/instance-main.ts` does it.

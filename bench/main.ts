@@ -9,6 +9,7 @@ import { run as callOverhead } from "./call-overhead.js";
 import { run as checkpointCost } from "./checkpoint-cost.js";
 import { run as checkpointVsCall } from "./checkpoint-vs-call.js";
 import { run as duplicateCalls } from "./duplicate-calls.js";
+import { run as objectRef } from "./object-ref.js";
 import { run as pipelineOverhead } from "./pipeline-overhead.js";
 import { run as regionIsolation } from "./region-isolation.js";
 import { run as scaleOut } from "./scale-out.js";
@@ -47,6 +48,10 @@ const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   "duplicate-calls": {
     what: "rows that are worked on twice when instances and clients are killed",
     run: duplicateCalls,
+  },
+  "object-ref": {
+    what: "5 MB payloads through five processes, by reference and inline: bytes over NATS, records/s, store reads",
+    run: objectRef,
   },
   "bus-hop": { what: "decode, map and encode over NATS, against raw publish and subscribe", run: busHop },
 };

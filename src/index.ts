@@ -38,8 +38,8 @@ export type {
   Split,
   SplitProgress,
 } from "./topology/endpoints.js";
-export type { BadRecordPolicy, KeyState, OperatorContext } from "./topology/nodes.js";
-export type { GpuNeed, OperatorResources, Resources, Size } from "./topology/resources.js";
+export type { BadRecordPolicy, GrantedGpu, KeyState, OperatorContext } from "./topology/nodes.js";
+export type { GpuNeed, Resources, Size } from "./topology/resources.js";
 export {
   type Batching,
   type CallContext,
@@ -85,3 +85,4 @@ export {
   type SampleDtype,
   type Samples,
 } from "./types/content-types.js";
+export type { TensorDtype, VariableTensor } from "./types/tensor-types.js";

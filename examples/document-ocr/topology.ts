@@ -126,7 +126,7 @@ export default topology(
     const pages = job
       .read(files(job.param("input", "examples/document-ocr/pages/*.{png,jpg}")), { id: "pages" })
       .mapRows({ id: "decode", to: decoded, concurrency: 2 }, async ({ name, ref }, { content, signal }) => {
-        const page = await decodeImage(await content.read(ref, signal), {
+        const page = await decodeImage(await content.bytes(ref, signal), {
           maxSide: settings.pageSideMax,
           multiple: 1,
           pixelsMax: settings.pagePixelsMax,

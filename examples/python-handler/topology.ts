@@ -24,7 +24,7 @@ export default topology("python-handler", (job) => {
   job
     .read(files(job.param("input", "examples/python-handler/texts/*.txt")), { id: "texts" })
     .mapRows({ id: "read", to: { name: t.utf8, ...input } }, async ({ name, ref }, { content, signal }) => {
-      return { name, text: new TextDecoder().decode(await content.read(ref, signal)) };
+      return { name, text: new TextDecoder().decode(await content.bytes(ref, signal)) };
     })
     .infer(counter, { id: "count" })
     .to(jsonl(job.param("output", "millrace-output/python-handler")), { id: "counts" });

@@ -10,6 +10,7 @@ import type { ActorOptions } from "./actor-options.js";
 import { ApplyOperator } from "./apply-operator.js";
 import { MapOperator, PassOperator, SelectOperator } from "./batch-operators.js";
 import type { ChannelReceiver, ChannelSender } from "./channel.js";
+import { ContentMover, staysAsItIs, whenMoved } from "./content-mover.js";
 import { durableReader, openDurableWriter } from "./durable-exchange.js";
 import { exchange } from "./exchange.js";
 import { fanOut, type Gate, type Parking } from "./gate.js";
@@ -37,6 +38,7 @@ export class ActorGraph {
   /** Ways into channels, by the place's name. */
   readonly channelPlaces = new Map<string, Emit>();
   #nodes: readonly OperatorNode[];
+  #mover: ContentMover;
   /** By the operator that reads them in another actor. */
   #durableWriters = new Map<OperatorId, SinkOperator>();
 
@@ -46,7 +48,8 @@ export class ActorGraph {
     private readonly parking: Parking,
     private readonly runtimeFor: (operator: OperatorId) => OperatorRuntime,
   ) {
-    const { actor, plan } = options;
+    const { actor, plan, content, topology } = options;
+    this.#mover = new ContentMover(content, topology.inlineLimitBytes);
     this.#nodes = options.topology.operators.filter((node) => actor.operators.includes(node.id));
     for (const channel of plan.channels) {
       if (channel.to.actor !== actor.id) continue;
@@ -102,7 +105,8 @@ export class ActorGraph {
         const input = this.#nodeOf(node.inputs[0]!).columns;
         // What was answered since the checkpoint comes again within about the time that there was between checkpoints.
         const askForMs = Math.max(limits.askForMs, 2 * options.topology.checkpointIntervalMs);
-        return new InferOperator(node, input, options.clientFor(node.service.id), runtime, emit, askForMs);
+        const client = options.clientFor(node.service.id);
+        return new InferOperator(node, input, client, runtime, emit, askForMs, this.#mover.outOf(input));
       }
       case "reduce":
       case "process": {
@@ -121,7 +125,8 @@ export class ActorGraph {
           output: options.outputFor(node.sink.url),
           log: runtime.log,
         };
-        const sink = new SinkOperator(() => node.sink.open(context), runtime);
+        const moveOut = this.#mover.outOf(node.columns);
+        const sink = new SinkOperator(() => node.sink.open(context), runtime, false, moveOut);
         this.sinks.push(sink);
         return sink;
       }
@@ -144,7 +149,8 @@ export class ActorGraph {
 
   #durableWriter(node: DurableNode): Emit {
     const runtime = uncounted(this.runtimeFor(node.id));
-    const writer = new SinkOperator(() => openDurableWriter(this.options, node), runtime, true);
+    const moveOut = this.#mover.outOf(node.columns);
+    const writer = new SinkOperator(() => openDurableWriter(this.options, node), runtime, true, moveOut);
     this.sinks.push(writer);
     this.#durableWriters.set(node.id, writer);
     return (batch) => writer.process(batch);
@@ -180,7 +186,7 @@ export class ActorGraph {
     const place = `>${channel.id}`;
     const sender = this.options.senderFor(channel.id);
     this.outputs.push(sender);
-    const way = (batch: RecordBatch) => {
+    const send = (batch: RecordBatch) => {
       if (sender.offer(batch)) return;
       return this.parking.wait(
         place,
@@ -188,6 +194,12 @@ export class ActorGraph {
         () => sender.offer(batch),
         () => sender.room(),
       );
+    };
+    const moveOut = sender.local ? staysAsItIs : this.#mover.outOf(this.#nodeOf(channel.from.operator).columns);
+    const park: OperatorRuntime["park"] = (...batch) => this.parking.wait(place, ...batch);
+    const way = (batch: RecordBatch) => {
+      const moved = moveOut(batch);
+      return moved instanceof Promise ? whenMoved(batch, moved, park).then(send) : send(moved);
     };
     this.channelPlaces.set(place, way);
     return way;

@@ -7,6 +7,7 @@ import type { Plan, PlannedActor } from "../plan/plan.js";
 import type { ServiceClient } from "../services/client.js";
 import type { ContentAccess, OutputFolder, Sink } from "../topology/endpoints.js";
 import type { Topology } from "../topology/nodes.js";
+import type { HostGpu } from "../wire/control.js";
 import type { ChannelReceiver, ChannelSender } from "./channel.js";
 
 /** What an actor goes on from. */
@@ -36,6 +37,8 @@ export interface ActorOptions {
   seedFor?(operator: OperatorId, partition: number, number: bigint): Promise<Uint8Array>;
   outputFor(url: string): OutputFolder;
   readonly deadLetterSink: Sink;
+  /** Devices of its host's operators. Default: none. */
+  readonly gpus?: readonly HostGpu[];
   clientFor(service: string): ServiceClient;
   senderFor(channel: string): ChannelSender;
   receiverFor(channel: string): ChannelReceiver;

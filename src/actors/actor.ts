@@ -12,7 +12,9 @@
  */
 import { MillraceError } from "../base/errors.js";
 import type { ActorId, OperatorId } from "../base/ids.js";
-import { actorSnapshotFrame, type OperatorState } from "../wire/stored.js";
+import type { GrantedGpu } from "../topology/nodes.js";
+import type { HostGpu } from "../wire/control.js";
+import { actorSnapshotFrame, type OperatorState, type ParkedBatch } from "../wire/stored.js";
 import { ActorGraph, type ActorInput } from "./actor-graph.js";
 import type { ActorOptions, Cut } from "./actor-options.js";
 import { Alignment } from "./alignment.js";
@@ -272,7 +274,10 @@ export class Actor {
       const blobs = new BlobWriter();
       const operators: OperatorState[] = [];
       for (const [operator, encode] of states) operators.push({ operator, state: await encode(blobs) });
-      const batches = [...parked, ...late].map(({ place, batch }) => ({ place, blob: blobs.add(batch) }));
+      const batches: ParkedBatch[] = [];
+      for (const { place, batch, moved } of [...parked, ...late]) {
+        batches.push({ place, blob: blobs.add(moved === undefined ? batch : await moved) });
+      }
       const header = {
         operators,
         parked: batches,
@@ -353,13 +358,14 @@ export class Actor {
       operator,
       subtask: options.actor.subtask,
       attempt: options.attempt,
+      gpus: (options.gpus ?? []).filter((gpu) => gpu.operator === operator).map(grantedGpu),
       ports: options.ports,
       log: options.ports.log.child({ operator, subtask: options.actor.subtask }),
       content: options.content,
       signal: this.#stop.signal,
       counters: this.counters,
       gate: this.#gate,
-      park: (batch, take, changed) => this.#parking.wait(operator, batch, take, changed),
+      park: (batch, take, changed, moved) => this.#parking.wait(operator, batch, take, changed, moved),
       refuse: (record) => this.#refuse({ ...record, operator }),
       fail: (error) => void this.#fail(error),
     };
@@ -377,4 +383,8 @@ export class Actor {
     this.counters.deadLetters += 1;
     await this.#deadLetters.write(record);
   }
+}
+
+function grantedGpu({ uuid, thousandths, memoryBytes }: HostGpu): GrantedGpu {
+  return { uuid, share: thousandths / 1_000, memoryBytes: Number(memoryBytes) };
 }

@@ -42,6 +42,7 @@ interface Unheard {
 }
 
 export class BusChannelSender implements ChannelSender {
+  readonly local = false;
   #window = new SendWindow();
   #room = new Room();
   #pace: Pace;

@@ -16,6 +16,8 @@ export type ChannelItem =
   | { readonly kind: "barrier"; readonly checkpoint: bigint };
 
 export interface ChannelSender {
+  /** Both ends are in this process: batches pass by reference. */
+  readonly local: boolean;
   open(): Promise<void>;
   /**
    * Sends the batch if credit and bus allow; false: nothing has happened, wait for `room` and offer it again. What was

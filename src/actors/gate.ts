@@ -91,6 +91,8 @@ export class Gate {
 export interface Parked {
   readonly place: string;
   readonly batch: RecordBatch;
+  /** The same rows as a snapshot shall hold them: without the content that is being moved out. It waits for it; the cut does not. */
+  readonly moved?: Promise<RecordBatch> | undefined;
 }
 
 /**
@@ -112,8 +114,14 @@ export class Parking {
    * For a flow that is inside: leaves the gate until `take` succeeds, which is tried inside, after each `changed`.
    * The flow is inside again when this resolves or rejects.
    */
-  async wait(place: string, batch: RecordBatch, take: () => boolean, changed: () => Promise<void>): Promise<void> {
-    const parked = { place, batch };
+  async wait(
+    place: string,
+    batch: RecordBatch,
+    take: () => boolean,
+    changed: () => Promise<void>,
+    moved?: Promise<RecordBatch>,
+  ): Promise<void> {
+    const parked = { place, batch, moved };
     this.#waiting.add(parked);
     let inside = true;
     try {

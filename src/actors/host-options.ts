@@ -6,6 +6,7 @@ import type { Plan } from "../plan/plan.js";
 import type { ObjectStore } from "../storage/object-store.js";
 import type { ContentAccess, OutputFolder, Sink } from "../topology/endpoints.js";
 import type { Topology } from "../topology/nodes.js";
+import type { HostGpu } from "../wire/control.js";
 
 export interface HostOptions {
   readonly bus: Bus;
@@ -20,4 +21,6 @@ export interface HostOptions {
   readonly content: ContentAccess;
   outputFor(url: string): OutputFolder;
   readonly deadLetterSink: Sink;
+  /** Devices of its actors' operators. Default: none. */
+  readonly gpus?: readonly HostGpu[];
 }

@@ -18,8 +18,10 @@ import { Commands } from "../bus/commands.js";
 import { publishLossy } from "../bus/publish-lossy.js";
 import { clusterSubjects, type JobSubjects, jobSubjects } from "../bus/subjects.js";
 import { AnswerStore } from "../services/answer-store.js";
+import { serviceCounts } from "../services/call-counts.js";
 import { ServiceClient } from "../services/client.js";
 import { jobKeys } from "../storage/keys.js";
+import type { Service } from "../topology/service.js";
 import { arrowSchema } from "../types/columns.js";
 import {
   type ActorReport,
@@ -179,13 +181,7 @@ export class Host {
       client = new ServiceClient({
         ...this.options,
         service: declared,
-        saved: new AnswerStore({
-          job: this.options.job,
-          service: declared.id,
-          schema: arrowSchema(declared.output),
-          log: this.options.ports.log,
-          store: () => this.options.store,
-        }),
+        saved: declared.persistAfterMs === 0 ? undefined : this.#answersOf(declared),
         fallback: declared.fallback && this.#clientFor(declared.fallback.id),
         attempt: 1,
         client: `${this.options.host}-${declared.id}`,
@@ -193,6 +189,11 @@ export class Host {
       this.#clients.set(service, client);
     }
     return client;
+  }
+
+  #answersOf({ id: service, output }: Service): AnswerStore {
+    const { job, ports, store } = this.options;
+    return new AnswerStore({ job, service, schema: arrowSchema(output), log: ports.log, store: () => store });
   }
 
   #beat(): void {
@@ -218,6 +219,7 @@ export class Host {
       sequence: ++this.#reports,
       actors: actors.map(reportOf),
       rowsTotal: BigInt(enumerators.reduce((sum, { enumerator }) => sum + enumerator.rowsTotal, 0)),
+      services: [...this.#clients].map(([service, { counts }]) => serviceCounts(service, counts)),
     });
     const { bus, ports } = this.options;
     void publishLossy(bus, ports.log, this.#reportSubject, frame);

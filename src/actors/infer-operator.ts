@@ -15,13 +15,15 @@
  *       goes on from there and asks again only for what was not answered.
  *   I7  A row is asked about under one id, whichever attempt asks (guarantee 3). The id is released when a checkpoint is committed
  *       behind the row, no sooner.
+ *   I8  Content above the limit of the topology is moved out before a row is asked about: requests, this operator's state and the ids of
+ *       its rows know references to it.
  */
 import { type Data, makeData, RecordBatch, type Schema, Struct } from "apache-arrow";
 import { invariant, isErrorCode, MillraceError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
 import type { Answer, ServiceClient } from "../services/client.js";
 import { isOfRows } from "../services/row-errors.js";
-import { rowIdsOf } from "../services/row-ids.js";
+import { contentIdsOf, rowIdsOf } from "../services/row-ids.js";
 import { type Run, runsOf } from "../services/runs.js";
 import type { InferNode } from "../topology/nodes.js";
 import { batchBytes, batchFromRows, columnOf, rowsOf } from "../types/batches.js";
@@ -30,6 +32,7 @@ import { concatBatches } from "../types/concat.js";
 import { derived, lineageOf, partsOf, sliceRows } from "../types/lineage.js";
 import { type InferCall, type InferEntry, inferStateFrame } from "../wire/stored.js";
 import type { BlobReader, BlobWriter } from "./blobs.js";
+import { type MoveOut, staysAsItIs, whenMoved } from "./content-mover.js";
 import type { Emit, Encode, Operator, OperatorRuntime } from "./operator.js";
 import { Window } from "./window.js";
 
@@ -43,10 +46,11 @@ interface Call {
 }
 type Outcome = { readonly answer: Answer } | { readonly error: MillraceError };
 
-/** The rows of a batch as requests carry them; ids of each, or none. */
+/** The rows of a batch as requests carry them; ids of each, or none; what is in each, where its service shares answers. */
 interface Requests {
   readonly rows: RecordBatch;
   readonly ids: readonly string[];
+  readonly cacheIds: readonly string[];
 }
 
 interface Entry {
@@ -85,6 +89,7 @@ export class InferOperator implements Operator {
     private readonly runtime: OperatorRuntime,
     private readonly emit: Emit,
     askForMs: number = limits.askForMs,
+    private readonly moveOut: MoveOut = staysAsItIs,
   ) {
     this.#schema = arrowSchema(node.columns);
     this.#requestSchema = arrowSchema(node.service.input);
@@ -93,7 +98,9 @@ export class InferOperator implements Operator {
     if (runtime.attempt > 1) this.#askUntilMs = runtime.ports.clock.monotonicMs() + askForMs;
   }
 
-  async process(batch: RecordBatch): Promise<void> {
+  async process(given: RecordBatch): Promise<void> {
+    const moved = this.moveOut(given);
+    const batch = moved instanceof Promise ? await whenMoved(given, moved, this.runtime.park) : moved;
     const requests = this.#requestsOf(batch);
     const [rows, bytes] = [Math.max(requests.rows.numRows, 1), batchBytes(batch)];
     const enter = () => this.#error !== undefined || this.#window.tryEnter(rows, bytes);
@@ -159,7 +166,8 @@ export class InferOperator implements Operator {
       answer.catch(() => {}); // met by the pump when the batch's turn comes
       return { start, rows, answer, outcome: { error } };
     }
-    const [run] = runsOf(this.node.service, requests.rows.slice(start, start + 1));
+    const { rows: all, cacheIds } = requests;
+    const [run] = runsOf(this.node.service, all.slice(start, start + 1), cacheIds.slice(start, start + 1));
     return this.#call(requests, { ...run!, start, rows });
   }
 
@@ -239,21 +247,25 @@ export class InferOperator implements Operator {
     const rows = this.#requestRows(batch);
     const lineage = lineageOf(batch);
     const own = lineage === undefined || this.node.each === undefined ? lineage : partsOf(lineage);
-    if (own === undefined) return { rows, ids: [] };
+    const { id: service, cache, fallback } = this.node.service;
+    const cacheIds = cache === "content" ? contentIdsOf(service, rows) : [];
+    // Where they are known by their content nobody else asks who they are.
+    if (own === undefined || (cache === "content" && fallback === undefined)) return { rows, ids: [], cacheIds };
     // Rows without a position are told apart by all their columns, not by those that are sent alone.
-    return { rows, ids: rowIdsOf(this.node.id, own.first < 0 ? batch : rows, own) };
+    return { rows, ids: rowIdsOf(this.node.id, own.first < 0 ? batch : rows, own), cacheIds };
   }
 
   #send(requests: Requests): Call[] {
-    return runsOf(this.node.service, requests.rows).map((run) => this.#call(requests, run));
+    return runsOf(this.node.service, requests.rows, requests.cacheIds).map((run) => this.#call(requests, run));
   }
 
   #call(requests: Requests, { start, rows, bucket, affinity }: Run): Call {
     const whole = rows === requests.rows.numRows;
     const records = whole ? requests.rows : requests.rows.slice(start, start + rows);
     const rowIds = requests.ids.slice(start, start + rows);
+    const cacheIds = requests.cacheIds.slice(start, start + rows);
     const ask = this.runtime.ports.clock.monotonicMs() < this.#askUntilMs;
-    const answer = this.client.call(records, this, { bucket, affinity, rowIds, ask });
+    const answer = this.client.call(records, this, { bucket, affinity, rowIds, cacheIds, ask });
     const call: Call = { start, rows, answer, outcome: undefined };
     answer.then(
       (ended) => {

@@ -48,6 +48,8 @@ class LocalWindow {
 }
 
 class LocalSender implements ChannelSender {
+  readonly local = true;
+
   constructor(
     private readonly channel: string,
     private readonly waiting: Room,

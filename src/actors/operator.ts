@@ -12,6 +12,7 @@ import type { RecordBatch } from "apache-arrow";
 import type { ErrorCode } from "../base/errors.js";
 import type { Log, Ports } from "../base/ports.js";
 import type { ContentAccess } from "../topology/endpoints.js";
+import type { GrantedGpu } from "../topology/nodes.js";
 import type { BlobReader, BlobWriter } from "./blobs.js";
 import type { Gate } from "./gate.js";
 
@@ -49,6 +50,7 @@ export interface OperatorRuntime {
   readonly operator: string;
   readonly subtask: number;
   readonly attempt: number;
+  readonly gpus: readonly GrantedGpu[];
   readonly ports: Ports;
   readonly log: Log;
   readonly content: ContentAccess;
@@ -56,7 +58,12 @@ export interface OperatorRuntime {
   readonly counters: Counters;
   readonly gate: Gate;
   /** Waits outside the gate, with a batch on its way into this operator, until `take` succeeds; see `Parking`. */
-  park(batch: RecordBatch, take: () => boolean, changed: () => Promise<void>): Promise<void>;
+  park(
+    batch: RecordBatch,
+    take: () => boolean,
+    changed: () => Promise<void>,
+    moved?: Promise<RecordBatch>,
+  ): Promise<void>;
   /** Takes the record out of the stream, or throws what fails the actor, as the user chose. */
   refuse(record: Omit<BadRecord, "operator">): void | Promise<void>;
   /** Fails the actor from outside a call. */

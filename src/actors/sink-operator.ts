@@ -5,9 +5,11 @@
  *   N1  A writer takes one batch after another, in the order in which they came, whichever input they came from.
  *   N2  A batch that waits for its turn, or for room, is parked: no checkpoint waits for it.
  *   N3  The writer hears of the end of its input before the cut that says that the actor is finished.
+ *   N4  What is written holds no content above the limit of the topology: only references to it, whatever the operators before did.
  */
 import type { RecordBatch } from "apache-arrow";
 import type { SinkWriter } from "../topology/endpoints.js";
+import { type MoveOut, staysAsItIs } from "./content-mover.js";
 import type { Operator, OperatorRuntime } from "./operator.js";
 import { TransactionalOutput } from "./output.js";
 
@@ -23,6 +25,7 @@ export class SinkOperator implements Operator {
     private readonly runtime: Pick<OperatorRuntime, "park" | "counters">,
     /** What it writes is read in another region of the job. */
     readonly durable = false,
+    private readonly moveOut: MoveOut = staysAsItIs,
   ) {
     this.output = new TransactionalOutput(openWriter);
   }
@@ -33,15 +36,24 @@ export class SinkOperator implements Operator {
 
   async process(batch: RecordBatch): Promise<void> {
     const place = {};
+    const moving = this.moveOut(batch);
+    const moved = moving instanceof Promise ? moving : undefined;
+    let ready = moving instanceof Promise ? undefined : moving;
+    const readied = moved?.then((made) => {
+      ready = made;
+    });
+    readied?.catch(() => {}); // met by whoever waits for it
     this.#line.push(place);
     const take = () => {
-      if (this.#writing || this.#line[0] !== place || this.output.room() !== undefined) return false;
+      if (ready === undefined || this.#writing || this.#line[0] !== place) return false;
+      if (this.output.room() !== undefined) return false;
       this.#writing = true;
       return true;
     };
+    const changed = () => (ready === undefined ? readied! : this.#changed(place));
     try {
-      if (!take()) await this.runtime.park(batch, take, () => this.#changed(place));
-      await this.output.write(batch);
+      if (!take()) await this.runtime.park(batch, take, changed, moved);
+      await this.output.write(ready!);
       this.runtime.counters.rowsWritten += batch.numRows;
     } finally {
       if (this.#line[0] === place) this.#writing = false;

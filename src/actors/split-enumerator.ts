@@ -12,6 +12,7 @@
  *       whoever has nothing to do.
  *   D7  One that meets the record of a later one stops. Until it does, D3 makes it harmless.
  *   D8  Of a question that is asked again only the newest message is answered: nobody waits for the answer to the others.
+ *   D9  A listing that has enough for every reader for now takes its time: whoever takes over lists in a host that has work to do.
  */
 import { ERROR_CODES, isErrorCode, MillraceError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
@@ -156,7 +157,9 @@ export class SplitEnumerator {
       let inTurn = 0;
       for await (const split of source.splits(context)) {
         // A source that has its splits at hand would keep the host's actors from their work.
-        if (++inTurn % limits.splitsListedInTurn === 0) await clock.sleep(0);
+        if (++inTurn % limits.splitsListedInTurn === 0) {
+          await clock.sleep(this.#hasFor(limits.splitsInHand) ? limits.splitsListedPauseMs : 0); // D9
+        }
         if (this.#stopped) return;
         if (this.#known.has(split.id)) continue;
         this.#know(split);

@@ -8,6 +8,7 @@
  * Invariants:
  *   S1  Records alone decide; they stay. A page repeats records that are in the log and is never changed.
  *   S2  A page that is not there is read from what it repeats, and written again. Nobody waits for that.
+ *   S3  Of what is not there, little is asked for: readers wait meanwhile, and the host that takes over has other work.
  */
 import { MillraceError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
@@ -54,11 +55,19 @@ export class SplitLog {
     return there;
   }
 
-  /** Pages of a level, or records, from where the log is known to, more and more of them at a time. */
+  /**
+   * Pages of a level, or records, from where the log is known to, more and more of them at a time, but not beyond those that make up a
+   * larger page: that page was not there, so they are hardly all there either (S3).
+   */
   async *#follow(level: number): AsyncIterable<SplitRecord> {
     const size = sizeOf(level);
-    for (let count = 4; ; count = Math.min(count * 2, limits.splitLogReads)) {
-      const numbers = Array.from({ length: count }, (_, i) => this.#newest + BigInt((i + 1) * size));
+    const bound = level === limits.splitPageLevels ? limits.splitLogReads : limits.splitPageParts;
+    for (let count = 2; ; count *= 2) {
+      const place = Number(this.#newest / BigInt(size)) % bound;
+      const numbers = Array.from(
+        { length: Math.min(count, bound - place) },
+        (_, i) => this.#newest + BigInt((i + 1) * size),
+      );
       for (const record of await Promise.all(numbers.map((number) => this.#get(this.#keyOf(level, number))))) {
         if (record === undefined) return;
         yield record;

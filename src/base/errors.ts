@@ -55,11 +55,18 @@ export const ERROR_CODES = {
   // storage
   MILL_STORE_UNREACHABLE: external,
   MILL_STORE_REFUSED: { ...external, retry: "never", http: 502 },
+  MILL_STORE_EXPIRED: { ...external, retry: "never", http: 502 },
   MILL_STORE_NOT_FOUND: { ...user, http: 404 },
   MILL_STORE_CORRUPT: { ...external, retry: "never" },
   MILL_STORE_FULL: external,
   MILL_STORE_KEY: user,
   MILL_STORE_FAILED: external,
+  // content
+  MILL_CONTENT_ADDRESS: user,
+  MILL_CONTENT_HASH: { ...external, retry: "never", http: 502 },
+  MILL_CONTENT_SLOW: external,
+  MILL_CONTENT_REFUSED: { ...user, http: 403 },
+  MILL_CONTENT_TOO_LARGE: { ...user, http: 413 },
   // sources and sinks
   MILL_SOURCE_EMPTY: user,
   MILL_SOURCE_CHANGED: user,
@@ -71,6 +78,11 @@ export const ERROR_CODES = {
   // images
   MILL_IMAGE_INVALID: user,
   MILL_IMAGE_TOO_LARGE: user,
+  // audio, video and text
+  MILL_FFMPEG_MISSING: user,
+  MILL_MEDIA_INVALID: user,
+  MILL_MEDIA_TOO_LARGE: user,
+  MILL_TEXT_TOO_LARGE: user,
   // services
   MILL_MODEL_MISSING: user,
   MILL_MODEL_CORRUPT: user,

@@ -72,11 +72,69 @@ export const limits = {
   /** All attempts of a check, or of clearing up after a failed upload, together. */
   storeCheckTimeoutMs: 5_000,
 
+  /** Bytes of one value above which content becomes a reference when its batch leaves its process, where the topology says nothing else. */
+  inlineLimitBytes: 64 * KiB,
+  /** Values of one batch that are on their way into the store at a time. */
+  contentPutsInFlight: 4,
+  /** Age from which on owned content is put again before it is handed out, and how many such times one process remembers. */
+  contentTouchMs: 600_000,
+  contentKnownMax: 65_536,
+  /** Bytes of content that one process keeps in memory, and that the processes of a node keep on its disk, together. */
+  contentMemoryBytes: 256 * MiB,
+  contentCacheBytes: 10 * 1024 * MiB,
+  /** Time in which a read of content must bring its next 8 MiB, or its end. */
+  contentTimeoutMs: 120_000,
+  /** Pause before a process looks again whether another has brought what both want. */
+  contentLockPollMs: 10,
+  /** Age of what another machine, or a process that cannot be asked, left in the cache's folder, from which on it is nobody's. */
+  contentStaleMs: 600_000,
+  /** Time for which nothing is written to a cache's folder that could not be written to. */
+  contentCachePauseMs: 60_000,
+
+  /** Content over HTTP, where nothing else is said: bytes of one object; the same of what is held in memory, which nothing raises. */
+  httpBytesMax: 4096 * MiB,
+  httpMemoryBytesMax: 512 * MiB,
+  /** The same: time for a connection, until an answer begins, of silence within it, and of all attempts together. */
+  httpConnectTimeoutMs: 10_000,
+  httpAnswerTimeoutMs: 30_000,
+  httpIdleTimeoutMs: 30_000,
+  httpTimeoutMs: 600_000,
+  /** The same: answers of one host under way at a time, and attempts in a row that bring nothing. */
+  httpConcurrencyPerHost: 8,
+  httpAttemptsMax: 4,
+  /** Pauses between attempts, which double; the longest that a server may ask for before it counts as gone. */
+  httpBackoffMs: 200,
+  httpBackoffMsMax: 5_000,
+  httpRetryAfterMsMax: 30_000,
+  httpRedirectsMax: 5,
+  /** Time for which a connection is kept that nobody uses. */
+  httpKeepAliveMs: 10_000,
+  /** Bytes of an answer that is an error which are looked at. */
+  httpErrorBytesMax: 4 * KiB,
+
+  /** Of one run of `ffmpeg` or `ffprobe`: address space, and characters of its complaints that are looked at. */
+  mediaMemoryBytesMax: 2048 * MiB,
+  mediaErrorCharsMax: 4_096,
+  /** Where a function of audio or video says nothing else: wall time of one run, bytes of its input, bytes that it makes of one. */
+  mediaTimeoutMs: 120_000,
+  mediaBytesMax: 4096 * MiB,
+  mediaOutputBytesMax: 256 * MiB,
+  /** The same: length of what is decoded, pixels of a frame, and frames taken from one video. */
+  mediaDurationMsMax: 4 * 3_600_000,
+  mediaPixelsMax: 40_000_000,
+  mediaFramesMax: 1_000,
+  /** Characters of one text, where a function of texts says nothing else; the same where tokens are counted; chunks of one text. */
+  textCharsMax: 16_000_000,
+  textTokenCharsMax: 2_000_000,
+  textChunksMax: 100_000,
+  /** Characters of a text times the chunks that carry it along. */
+  textRepeatedCharsMax: 256_000_000,
+
   /** Splits that an enumerator lists ahead of its readers. */
   splitsAheadMax: 10_000,
   /** Splits that a reader is given before it begins them: as many as last for that time at its pace, and no more than that. */
-  splitsReadyMs: 1_000,
-  splitsReadyMax: 32,
+  splitsReadyMs: 2_000,
+  splitsReadyMax: 64,
   /** Time that a reader waits for an answer before it asks again; doubles up to the second, for a listing may be slow. */
   splitRequestTimeoutMs: 200,
   splitRequestTimeoutMsMax: 2_000,
@@ -85,6 +143,9 @@ export const limits = {
   splitRequestRepeatMsMax: 200,
   /** Splits that an enumerator lists before other work of its process has its turn. */
   splitsListedInTurn: 256,
+  /** Splits in hand for each reader from which on an enumerator makes a pause after each turn of its listing. */
+  splitsInHand: 256,
+  splitsListedPauseMs: 200,
   /** Records of an enumerator's log that a page repeats, and pages that a larger one does; sizes of pages. */
   splitPageParts: 16,
   splitPageLevels: 3,
@@ -161,6 +222,12 @@ export const limits = {
   callPauseMsMax: 10_000,
   /** Time of a call from which on its answers are kept in the object store, too. */
   answerPersistMs: 1_000,
+  /** Answers in the object store that are listed at once, to know which are there; where there are more, each row is asked for. */
+  answersListedMax: 10_000,
+  /** Of these objects, how many are written, read or deleted at a time. */
+  answerObjectsAtOnce: 32,
+  /** Ids of rows whose answers may be in the object store, which one client remembers, to delete them. */
+  answersKeptMax: 65_536,
   /** How often a client looks for requests whose time is up, or whose pause is over. */
   callSweepMs: 100,
   /** Time that a restored client waits to be told who holds its rows, and for how long after the restore it asks. */
@@ -213,6 +280,10 @@ invariant(limits.frameBytesMax <= limits.busReassemblyBytesMax, "the largest fra
 invariant(limits.frameBytesMax <= limits.busLinkQueueBytesMax, "the largest frame can cross a link");
 invariant(limits.channelGapMs <= limits.channelRepeatMs, "a gap is asked for before its sender asks");
 invariant(limits.regionBackoffMs <= limits.regionBackoffMsMax, "pauses between attempts of a region grow");
+invariant(
+  limits.splitsReadyMax < limits.splitsInHand,
+  "a listing makes no pause before every reader has what it may have",
+);
 invariant(limits.splitRequestTimeoutMs <= limits.splitRequestTimeoutMsMax, "times to wait for a split grow");
 invariant(limits.splitRequestRepeatMs <= limits.splitRequestRepeatMsMax, "pauses between questions for a split grow");
 invariant(limits.snapshotInlineBytesMax <= limits.snapshotChunkBytes, "a snapshot in a message is one chunk");
@@ -223,6 +294,7 @@ invariant(limits.exchangeEntryBytesMax * 2 <= limits.exchangeLogBytesMax, "a log
 invariant(limits.exchangeBackoffMs <= limits.exchangeBackoffMsMax, "pauses between attempts grow");
 invariant(limits.storeMultipartBytes >= 5 * MiB, "S3 refuses smaller parts, except for the last one");
 invariant(limits.storeBackoffMs <= limits.storeBackoffMsMax, "pauses between attempts grow");
+invariant(limits.httpBackoffMs <= limits.httpBackoffMsMax, "pauses between attempts grow");
 invariant(limits.storeConnectTimeoutMs < limits.storeCheckTimeoutMs, "a check can try to connect twice");
 invariant(limits.drainCallsMs < limits.drainTimeoutMs, "an instance gives back what it could not finish");
 invariant(limits.callPauseMs <= limits.callPauseMsMax, "pauses between tries grow");

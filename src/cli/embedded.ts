@@ -13,9 +13,13 @@ import { Worker } from "../worker/worker.js";
 import { JobHandle } from "./job-handle.js";
 import { embeddedLauncher } from "./launchers.js";
 import { thisMachine } from "./machine.js";
+import { outputUrl } from "./make-host.js";
 import type { Beginning } from "./savepoints.js";
-import type { S3Settings } from "./settings.js";
+import { cacheFolder, contentSettings, type S3Settings } from "./settings.js";
 import { jobSpec, newJobId, type Submission } from "./submission.js";
+
+/** Content that jobs keep, below the output root: published files refer to it when the job has long ended. */
+const OWN_CONTENT = "millrace-content";
 
 export interface EmbeddedOptions {
   readonly outputRoot: string;
@@ -41,7 +45,9 @@ export async function runEmbedded(submission: Submission, options: EmbeddedOptio
 
   const coordinator = new Coordinator({ bus, store, ports, namespace });
   // Nobody could take another's where nobody asks for one, and asking the driver takes a second on some machines.
-  const asksForGpus = spec.services.some(({ resources }) => resources.gpuThousandths > 0);
+  const asksForGpus =
+    spec.services.some(({ resources }) => resources.gpuThousandths > 0) ||
+    spec.actors.some(({ gpus }) => gpus.length > 0);
   const worker = new Worker({
     bus,
     ports,
@@ -58,6 +64,7 @@ export async function runEmbedded(submission: Submission, options: EmbeddedOptio
       assets: submission.assets,
       s3,
       outputRoot,
+      content: contentSettings(outputUrl(OWN_CONTENT, outputRoot), cacheFolder(process.env), process.env),
     }),
   });
   await coordinator.open();

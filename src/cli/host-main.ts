@@ -3,10 +3,11 @@ import type { HostId, JobId, Namespace } from "../base/ids.js";
 import { realPorts } from "../base/real/ports.js";
 import { connectNats } from "../bus/nats-bus.js";
 import { openStore } from "../storage/open-store.js";
+import type { HostGpu } from "../wire/control.js";
 import { runChild } from "./child-main.js";
 import type { LoadOptions } from "./load-topology.js";
 import { makeHost } from "./make-host.js";
-import type { NatsSettings, S3Settings } from "./settings.js";
+import type { ContentSettings, NatsSettings, S3Settings } from "./settings.js";
 
 export interface HostConfig {
   readonly nats: NatsSettings;
@@ -14,9 +15,12 @@ export interface HostConfig {
   readonly namespace: Namespace;
   readonly job: JobId;
   readonly host: HostId;
+  /** Devices of its operators. */
+  readonly gpus: readonly HostGpu[];
   readonly bundleFile: string;
   readonly load: LoadOptions;
   readonly outputRoot: string;
+  readonly content: ContentSettings;
 }
 
 runChild<HostConfig>(async (config) => {

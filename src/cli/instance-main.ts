@@ -14,9 +14,10 @@ import { commandOf } from "../services/handlers/command.js";
 import { Instance } from "../services/instance.js";
 import type { ObjectStore } from "../storage/object-store.js";
 import { runChild } from "./child-main.js";
+import { answersMovedOut, lazyContent } from "./instance-content.js";
 import { type LoadOptions, loadTopology } from "./load-topology.js";
 import { startProgram } from "./program-instance.js";
-import type { NatsSettings, S3Settings } from "./settings.js";
+import type { ContentSettings, NatsSettings, S3Settings } from "./settings.js";
 import { sayAlive } from "./silence.js";
 
 export interface InstanceConfig {
@@ -30,6 +31,7 @@ export interface InstanceConfig {
   readonly load: LoadOptions;
   /** The job's object store; undefined: it is in another process' memory. */
   readonly store: { readonly url: string; readonly s3: S3Settings } | undefined;
+  readonly content: ContentSettings & { readonly s3: S3Settings };
   /** Local path of each asset by name. */
   readonly assets: Readonly<Record<string, string>>;
 }
@@ -50,13 +52,18 @@ runChild<InstanceConfig>(async (config, fail) => {
     config.nats === undefined
       ? connectLink(new Socket({ fd: LINK_FD }) as Duplex, ports)
       : await connectNats({ ...config.nats, name: `instance ${config.instance}` }, ports);
+  const content = lazyContent(async () => {
+    const { openContent } = await import("./content.js");
+    return openContent({ settings: config.content, s3: config.content.s3, job: config.job, ports });
+  });
   const instance = new Instance({
     bus,
+    content,
     ports,
     namespace: config.namespace,
     job: config.job,
     instance: config.instance,
-    service,
+    service: answersMovedOut(service, content, topology.inlineLimitBytes),
     asset(name) {
       const path = config.assets[name];
       if (path !== undefined) return path;

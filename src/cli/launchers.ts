@@ -13,7 +13,7 @@ import type { InstanceConfig } from "./instance-main.js";
 import type { LoadOptions } from "./load-topology.js";
 import { makeHost } from "./make-host.js";
 import { type PreparedJob, prepareAssets, prepareJob } from "./prepare-job.js";
-import type { ClusterSettings, S3Settings } from "./settings.js";
+import { type ClusterSettings, type ContentSettings, contentSettings, type S3Settings } from "./settings.js";
 
 export interface EmbeddedParts {
   readonly bus: Bus;
@@ -25,14 +25,15 @@ export interface EmbeddedParts {
   readonly assets: readonly LocalAsset[];
   readonly s3: S3Settings;
   readonly outputRoot: string;
+  readonly content: ContentSettings;
 }
 
 /** Hosts in this process, instances as its children, joined to its bus by a pipe each. */
 export function embeddedLauncher(parts: EmbeddedParts): Launcher {
   const { bus, ports, namespace, bundleFile, load } = parts;
   return {
-    async startHost(job: JobId, id: HostId): Promise<Child> {
-      const host = await makeHost({ ...parts, job, host: id });
+    async startHost(job: JobId, id: HostId, _devices, gpus): Promise<Child> {
+      const host = await makeHost({ ...parts, job, host: id, gpus });
       await host.open();
       let exit: (exit: Exit) => void = () => {};
       const exited = new Promise<Exit>((resolve) => {
@@ -53,6 +54,7 @@ export function embeddedLauncher(parts: EmbeddedParts): Launcher {
         load,
         assets,
         store: undefined,
+        content: { ...parts.content, s3: parts.s3 },
       };
       const child = startChild("instance-main", config, { link: true, log: ports.log, devices });
       serveLink(bus, child.link!, ports);
@@ -65,6 +67,7 @@ export function embeddedLauncher(parts: EmbeddedParts): Launcher {
 export function clusterLauncher(settings: ClusterSettings, store: ObjectStore, cache: string, ports: Ports): Launcher {
   const { nats, s3, namespace } = settings;
   const assetCache = new AssetCache(`${cache}/assets`);
+  const content = contentSettings(settings.store, cache, process.env);
   const jobs = new Map<JobId, Promise<PreparedJob>>();
   const prepared = (job: JobId) => {
     let one = jobs.get(job);
@@ -76,9 +79,10 @@ export function clusterLauncher(settings: ClusterSettings, store: ObjectStore, c
     return one;
   };
   return {
-    async startHost(job, host, devices) {
+    async startHost(job, host, devices, gpus) {
       const { bundleFile, load } = await prepared(job);
-      const config: HostConfig = { nats, s3, namespace, job, host, bundleFile, load, outputRoot: settings.store };
+      const outputRoot = settings.store;
+      const config: HostConfig = { nats, s3, namespace, job, host, gpus, bundleFile, load, outputRoot, content };
       return startChild("host-main", config, { link: false, log: ports.log, devices });
     },
     async startInstance(job, service, instance, devices) {
@@ -95,6 +99,7 @@ export function clusterLauncher(settings: ClusterSettings, store: ObjectStore, c
         load,
         assets,
         store: jobStore,
+        content: { ...content, s3 },
       };
       return startChild("instance-main", config, { link: false, log: ports.log, devices });
     },

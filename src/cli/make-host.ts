@@ -4,17 +4,19 @@ import { Host } from "../actors/host.js";
 import type { HostOptions } from "../actors/host-options.js";
 import { jsonl } from "../connectors/jsonl.js";
 import { outputFolder } from "../connectors/output-folder.js";
-import { ContentReader } from "../storage/content.js";
 import { openStore } from "../storage/open-store.js";
+import { openContent } from "./content.js";
 import { type LoadOptions, loadTopology } from "./load-topology.js";
-import type { S3Settings } from "./settings.js";
+import type { ContentSettings, S3Settings } from "./settings.js";
 
-export interface HostParts extends Pick<HostOptions, "bus" | "store" | "ports" | "namespace" | "job" | "host"> {
+export interface HostParts
+  extends Pick<HostOptions, "bus" | "store" | "ports" | "namespace" | "job" | "host" | "gpus"> {
   readonly bundleFile: string;
   readonly load: LoadOptions;
   readonly s3: S3Settings;
   /** Where relative output folders are: a folder of this machine, or the cluster's store. */
   readonly outputRoot: string;
+  readonly content: ContentSettings;
 }
 
 export async function makeHost(parts: HostParts): Promise<Host> {
@@ -23,7 +25,7 @@ export async function makeHost(parts: HostParts): Promise<Host> {
     ...parts,
     topology,
     plan,
-    content: new ContentReader({ s3: parts.s3 }, parts.ports),
+    content: openContent({ ...parts, settings: parts.content }),
     deadLetterSink: jsonl(topology.deadLetters),
     outputFor: (url) => outputFolder(openStore(outputUrl(url, parts.outputRoot), { s3: parts.s3 }, parts.ports)),
   });

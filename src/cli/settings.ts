@@ -3,6 +3,7 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { MillraceError } from "../base/errors.js";
 import { id, type Namespace } from "../base/ids.js";
+import { limits } from "../base/limits.js";
 import type { NatsCredentials } from "../bus/nats-bus.js";
 
 export interface S3Settings {
@@ -25,6 +26,16 @@ export interface ClusterSettings {
   readonly nats: NatsSettings;
   readonly store: string;
   readonly s3: S3Settings;
+}
+
+/** Where a process of a job keeps content. */
+export interface ContentSettings {
+  /** A store: what belongs to jobs. */
+  readonly store: string;
+  /** A folder of this machine, for all its processes: what they have read or written lately. */
+  readonly folder: string;
+  /** 0: nothing is kept there. */
+  readonly folderBytesMax: number;
 }
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -102,6 +113,19 @@ export function s3Settings(env: Environment): S3Settings {
 export function cacheFolder(env: Environment): string {
   const folder = setting(env, "XDG_CACHE_HOME") ?? join(homedir(), ".cache");
   return setting(env, "MILLRACE_CACHE") ?? join(folder, "millrace");
+}
+
+/** @param store that owned content goes to @param cache as `cacheFolder` has it @throws {MillraceError} `MILL_CONFIG` */
+export function contentSettings(store: string, cache: string, env: Environment): ContentSettings {
+  const text = setting(env, "MILLRACE_CONTENT_CACHE_BYTES") ?? String(limits.contentCacheBytes);
+  const folderBytesMax = Number(text);
+  if (!/^\d+$/.test(text) || !Number.isSafeInteger(folderBytesMax)) {
+    throw new MillraceError(
+      "MILL_CONFIG",
+      `MILLRACE_CONTENT_CACHE_BYTES is "${text}"; give a whole number of bytes, or 0 to keep no content on disk.`,
+    );
+  }
+  return { store, folder: join(cache, "content"), folderBytesMax };
 }
 
 function given<K extends string>(key: K, value: string | undefined): { readonly [P in K]?: string } {

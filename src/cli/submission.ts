@@ -88,17 +88,26 @@ export function jobSpec(
       sha256,
       sizeBytes,
     })),
-    actors: plan.actors.map(({ id: actor, region, subtask, resources }) => ({
+    actors: plan.actors.map(({ id: actor, region, subtask, resources, gpus }) => ({
       actor,
       region,
       subtask,
       resources: resourcesOf(resources),
+      gpus: gpus.map(({ operator, needs: { thousandths, kind, memoryBytes, optional } }) => {
+        return { operator, thousandths, kind, memoryBytes: BigInt(memoryBytes), optional };
+      }),
     })),
-    services: plan.services.map(({ id: service, instances, resources }) => ({
-      service,
-      instances,
-      resources: resourcesOf(resources),
-    })),
+    services: plan.services.map(({ id: service, instances, resources }) => {
+      const { load } = topology.services.find((declared) => declared.id === service)!;
+      return {
+        service,
+        instances,
+        resources: resourcesOf(resources),
+        loadTimeoutMs: BigInt(load.timeoutMs),
+        warmTimeoutMs: BigInt(load.warmTimeoutMs),
+        loadAttemptsMax: load.attemptsMax,
+      };
+    }),
     sources: topology.operators.filter((node) => node.kind === "source").map((node) => node.id),
     unit: topology.unit,
     submittedMs: BigInt(nowMs),

@@ -1,5 +1,6 @@
 /** Follows a job at the terminal to its end, says what came of it, and stops it on Ctrl-C. */
 import { MillraceError } from "../base/errors.js";
+import { countsText } from "../services/call-counts.js";
 import type { Topology } from "../topology/nodes.js";
 import type { JobReport } from "../wire/control.js";
 import type { JobHandle } from "./job-handle.js";
@@ -43,6 +44,10 @@ function summary(job: JobHandle, report: JobReport, topology: Topology, outputRo
     `job ${job.job} finished: ${through} ${topology.unit} in ${seconds.toFixed(1)} s`,
     ...places.map(({ operator, url }) => `  ${operator.padEnd(12)} ${url}`),
   ];
+  for (const counts of report.services) {
+    const text = countsText(counts);
+    if (text !== "") lines.push(`  service ${counts.service}: ${text}`);
+  }
   if (report.deadLetters > 0n)
     lines.push(`  ${countOf(report.deadLetters, "bad record")}, each with its reason: ${deadLetters.url}`);
   return `${lines.join("\n")}\n`;

@@ -35,6 +35,7 @@ import {
   type CreateSavepoint,
   deployEnumeratorFrame,
   type HostReport,
+  type InstanceHistory,
   jobReportFrame,
   jobSpecFrame,
   type Snapshot,
@@ -335,6 +336,9 @@ export class Coordinator {
     } else if (kind === "snapshot") {
       const snapshot = header as Snapshot;
       if (this.#jobs.get(snapshot.job)?.regions.get(snapshot.region)?.onSnapshot(snapshot)) this.#look();
+    } else if (kind === "instance-history") {
+      const history = header as InstanceHistory;
+      this.#jobs.get(history.job)?.onHistory(history);
     }
   }
 
@@ -469,8 +473,8 @@ export class Coordinator {
         book.waitFor(action.message);
         return;
       case "start-host":
-        book.expectHost(action.host, action.worker);
-        this.#send(book, worker(action.worker), startHostFrame.encode({ ...base, host: action.host }), {
+        book.expectHost(action.host, action.worker, action.group, action.gpus);
+        this.#send(book, worker(action.worker), startHostFrame.encode({ ...base, ...hostOf(action) }), {
           refused: (code, message) => {
             if (this.#takesNothing(action.worker, code)) book.onHostRefused(action.host, message);
             else if (!isPassing(code)) book.onRefused(code, message);
@@ -548,6 +552,10 @@ export class Coordinator {
     };
     void ask();
   }
+}
+
+function hostOf({ host, group, gpus }: JobAction & { readonly kind: "start-host" }) {
+  return { host, group, gpus };
 }
 
 /** A refusal that says no more than that the other side knows better, or one that may pass: asked again, if still needed. */

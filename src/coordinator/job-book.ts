@@ -1,23 +1,28 @@
 /** What the coordinator knows of one job: facts gathered from reports, kept for `job.ts` to decide on. */
-import { type InstanceId, id, type JobId } from "../base/ids.js";
+import { id, type JobId } from "../base/ids.js";
 import { limits } from "../base/limits.js";
 import type { Clock } from "../base/ports.js";
 import type { Subscription } from "../bus/bus.js";
+import { sumOfCounts } from "../services/call-counts.js";
 import type { GoneInstance } from "../services/gone-report.js";
 import type {
   ActorReport,
   ActorSpec,
+  HostGpu,
   HostReport,
-  InstanceReport,
+  InstanceHistory,
   JobReport,
   JobSpec,
   JobState,
+  ServiceCounts,
   WorkerReport,
 } from "../wire/control.js";
 import type { LoadReport } from "../wire/frames.js";
 import type { Promised } from "./holdings.js";
-import type { EnumeratorFacts, HostFacts, InstanceFacts, JobFacts } from "./job.js";
-import { type ActorGroup, type Holding, NOTHING, type WorkerFacts } from "./placement.js";
+import { HostGroups } from "./host-groups.js";
+import { InstanceBook } from "./instance-book.js";
+import type { EnumeratorFacts, GroupFacts, HostFacts, InstanceFacts, JobFacts } from "./job.js";
+import { type ActorGroup, type GroupPlace, type Holding, NOTHING, type WorkerFacts } from "./placement.js";
 import { failureOf, RegionBook } from "./region-book.js";
 
 type Writable<T> = { -readonly [K in keyof T]: T[K] };
@@ -29,16 +34,10 @@ interface KnownHost extends Writable<HostFacts> {
   heardMs: number;
   sequence: bigint;
   rowsTotal: bigint;
-}
-
-interface KnownInstance extends Writable<Omit<InstanceFacts, "forMs">> {
-  /** When it entered its state, as far as this process has heard. */
-  sinceMs: number;
-  queuedRows: number;
-  rowMs: number;
-  /** What was granted is its own: nobody has said that its process has ended, or was never there (X5). */
+  services: readonly ServiceCounts[];
+  readonly gpus: readonly HostGpu[];
+  /** As of an instance. */
   holds: boolean;
-  /** Its worker has told of it. */
   shown: boolean;
 }
 
@@ -57,11 +56,10 @@ export class JobBook {
   #rowsTotal = 0n;
   #startedMs = 0;
   #finishedMs = 0;
+  readonly #groups: HostGroups;
   #hosts = new Map<string, KnownHost>();
-  #instances = new Map<string, KnownInstance>();
+  readonly #instances: InstanceBook;
   #enumerators = new Map<string, Writable<EnumeratorFacts>>();
-  /** Instances of an earlier leader, while it is not known which of them live. */
-  #left: readonly InstanceReport[] = [];
   #subscriptions: Subscription[] = [];
 
   constructor(
@@ -69,6 +67,8 @@ export class JobBook {
     private readonly clock: Clock,
   ) {
     this.job = id<JobId>("job", spec.job);
+    this.#groups = new HostGroups(spec.actors);
+    this.#instances = new InstanceBook(spec, clock);
     const regions = new Set(spec.actors.map(({ region }) => region));
     const actorsOf = (region: string) => spec.actors.filter((one) => one.region === region).map(({ actor }) => actor);
     this.regions = new Map([...regions].map((region) => [region, new RegionBook(region, actorsOf(region), clock)]));
@@ -83,20 +83,13 @@ export class JobBook {
     this.#state = "DEPLOYING";
     this.#startedMs = Number(left?.startedMs || this.spec.submittedMs);
     this.#adoptingMs = this.clock.monotonicMs() + limits.adoptionMs;
-    this.#left = left?.instances.filter(({ worker }) => worker !== "") ?? [];
+    this.#instances.takeUp(left?.instances ?? []);
     if (left?.state === "FAILING") this.enter("FAILING", { code: left.code, message: left.message });
   }
 
   /** @returns the instances of the earlier leader that nobody has told of: they are gone, and their clients do not know */
   adopted(): GoneInstance[] {
-    const gone = this.#left.filter(({ instance }) => !this.#instances.has(instance));
-    this.#left = [];
-    const [code, reason] = ["MILL_WORKER_LOST", "its worker was lost while no coordinator led"];
-    return gone.map(({ service, instance, worker }) => {
-      this.expectInstance({ service, instance: instance as InstanceId, worker, granted: NOTHING });
-      this.#fail(this.#instances.get(instance)!, code, reason);
-      return { service, instance, state: "FAILED", code, reason };
-    });
+    return this.#instances.adopted();
   }
 
   get adopting(): boolean {
@@ -105,7 +98,8 @@ export class JobBook {
   /** Something of it needs what is never promised twice (X5). */
   get countsRoom(): boolean {
     const all = [...this.spec.services, ...this.spec.actors].map(({ resources }) => resources);
-    return all.some(({ memoryBytes, gpuThousandths }) => memoryBytes > 0n || gpuThousandths > 0);
+    const counted = all.some(({ memoryBytes, gpuThousandths }) => memoryBytes > 0n || gpuThousandths > 0);
+    return counted || this.spec.actors.some(({ gpus }) => gpus.length > 0);
   }
   get state(): JobState {
     return this.#state;
@@ -140,7 +134,8 @@ export class JobBook {
     const now = this.clock.monotonicMs();
     const placedOn = regions
       .filter(({ phase }) => phase !== "FINISHED")
-      .flatMap((region) => [...region.placed.values()].map(({ worker }) => worker));
+      .flatMap((region) => [...region.placed].filter(([actor]) => this.#groups.of(actor) === ""))
+      .map(([, { worker }]) => worker);
     return {
       job: this.job,
       term,
@@ -153,12 +148,12 @@ export class JobBook {
         silentMs: now - host.heardMs,
       })),
       placedOn: [...new Set(placedOn)],
+      groups: this.#groupFacts(),
       regions: regions.map(({ phase }) => phase),
       enumerators: [...this.#enumerators.values()],
-      instances: [...this.#instances.values()].reverse().map((one) => ({ ...one, forMs: now - one.sinceMs })),
+      instances: this.#instances.facts(),
       workers,
       holdings,
-      loadAttemptsMax: limits.serviceLoadAttemptsMax,
       enumeratorSilenceMs: limits.enumeratorSilenceMs,
     };
   }
@@ -167,9 +162,26 @@ export class JobBook {
     return this.#hosts.get(name);
   }
 
-  /** The host of this job that lives on a worker. */
-  hostOn(worker: string): HostFacts | undefined {
-    return [...this.#hosts.values()].find((host) => host.worker === worker && host.state !== "gone");
+  /** The host of this job that lives on a worker for the group of an actor. */
+  hostFor(actor: string, worker: string): HostFacts | undefined {
+    return this.#living(this.#groups.of(actor)).find((host) => host.worker === worker);
+  }
+
+  #living(group: string): KnownHost[] {
+    return [...this.#hosts.values()].filter((host) => host.group === group && host.state !== "gone");
+  }
+
+  /** Where each group's host is to be, as far as that is settled. */
+  #groupFacts(): GroupFacts[] {
+    if (this.#state !== "DEPLOYING" && this.#state !== "RUNNING") return [];
+    return [...this.#groups].flatMap(([group, regionId]): GroupFacts[] => {
+      const { phase, placed } = this.regions.get(regionId)!;
+      if (phase === "FINISHED") return [{ group, worker: "", gpus: [] }];
+      const actor = [...placed.keys()].find((one) => this.#groups.of(one) === group);
+      const worker = actor === undefined ? "" : placed.get(actor)!.worker;
+      if (worker === "" || (phase !== "DEPLOYING" && phase !== "RUNNING")) return [];
+      return [{ group, worker, gpus: this.#groups.granted(group)?.gpus ?? [] }];
+    });
   }
 
   /** A region's actors as they are placed together: by subtask. */
@@ -180,7 +192,8 @@ export class JobBook {
     }
     return [...groups.values()].map((specs) => ({
       actors: specs.map(({ actor }) => actor),
-      before: region.placed.get(specs[0]!.actor)?.worker ?? "",
+      ...this.#where(region, specs[0]!.actor),
+      gpus: specs.flatMap(({ gpus }) => gpus),
       needs: {
         cpu: specs.reduce((sum, spec) => sum + coresOf(spec), 0),
         memoryBytes: specs.reduce((sum, { resources }) => sum + resources.memoryBytes, 0n),
@@ -190,6 +203,17 @@ export class JobBook {
         gpuOptional: false,
       },
     }));
+  }
+
+  #where(region: RegionBook, actor: string): Pick<ActorGroup, "before" | "kept"> {
+    const group = this.#groups.of(actor);
+    const [own] = group === "" ? [] : this.#living(group);
+    return { before: own?.worker ?? region.placed.get(actor)?.worker ?? "", kept: own?.gpus };
+  }
+
+  place(region: RegionBook, groups: readonly ActorGroup[], places: readonly GroupPlace[]): void {
+    for (const [i, { actors }] of groups.entries()) this.#groups.grant(this.#groups.of(actors[0]!), places[i]!);
+    region.place(new Map(groups.flatMap(({ actors }, i) => actors.map((actor) => [actor, places[i]!.worker]))));
   }
 
   /** Cores' worth of actors that each worker holds, regions that are over left out. */
@@ -202,7 +226,6 @@ export class JobBook {
   /** What was granted to its instances and actors, and has not been given back. */
   promised(): Promised[] {
     const { job } = this;
-    const held = [...this.#instances.values()].filter(({ holds }) => holds);
     const actors = this.#placed().map(({ worker, spec: { resources } }) => {
       return {
         job,
@@ -211,7 +234,22 @@ export class JobBook {
         granted: { ...NOTHING, cpu: resources.cpu, memoryBytes: resources.memoryBytes },
       };
     });
-    return [...held.map(({ instance, worker, granted }) => ({ job, instance, worker, granted })), ...actors];
+    const instances = this.#instances.holding.map(({ instance, worker, granted }) => {
+      return { job, instance, worker, granted };
+    });
+    const devices = (host: string, { worker, gpus }: GroupPlace) => {
+      return { job, instance: "", host, worker, granted: { ...NOTHING, gpus } };
+    };
+    const hosts = [...this.#hosts.values()].filter(({ holds, gpus }) => holds && gpus.length > 0);
+    // A host of theirs is to be started; those of a region that is being placed anew are not promised anything yet.
+    const soon = this.#groupFacts().filter(({ group, worker }) => {
+      return worker !== "" && !hosts.some((host) => host.group === group && host.worker === worker);
+    });
+    return [
+      ...[...instances, ...actors].map((one) => ({ ...one, host: "" })),
+      ...hosts.map((host) => devices(host.host, host)),
+      ...soon.map((place) => devices("", place)),
+    ];
   }
 
   #placed(): { readonly worker: string; readonly spec: ActorSpec }[] {
@@ -227,7 +265,7 @@ export class JobBook {
     this.#state = state;
     this.#error ??= error;
     this.#waitingFor.clear();
-    if (state === "FAILING" || state === "COMMITTING") this.#forgetWaiting();
+    if (state === "FAILING" || state === "COMMITTING") this.#instances.forgetWaiting();
     if (state === "RUNNING" && this.#startedMs === 0) this.#startedMs = this.clock.nowMs();
     if (state === "FINISHED" || state === "FAILED" || state === "CANCELLED") {
       this.#finishedMs = this.clock.nowMs();
@@ -239,13 +277,6 @@ export class JobBook {
   waitFor(message: string, region = ""): void {
     if (message === "") this.#waitingFor.delete(region);
     else this.#waitingFor.set(region, message);
-  }
-
-  /** Nobody waits for instances any more that were never placed. */
-  #forgetWaiting(): void {
-    for (const known of this.#instances.values()) {
-      if (known.worker === "") Object.assign(known, { state: "STOPPED", message: "it was never placed" });
-    }
   }
 
   /** An error without a code: the user wanted it so. */
@@ -260,32 +291,26 @@ export class JobBook {
     if (!ending && this.#finishedMs === 0) this.enter("FAILING", { code, message });
   }
 
-  expectHost(host: string, worker: string): void {
+  expectHost(host: string, worker: string, group = "", gpus: readonly HostGpu[] = []): void {
     if (this.#hosts.has(host)) return; // asked for again
+    this.#groups.grant(group, { worker, gpus });
     const now = this.clock.monotonicMs();
-    const base = { host, worker, state: "asked", failure: undefined } as const;
-    this.#hosts.set(host, { ...base, wasUp: false, sinceMs: now, heardMs: now, sequence: 0n, rowsTotal: 0n });
+    const holding = { gpus, holds: true, shown: false };
+    const base = { host, worker, group, ...holding, state: "asked", failure: undefined } as const;
+    this.#hosts.set(host, {
+      ...base,
+      wasUp: false,
+      sinceMs: now,
+      heardMs: now,
+      sequence: 0n,
+      rowsTotal: 0n,
+      services: [],
+    });
   }
 
   /** @param reason why it is on no worker yet */
   expectInstance(instance: Pick<InstanceFacts, "instance" | "service" | "worker" | "granted">, reason = ""): void {
-    const known = this.#instances.get(instance.instance);
-    const holds = instance.worker !== "";
-    if (known?.worker === "" && known.state === "REQUESTED")
-      Object.assign(known, { ...instance, message: reason, holds });
-    if (known !== undefined) return; // asked for again
-    this.#instances.set(instance.instance, {
-      ...instance,
-      holds,
-      shown: false,
-      state: "REQUESTED",
-      served: false,
-      code: "",
-      message: reason,
-      sinceMs: this.clock.monotonicMs(),
-      queuedRows: 0,
-      rowMs: 0,
-    });
+    this.#instances.expect(instance, reason);
   }
 
   expectEnumerator(source: string, host: string, attempt: number): void {
@@ -307,6 +332,7 @@ export class JobBook {
     if (changed) Object.assign(host, { state: "up", wasUp: true, sinceMs: host.heardMs });
     host.sequence = report.sequence;
     host.rowsTotal = report.rowsTotal;
+    host.services = report.services;
     const living = [...this.#hosts.values()].filter((one) => one.state !== "gone");
     const announced = living.reduce((total, one) => total + one.rowsTotal, 0n);
     if (announced > this.#rowsTotal) this.#rowsTotal = announced;
@@ -318,106 +344,76 @@ export class JobBook {
 
   onWorker(report: WorkerReport): void {
     if (this.adopting) this.#adopt(report);
-    if (report.draining && this.hostOn(report.worker) === undefined) this.#placeAnew(report.worker);
+    if (report.draining) this.#placeAnew(report.worker);
     for (const { host, state, code, message } of report.hosts) {
       const known = this.#hosts.get(host);
-      if (known !== undefined && known.worker === report.worker && state === "EXITED") {
-        this.#lose(known, code, message);
-      }
-    }
-    for (const told of report.instances) {
-      const known = this.#instances.get(told.instance);
-      if (told.job !== this.job || known === undefined || known.worker !== report.worker) continue;
+      if (known === undefined || known.worker !== report.worker) continue;
       known.shown = true;
-      if (told.state === "PROVISIONING" && known.state === "REQUESTED") known.state = "PROVISIONING";
-      if (
-        known.state !== "STOPPED" &&
-        known.state !== "FAILED" &&
-        (told.state === "STOPPED" || told.state === "FAILED")
-      ) {
-        Object.assign(known, { state: told.state, sinceMs: this.clock.monotonicMs() });
-        known.code ||= told.code;
-        known.message ||= told.message;
-      }
+      if (state === "EXITED") this.#lose(known, code, message);
     }
+    this.#instances.onWorker(report);
     this.#release(report);
   }
 
   /** What its worker says has ended, or told of once and tells of no more, holds nothing (X5). */
-  #release({ worker, instances }: WorkerReport): void {
-    const alive = new Set(instances.filter(({ job, state }) => job === this.job && !isOver(state)).map(nameOf));
-    for (const known of this.#instances.values()) {
-      if (known.worker === worker && known.shown && !alive.has(known.instance)) known.holds = false;
+  #release({ worker, hosts }: WorkerReport): void {
+    const own = hosts.filter(({ job, state }) => job === this.job && state !== "EXITED");
+    const living = new Set(own.map(({ host }) => host));
+    for (const known of this.#hosts.values()) {
+      if (known.worker === worker && known.shown && !living.has(known.host)) known.holds = false;
     }
   }
 
-  #adopt({ worker, hosts, instances }: WorkerReport): void {
-    for (const { host, job, state } of hosts) {
-      if (job === this.job && state !== "EXITED") this.expectHost(host, worker);
+  #adopt(report: WorkerReport): void {
+    for (const { host, job, state, group, gpus } of report.hosts) {
+      if (job === this.job && state !== "EXITED") this.expectHost(host, report.worker, group, gpus);
     }
-    for (const { instance, service, job, state, granted } of instances) {
-      if (job === this.job && state === "PROVISIONING") this.expectInstance({ instance, service, worker, granted });
-    }
+    this.#instances.adopt(report);
   }
 
   /** @returns the instances that are lost with it and cannot tell their clients */
   onWorkerGone(worker: string, message: string): GoneInstance[] {
     for (const host of this.#hosts.values()) {
-      if (host.worker === worker) this.#lose(host, "", message);
+      if (host.worker !== worker) continue;
+      host.holds = false;
+      this.#lose(host, "", message);
     }
     this.#placeAnew(worker);
-    const lost: GoneInstance[] = [];
-    for (const known of this.#instances.values()) {
-      if (known.worker !== worker) continue;
-      known.holds = false;
-      if (known.state === "STOPPED" || known.state === "FAILED") continue;
-      this.#fail(known, "MILL_WORKER_LOST", message);
-      const { service, instance, code } = known;
-      lost.push({ service, instance, state: "FAILED", code, reason: message });
-    }
-    return lost;
+    return this.#instances.onWorkerGone(worker, message);
   }
 
-  /** No host of the job is on that worker, and none will be. */
+  /** Those whose host is not on that worker yet: none will be. */
   #placeAnew(worker: string): void {
-    for (const region of this.regions.values()) region.onWorkerGone(worker);
+    const waits = (actor: string) => this.hostFor(actor, worker) === undefined;
+    for (const region of this.regions.values()) region.onWorkerGone(worker, waits);
   }
 
   /** Its worker does not take it: its regions are placed anew (J1). */
   onHostRefused(host: string, message: string): void {
     const known = this.#hosts.get(host);
     if (known?.state !== "asked") return;
+    known.holds = false;
     this.#lose(known, "", message);
     this.#placeAnew(known.worker);
   }
 
   /** Its worker does not take it: another will be asked (J5). */
   onInstanceRefused(instance: string, code: string, message: string): void {
-    const known = this.#instances.get(instance);
-    if (known?.state !== "REQUESTED") return;
-    known.holds = false;
-    this.#fail(known, code, message);
+    this.#instances.onRefused(instance, code, message);
   }
 
-  #fail(known: KnownInstance, code: string, message: string): void {
-    Object.assign(known, { state: "FAILED", code, message, sinceMs: this.clock.monotonicMs() });
+  onHistory(history: InstanceHistory): void {
+    this.#instances.onHistory(history);
   }
 
   /** @returns whether the instance's state has changed */
   onLoad(report: LoadReport): boolean {
-    const known = this.#instances.get(report.instance);
-    if (known === undefined || known.state === "STOPPED" || known.state === "FAILED") return false;
-    const changed = known.state !== report.state;
-    const { state, code, reason: message, queuedRows, rowMs } = report;
-    Object.assign(known, { state, code, message, queuedRows: queuedRows + report.runningRows, rowMs });
-    if (changed) known.sinceMs = this.clock.monotonicMs();
-    known.served ||= state === "READY";
-    return changed;
+    return this.#instances.onLoad(report);
   }
 
   /**
    * Hosts that have been silent for longer are gone, whatever their worker says. So are instances that neither finish
-   * loading or warming nor fail: a handler that hangs cannot say so.
+   * loading or warming nor fail within the time that their service declares: a handler that blocks its thread cannot say so.
    * @param deafMs time of it in which this process itself heard nothing
    */
   expire(silenceMsMax: number, deafMs: number): void {
@@ -429,14 +425,7 @@ export class JobBook {
       if (host.state !== "up" || now - host.heardMs <= silenceMsMax) continue;
       this.#lose(host, "", "it fell silent");
     }
-    for (const known of this.#instances.values()) {
-      known.sinceMs += deafMs;
-      const { instance, state } = known;
-      if (!(state === "LOADING" || state === "WARMING")) continue;
-      if (now - known.sinceMs <= limits.serviceLoadTimeoutMs) continue;
-      const message = `${instance} was still ${state} after ${limits.serviceLoadTimeoutMs / 1_000} s`;
-      this.#fail(known, "MILL_SERVICE_TIMEOUT", message);
-    }
+    this.#instances.expire(silenceMsMax, deafMs);
   }
 
   #lose(host: KnownHost, code: string, message: string): void {
@@ -455,10 +444,10 @@ export class JobBook {
   /** Whether a host or instance that still runs was given up: it was out of reach when it was to stop. */
   gaveUp(what: "host" | "instance", name: string): boolean {
     if (this.#finishedMs > 0) return true;
-    const known = what === "host" ? this.#hosts.get(name) : this.#instances.get(name);
+    const state = what === "host" ? this.#hosts.get(name)?.state : this.#instances.stateOf(name);
     // What nobody here asked for, and did not show in time, is of an earlier leader.
-    if (known === undefined) return !this.adopting;
-    return known.state === "gone" || known.state === "FAILED" || known.state === "STOPPED";
+    if (state === undefined) return !this.adopting;
+    return state === "gone" || state === "FAILED" || state === "STOPPED";
   }
 
   /** A subscription that ends with the job. */
@@ -468,14 +457,6 @@ export class JobBook {
 
   close(): void {
     for (const subscription of this.#subscriptions.splice(0)) subscription.unsubscribe();
-  }
-
-  /** Of the instances that have ended, only the newest: a service may fail for as long as a store is away. */
-  #worthTelling(): KnownInstance[] {
-    const all = [...this.#instances.values()];
-    const ended = all.filter(({ state }) => state === "FAILED" || state === "STOPPED");
-    const old = new Set(ended.slice(0, Math.max(ended.length - limits.instancesEndedMax, 0)));
-    return all.filter((instance) => !old.has(instance));
   }
 
   describe(): JobReport {
@@ -495,19 +476,9 @@ export class JobBook {
       rowsWritten: sum((actor) => actor.rowsWritten),
       rowsInFlight: sum((actor) => actor.rowsInFlight),
       deadLetters: sum((actor) => actor.deadLetters),
-      instances: [
-        ...this.#left.filter(({ instance }) => !this.#instances.has(instance)),
-        ...this.#worthTelling().map((instance) => ({
-          service: instance.service,
-          instance: instance.instance,
-          worker: instance.worker,
-          state: instance.state,
-          queuedRows: instance.queuedRows,
-          rowMs: instance.rowMs,
-          message: instance.message,
-        })),
-      ],
+      instances: this.#instances.describe(),
       regions: [...this.regions.values()].map((region) => region.describe()),
+      services: sumOfCounts([...this.#hosts.values()].flatMap(({ services }) => services)),
     };
   }
 }
@@ -515,12 +486,4 @@ export class JobBook {
 /** For spreading them: one that says nothing counts as one. */
 function coresOf({ resources }: ActorSpec): number {
   return resources.cpu || 1;
-}
-
-function isOver(state: string): boolean {
-  return state === "STOPPED" || state === "FAILED";
-}
-
-function nameOf({ instance }: { readonly instance: string }): string {
-  return instance;
 }

@@ -4,11 +4,12 @@
  * things, so a lost command or report is made good by the next look. What a region needs: `checkpoint/region.ts`.
  *
  * Invariants:
- *   J1  Every worker that actors are placed on has one living host of the job; a host that has gone is replaced by a new one.
+ *   J1  Every worker that actors are placed on has one living host of the job; a host that has gone is replaced by a new one. So has
+ *       every group of actors that needs devices, where it is placed; one that is not there any more is stopped, for its devices.
  *   J2  A job is FINISHED only when every region is.
  *   J3  The first failure decides the job's error; later ones do not replace it.
  *   J4  A job ends only after its hosts and instances were told to stop and have gone, or their worker has.
- *   J5  A failed instance is replaced, but `loadAttemptsMax` of a service in a row that failed before they were ever
+ *   J5  A failed instance is replaced, but as many of a service as its `load.attemptsMax` says in a row that failed before they were ever
  *       READY fail the job.
  *   J6  What was asked for and has not shown in a report is asked for again.
  *   J7  The splits of each source are handed out by one living host, one that was heard of lately if there is any. For a while two
@@ -18,7 +19,7 @@
  *   J9  An instance that fits on no worker is REQUESTED with the reason, and is placed when it fits. The rest of the job runs.
  */
 import type { Failure, RegionPhase } from "../checkpoint/region.js";
-import type { Granted, JobState, ServiceSpec } from "../wire/control.js";
+import type { Granted, HostGpu, JobState, ServiceSpec } from "../wire/control.js";
 import type { LifeCycle } from "../wire/frames.js";
 import { pauseMs } from "./pause.js";
 import { coresOf, type Holding, Room, type WorkerFacts } from "./placement.js";
@@ -27,8 +28,18 @@ export interface HostFacts {
   readonly host: string;
   readonly worker: string;
   /** `asked`: to be started; `up`: it has reported; `gone`: its process or its worker has ended. */
+  /** Actors that it is for, which need devices; empty: all of this worker that need none. */
+  readonly group: string;
   readonly state: "asked" | "up" | "gone";
   readonly failure: Failure | undefined;
+}
+
+/** Actors that have a host of their own. */
+export interface GroupFacts {
+  readonly group: string;
+  /** Where they are placed; empty: their region is over. */
+  readonly worker: string;
+  readonly gpus: readonly HostGpu[];
 }
 
 /** What is decided about itself rests on. */
@@ -72,8 +83,10 @@ export interface JobFacts {
   readonly error: { readonly code: string; readonly message: string } | undefined;
   /** Every one that there ever was, oldest first. */
   readonly hosts: readonly WatchedHost[];
-  /** Workers that actors are placed on. */
+  /** Workers that actors are placed on, those of groups left out. */
   readonly placedOn: readonly string[];
+  /** Those whose place is settled. */
+  readonly groups: readonly GroupFacts[];
   readonly regions: readonly RegionPhase[];
   readonly enumerators: readonly EnumeratorFacts[];
   /** Newest first. */
@@ -81,7 +94,6 @@ export interface JobFacts {
   readonly workers: readonly WorkerFacts[];
   /** All that is promised on these workers, to this job and to others. */
   readonly holdings: readonly Holding[];
-  readonly loadAttemptsMax: number;
   readonly enumeratorSilenceMs: number;
 }
 
@@ -91,7 +103,7 @@ export type JobAction =
       readonly state: JobState;
       readonly error?: { readonly code: string; readonly message: string };
     }
-  | { readonly kind: "start-host"; readonly host: string; readonly worker: string }
+  | ({ readonly kind: "start-host"; readonly host: string } & GroupFacts)
   | { readonly kind: "stop-host"; readonly host: HostFacts }
   | { readonly kind: "deploy-enumerator"; readonly source: string; readonly host: string; readonly attempt: number }
   | {
@@ -142,14 +154,24 @@ function begin(facts: JobFacts): JobAction[] {
 
 /** J1, J6 */
 function hosts(facts: JobFacts): JobAction[] {
-  return facts.placedOn.flatMap((worker): JobAction[] => {
-    const own = facts.hosts.filter((host) => host.worker === worker);
+  const counts = new Map<string, number>();
+  for (const { worker } of facts.hosts) counts.set(worker, (counts.get(worker) ?? 0) + 1);
+  const places = [...facts.placedOn.map((worker) => ({ group: "", worker, gpus: [] })), ...facts.groups];
+  const starts = places.flatMap((place): JobAction[] => {
+    const { group, worker } = place;
+    const own = facts.hosts.filter((host) => host.worker === worker && host.group === group);
     const living = own.find((host) => host.state !== "gone");
     if (living?.state === "up" || !facts.workers.some((known) => known.worker === worker)) return [];
     const failed = own.slice(own.findLastIndex(({ wasUp }) => wasUp) + 1);
     if (living === undefined && rests(failed, failed.length)) return [];
-    return [{ kind: "start-host", host: living?.host ?? `${facts.job}-${worker}-${facts.term}-${own.length}`, worker }];
+    const number = counts.get(worker) ?? 0;
+    if (living === undefined) counts.set(worker, number + 1);
+    return [{ kind: "start-host", host: living?.host ?? `${facts.job}-${worker}-${facts.term}-${number}`, ...place }];
   });
+  const left = facts.hosts.filter(({ group, worker, state }) => {
+    return state !== "gone" && facts.groups.some((one) => one.group === group && one.worker !== worker);
+  });
+  return [...starts, ...left.map((host): JobAction => ({ kind: "stop-host", host }))];
 }
 
 /** J8 */
@@ -176,10 +198,10 @@ function findFailure(facts: JobFacts): { code: string; message: string } | undef
   // What a host says itself before it ends tells more than that it has gone; regions are placed anew for the rest.
   const broken = facts.hosts.find((host) => host.failure?.passing === false)?.failure;
   if (broken !== undefined) return broken;
-  for (const { service } of facts.services) {
+  for (const { service, loadAttemptsMax } of facts.services) {
     const failed = failedInARow(facts, service);
     const [newest] = failed;
-    if (newest !== undefined && failed.length >= facts.loadAttemptsMax) {
+    if (newest !== undefined && failed.length >= loadAttemptsMax) {
       const tries = failed.length === 1 ? "" : ` ${failed.length} instances in a row failed; the last one:`;
       return { code: newest.code || "MILL_SERVICE_FAILED", message: `service "${service}":${tries} ${newest.message}` };
     }

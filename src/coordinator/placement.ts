@@ -11,10 +11,11 @@
  *   X5  Memory and devices are never promised twice (G1 of `placement-gpus.ts`): what is held counts until the worker says that the
  *       process has ended.
  *   X6  What fits nowhere comes with a reason that names what is needed and what each worker has instead.
+ *   X7  Actors that need devices have a host of their own, which sees these and no others. While it lives they stay with it.
  */
 import { gpuText, sizeText } from "../topology/resources.js";
-import type { Gpu, Granted, Resources } from "../wire/control.js";
-import { chooseGpus, type Device, whyNoGpus } from "./placement-gpus.js";
+import type { Gpu, Granted, HostGpu, OperatorGpus, Resources } from "../wire/control.js";
+import { chooseGpus, type Device, promise } from "./placement-gpus.js";
 
 export interface WorkerFacts {
   readonly worker: string;
@@ -28,8 +29,17 @@ export interface WorkerFacts {
 export interface ActorGroup {
   readonly actors: readonly string[];
   readonly before: string;
-  /** Of all of them together. */
+  /** Of all of them together, but for devices. */
   readonly needs: Resources;
+  /** Of each of their operators. */
+  readonly gpus: readonly OperatorGpus[];
+  /** Their own host lives on the worker where they were before, with these devices (X7). */
+  readonly kept: readonly HostGpu[] | undefined;
+}
+
+export interface GroupPlace {
+  readonly worker: string;
+  readonly gpus: readonly HostGpu[];
 }
 
 /** Something at work, or on its way there, and what was promised to it. */
@@ -51,22 +61,26 @@ const NO_WORKER = "no worker takes work: start one with `millrace worker`";
 
 /**
  * @param load cores' worth of actors that each worker holds already
- * @returns the worker of each group, in their order
+ * @returns the place of each group, in their order
  */
 export function placeGroups(
   groups: readonly ActorGroup[],
   workers: readonly WorkerFacts[],
   holdings: readonly Holding[],
   load: ReadonlyMap<string, number>,
-): { readonly workers: readonly string[] } | { readonly workers: undefined; readonly reason: string } {
+): { readonly places: readonly GroupPlace[] } | { readonly places: undefined; readonly reason: string } {
   const room = new Room(workers, holdings, load);
-  const chosen: string[] = [];
-  for (const { needs, before } of groups) {
-    const placed = room.place(needs, before);
-    if (placed.worker === undefined) return { workers: undefined, reason: placed.reason };
-    chosen.push(placed.worker);
+  const places: GroupPlace[] = [];
+  for (const { needs, before, gpus, kept } of groups) {
+    if (kept !== undefined && room.takes(before, needs)) {
+      places.push({ worker: before, gpus: kept });
+      continue;
+    }
+    const placed = room.placeGroup(needs, gpus, before);
+    if (placed.worker === undefined) return { places: undefined, reason: placed.reason };
+    places.push(placed);
   }
-  return { workers: chosen };
+  return { places };
 }
 
 /** Cores that were promised on each worker. */
@@ -85,9 +99,16 @@ interface Space {
   freeBytes: bigint;
 }
 
+/** What is wanted at one place. */
+interface Wanted {
+  readonly cpu: number;
+  readonly memoryBytes: bigint;
+  readonly gpus: readonly OperatorGpus[];
+}
+
 interface Fit {
   readonly space: Space;
-  readonly granted: Granted;
+  readonly gpus: readonly HostGpu[];
 }
 
 /** What is free, and becomes less with all that is placed. */
@@ -109,42 +130,66 @@ export class Room {
     for (const { worker, granted } of holdings) {
       const space = this.#spaces.find((one) => one.worker === worker);
       if (space !== undefined) space.freeBytes -= granted.memoryBytes;
-      for (const { uuid, thousandths, memoryBytes } of granted.gpus) {
-        const device = devices.get(deviceKey(worker, uuid));
-        if (device !== undefined) promise(device, thousandths, memoryBytes);
+      for (const share of granted.gpus) {
+        const device = devices.get(deviceKey(worker, share.uuid));
+        if (device !== undefined) promise(device, share);
       }
     }
   }
 
-  /** @param before where it was; empty: nowhere */
+  /** An instance. @param before where it was; empty: nowhere */
   place(needs: Resources, before = ""): Placed {
-    const fits = this.#fits(needs);
-    if (fits.length === 0) return { worker: undefined, reason: this.#whyNot(needs) };
-    const after = ({ space }: Fit) => (space.load + needs.cpu) / space.cpus;
-    const { space, granted } =
-      fits.find((fit) => fit.space.worker === before) ??
-      fits.reduce((best, fit) => (after(fit) < after(best) ? fit : best));
-    space.load += needs.cpu;
-    space.freeBytes -= granted.memoryBytes;
-    for (const { uuid, thousandths, memoryBytes } of granted.gpus) {
-      promise(space.devices.find((device) => device.uuid === uuid)!, thousandths, memoryBytes);
-    }
-    return { worker: space.worker, granted };
+    const { cpu, memoryBytes } = needs;
+    const placed = this.placeGroup(needs, wishOf(needs), before);
+    if (placed.worker === undefined) return placed;
+    const gpus = placed.gpus.map(({ operator: _, ...share }) => share);
+    return { worker: placed.worker, granted: { cpu, memoryBytes, gpus } };
   }
 
-  #fits(needs: Resources): Fit[] {
-    const { cpu, memoryBytes } = needs;
+  /** Actors, each of whose operators may want devices of its own. */
+  placeGroup(
+    { cpu, memoryBytes }: Resources,
+    gpus: readonly OperatorGpus[],
+    before: string,
+  ): GroupPlace | { readonly worker: undefined; readonly reason: string } {
+    const wanted = { cpu, memoryBytes, gpus };
+    const fits = this.#fits(wanted);
+    if (fits.length === 0) return { worker: undefined, reason: this.#whyNot(wanted) };
+    const after = ({ space }: Fit) => (space.load + cpu) / space.cpus;
+    const chosen =
+      fits.find((fit) => fit.space.worker === before) ??
+      fits.reduce((best, fit) => (after(fit) < after(best) ? fit : best));
+    this.#take(chosen.space, wanted, chosen.gpus);
+    return { worker: chosen.space.worker, gpus: chosen.gpus };
+  }
+
+  /** X7. They have their devices already. */
+  takes(worker: string, { cpu, memoryBytes }: Resources): boolean {
+    const wanted = { cpu, memoryBytes, gpus: [] };
+    const fit = this.#fits(wanted).find(({ space }) => space.worker === worker);
+    if (fit !== undefined) this.#take(fit.space, wanted, []);
+    return fit !== undefined;
+  }
+
+  #take(space: Space, { cpu, memoryBytes }: Wanted, gpus: readonly HostGpu[]): void {
+    space.load += cpu;
+    space.freeBytes -= memoryBytes;
+    for (const share of gpus) promise(space.devices.find(({ uuid }) => uuid === share.uuid)!, share);
+  }
+
+  #fits(wanted: Wanted): Fit[] {
     const fits = this.#spaces.flatMap((space): Fit[] => {
-      const gpus = chooseGpus(needs, space.devices);
-      if (space.draining || gpus === undefined || !hasMemory(space, needs)) return [];
-      return [{ space, granted: { cpu, memoryBytes, gpus } }];
+      const { gpus } = chooseGpus(wanted.gpus, space.devices);
+      return space.draining || gpus === undefined || !hasMemory(space, wanted) ? [] : [{ space, gpus }];
     });
-    return fits.length === 0 && needs.gpuOptional ? this.#fits(withoutGpu(needs)) : fits;
+    return fits.length === 0 && wanted.gpus.some(({ optional }) => optional)
+      ? this.#fits(withoutOptional(wanted))
+      : fits;
   }
 
   /** X6 */
-  #whyNot(needs: Resources): string {
-    const wanted = needs.gpuOptional ? withoutGpu(needs) : needs;
+  #whyNot(all: Wanted): string {
+    const wanted = withoutOptional(all);
     const open = this.#spaces.filter(({ draining }) => !draining);
     if (open.length === 0) return NO_WORKER;
     const whys = open.map((space) => `worker ${space.worker} ${whyNotOn(space, wanted)}`);
@@ -153,32 +198,38 @@ export class Room {
   }
 }
 
-function hasMemory(space: Space, { memoryBytes }: Resources): boolean {
+/** As if an instance were an operator. */
+function wishOf(needs: Resources): OperatorGpus[] {
+  const { gpuThousandths: thousandths, gpuKind: kind, gpuMemoryBytes: memoryBytes, gpuOptional: optional } = needs;
+  return thousandths === 0 ? [] : [{ operator: "", thousandths, kind, memoryBytes, optional }];
+}
+
+function withoutOptional(wanted: Wanted): Wanted {
+  return { ...wanted, gpus: wanted.gpus.filter(({ optional }) => !optional) };
+}
+
+function hasMemory(space: Space, { memoryBytes }: Wanted): boolean {
   return memoryBytes === 0n || space.freeBytes >= memoryBytes;
 }
 
-function whyNotOn(space: Space, needs: Resources): string {
+function whyNotOn(space: Space, wanted: Wanted): string {
   const whys = [];
-  if (chooseGpus(needs, space.devices) === undefined) whys.push(whyNoGpus(needs, space.devices));
-  if (!hasMemory(space, needs)) {
+  const chosen = chooseGpus(wanted.gpus, space.devices);
+  if (chosen.gpus === undefined) whys.push(chosen.why);
+  if (!hasMemory(space, wanted)) {
     const free = space.freeBytes > 0n ? sizeText(space.freeBytes) : "nothing";
     whys.push(`has ${free} of its memory left to promise`);
   }
   return whys.join(" and ");
 }
 
-function needsText({ memoryBytes, gpuThousandths, gpuKind, gpuMemoryBytes }: Resources): string {
-  const texts = [];
-  if (gpuThousandths > 0) {
-    const memory = Number(gpuMemoryBytes);
-    texts.push(gpuText({ thousandths: gpuThousandths, kind: gpuKind, memoryBytes: memory, optional: false }));
-  }
+function needsText({ memoryBytes, gpus }: Wanted): string {
+  const texts = gpus.map(({ operator, thousandths, kind, memoryBytes: memory }) => {
+    const text = gpuText({ thousandths, kind, memoryBytes: Number(memory), optional: false });
+    return operator === "" ? text : `${text} for operator ${operator}`;
+  });
   if (memoryBytes > 0n) texts.push(`${sizeText(memoryBytes)} of memory`);
   return texts.join(" and ");
-}
-
-function withoutGpu(needs: Resources): Resources {
-  return { ...needs, gpuThousandths: 0, gpuMemoryBytes: 0n, gpuOptional: false };
 }
 
 /** Two workers on one machine find the same device. */
@@ -192,9 +243,4 @@ function known(devices: Map<string, Device>, worker: string, gpu: Gpu): Device {
 /** A number is a device of one worker, a UUID that of whoever names it. */
 function deviceKey(worker: string, uuid: string): string {
   return /^\d+$/.test(uuid) ? `${worker} ${uuid}` : uuid;
-}
-
-function promise(device: Device, thousandths: number, memoryBytes: bigint): void {
-  device.promised += thousandths;
-  device.promisedBytes += memoryBytes;
 }

@@ -204,14 +204,15 @@ export class RegionBook {
   }
 
   /** The host on a worker, once there is one, is the actors' for this attempt. */
-  settle(hostOn: (worker: string) => string | undefined): void {
-    for (const place of this.placed.values()) if (place.host === "") place.host = hostOn(place.worker) ?? "";
+  settle(hostFor: (actor: string, worker: string) => string | undefined): void {
+    for (const [actor, place] of this.placed) if (place.host === "") place.host = hostFor(actor, place.worker) ?? "";
   }
 
   /** Actors that were to go there and have no host yet go elsewhere. */
-  onWorkerGone(worker: string): void {
-    const waits = [...this.placed.values()].some((place) => place.worker === worker && place.host === "");
-    if (this.phase === "DEPLOYING" && waits) this.phase = "PLACING";
+  onWorkerGone(worker: string, waits: (actor: string) => boolean): void {
+    const anew = ([actor, place]: readonly [string, { worker: string; host: string }]) =>
+      place.worker === worker && place.host === "" && waits(actor);
+    if (this.phase === "DEPLOYING" && [...this.placed].some(anew)) this.phase = "PLACING";
   }
 
   onDeployed(host: string, attempt: number): void {

@@ -6,6 +6,8 @@
  *   M2  A leader that meets a record of a higher term in a log has been deposed.
  *   M3  A record that this leader has created or met counts only if it still leads afterwards: else its number may be one that
  *       was deleted, behind which others have gone on long ago.
+ *   M4  What a host refuses counts while the attempt it was told about goes on. One that stood still meanwhile may find that
+ *       the checkpoint it was to begin with has been deleted since (guarantee 8).
  */
 import { MillraceError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
@@ -59,7 +61,7 @@ export class RegionRunner {
     };
     let dueMs = Number.POSITIVE_INFINITY;
     for (const region of book.regions.values()) {
-      region.settle((worker) => book.hostOn(worker)?.host);
+      region.settle((actor, worker) => book.hostFor(actor, worker)?.host);
       const facts = region.facts((host) => book.host(host), book.adopting);
       for (const action of decideRegion(facts, policy)) this.#carryOut(book, region, action);
       dueMs = Math.min(dueMs, dueInMs(facts, policy));
@@ -97,39 +99,37 @@ export class RegionRunner {
         const groups = book.groups(region);
         const { workers, holdings } = this.options;
         const placed = placeGroups(groups, workers(), holdings(), book.load());
-        if (placed.workers === undefined) {
+        if (placed.places === undefined) {
           book.waitFor(placed.reason, region.region);
           return;
         }
         book.waitFor("", region.region);
-        region.place(new Map(groups.flatMap(({ actors }, i) => actors.map((actor) => [actor, placed.workers[i]!]))));
+        book.place(region, groups, placed.places);
         look();
         return;
       }
       case "deploy": {
         const { actors, checkpoint } = action;
-        this.options.send(book, action.host, deployFrame.encode({ ...base, actors, checkpoint }), {
-          done: () => region.onDeployed(action.host, attempt),
-        });
+        this.#send(book, region, action.host, deployFrame.encode({ ...base, actors, checkpoint }), () =>
+          region.onDeployed(action.host, attempt),
+        );
         return;
       }
       case "start":
-        this.options.send(book, action.host, startFrame.encode(base), {
-          done: () => region.onStarted(action.host, attempt),
-        });
+        this.#send(book, region, action.host, startFrame.encode(base), () => region.onStarted(action.host, attempt));
         return;
       case "open-checkpoint":
         region.openCheckpoint(action.checkpoint);
         look();
         return;
       case "trigger":
-        this.options.send(book, action.host, triggerFrame.encode({ ...base, checkpoint: action.checkpoint }));
+        this.#send(book, region, action.host, triggerFrame.encode({ ...base, checkpoint: action.checkpoint }));
         return;
       case "complete":
-        this.options.send(book, action.host, completeFrame.encode({ ...base, checkpoint: action.checkpoint }));
+        this.#send(book, region, action.host, completeFrame.encode({ ...base, checkpoint: action.checkpoint }));
         return;
       case "stop":
-        this.options.send(book, action.host, stopRegionFrame.encode(base));
+        this.#send(book, region, action.host, stopRegionFrame.encode(base));
         return;
       case "restart":
         ports.log.warn("region starts again", { region: region.region, attempt, ...action.failure });
@@ -140,6 +140,16 @@ export class RegionRunner {
         book.onRefused(action.failure.code, action.failure.message);
         look();
     }
+  }
+
+  /** M4 */
+  #send(book: JobBook, region: RegionBook, host: string, frame: Uint8Array, done?: () => void): void {
+    const { attempt } = region;
+    const refused = (code: string, message: string) => {
+      const mayPass = code === "MILL_COMMAND_REFUSED" || failureOf(code, message).passing;
+      if (!mayPass && region.attempt === attempt) book.onRefused(code, message);
+    };
+    this.options.send(book, host, frame, done === undefined ? { refused } : { refused, done });
   }
 
   /** The commit itself, or a fence. */

@@ -1,7 +1,7 @@
 /** A plan as text, for `millrace plan`. */
 import type { OperatorId } from "../base/ids.js";
 import type { OperatorNode, Topology } from "../topology/nodes.js";
-import { needsText } from "../topology/resources.js";
+import { gpuText, needsText } from "../topology/resources.js";
 import type { Plan } from "./plan.js";
 
 /** What a service needs that does not say what. */
@@ -15,7 +15,12 @@ export function describePlan(topology: Topology, plan: Plan): string {
   lines.push("", `actors (${plan.actors.length})`);
   for (const actor of plan.actors) {
     const chain = actor.operators.map((id) => shortName(nodes, id)).join(" > ");
-    const needs = actor.resources === undefined ? "" : needsText(actor.resources);
+    const needs = [
+      ...(actor.resources === undefined ? [] : [needsText(actor.resources)]),
+      ...actor.gpus.map(({ operator, needs: gpu }) => `${gpuText(gpu)} for ${operator}`),
+    ]
+      .filter((text) => text !== "")
+      .join(", ");
     lines.push(
       `  ${actor.id.padEnd(14)} ${actor.region.padEnd(20)} ${chain}${needs === "" ? "" : `   needs ${needs}`}`,
     );

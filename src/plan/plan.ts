@@ -15,7 +15,7 @@ import { createHash } from "node:crypto";
 import { MillraceError } from "../base/errors.js";
 import type { ActorId, ChannelId, OperatorId, RegionId, ServiceId } from "../base/ids.js";
 import type { OperatorNode, Topology } from "../topology/nodes.js";
-import { mostOf, type Needs } from "../topology/resources.js";
+import { type GpuNeeds, mostOf, type Needs } from "../topology/resources.js";
 import { chainsOf, type Edge, type Exchange, edgesOf } from "./chains.js";
 import { DisjointSets } from "./disjoint-sets.js";
 import { checkExchanges, exchangesOf, type PlannedExchange } from "./durable.js";
@@ -31,8 +31,10 @@ export interface PlannedActor {
   readonly operators: readonly OperatorId[];
   readonly subtask: number;
   readonly parallelism: number;
-  /** Of each resource, the most that one of its operators says: they take turns. undefined: nothing is counted. */
+  /** Of cores and memory, the most that one of its operators says: they take turns. undefined: nothing is counted. */
   readonly resources: Needs | undefined;
+  /** Devices of each operator that asks for some. */
+  readonly gpus: readonly { readonly operator: OperatorId; readonly needs: GpuNeeds }[];
 }
 
 export interface PlannedChannel {
@@ -92,7 +94,7 @@ export function planTopology(topology: Topology, options: PlanOptions = {}): Pla
   const chains = chainsOf(operators, possible);
   const edges = possible.filter((edge) => chains.get(edge.from.id) !== chains.get(edge.to.id));
 
-  const actors = new Map<ActorId, Omit<PlannedActor, "region" | "resources">>();
+  const actors = new Map<ActorId, Omit<PlannedActor, "region" | "resources" | "gpus">>();
   const actorOf = new Map<string, ActorId>();
   for (const chain of new Set(chains.values())) {
     const count = parallelism.get(chain[0]!)!;
@@ -137,6 +139,10 @@ export function planTopology(topology: Topology, options: PlanOptions = {}): Pla
     actors: body.actors.map((actor) => ({
       ...actor,
       resources: mostOf(actor.operators.map((operator) => nodes.get(operator)!.resources)),
+      gpus: actor.operators.flatMap((operator) => {
+        const needs = nodes.get(operator)!.resources?.gpu;
+        return needs === undefined ? [] : [{ operator, needs }];
+      }),
     })),
     services: body.services.map((planned) => ({
       ...planned,

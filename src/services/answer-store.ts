@@ -5,6 +5,7 @@
  */
 import type { RecordBatch, Schema } from "apache-arrow";
 import type { JobId } from "../base/ids.js";
+import { limits } from "../base/limits.js";
 import type { Log } from "../base/ports.js";
 import { jobKeys } from "../storage/keys.js";
 import type { ObjectStore } from "../storage/object-store.js";
@@ -26,6 +27,8 @@ export interface AnswerStoreOptions {
 export class AnswerStore {
   #schema: Uint8Array;
   #opened: Promise<ObjectStore> | undefined;
+  /** A list that begins at the end of this turn. */
+  #next: Promise<ReadonlySet<string> | undefined> | undefined;
 
   constructor(private readonly options: AnswerStoreOptions) {
     this.#schema = encodeSchema(options.schema);
@@ -38,13 +41,46 @@ export class AnswerStore {
     });
   }
 
-  /** Of those that are there. */
+  /**
+   * Of those that are there. A restored region asks about every row that it reads for a while, and most services keep nothing: a
+   * question for each row would cost the store, and everybody's processors, more than the rows do. So what is there is listed once
+   * for all rows that are looked for together, and only what the list names is read.
+   */
   async find(ids: readonly string[]): Promise<Map<string, RowAnswer>> {
     const found = new Map<string, RowAnswer>();
+    if (!ids.some((id) => id !== "")) return found;
+    const there = await this.#listed();
+    if (there?.size === 0) return found;
     await this.#each(ids, "looked for", async (store, key, row) => {
+      if (there !== undefined && !there.has(key)) return;
       if ((await store.head(key)) !== undefined) found.set(ids[row]!, this.#decode(await store.get(key)));
     });
     return found;
+  }
+
+  /** Keys of all that are there; undefined: they are too many, or could not be listed. What is kept from now on may be missing. */
+  #listed(): Promise<ReadonlySet<string> | undefined> {
+    this.#next ??= Promise.resolve().then(() => {
+      this.#next = undefined; // who looks later wants a newer one
+      return this.#list();
+    });
+    return this.#next;
+  }
+
+  async #list(): Promise<ReadonlySet<string> | undefined> {
+    const { job, service, log } = this.options;
+    const keys = new Set<string>();
+    try {
+      this.#opened ??= Promise.resolve(this.options.store());
+      for await (const { key } of (await this.#opened).list(jobKeys(job).savedAnswer(service, ""))) {
+        if (keys.size === limits.answersListedMax) return undefined;
+        keys.add(key);
+      }
+    } catch (error) {
+      log.warn("answers could not be listed", { service, error });
+      return undefined;
+    }
+    return keys;
   }
 
   async delete(ids: readonly string[]): Promise<void> {
@@ -65,7 +101,10 @@ export class AnswerStore {
       const store = await this.#opened;
       const keyOf = (row: number) =>
         jobKeys(job).savedAnswer(service, Buffer.from(ids[row]!, "latin1").toString("hex"));
-      await Promise.all(rows.map((row) => act(store, keyOf(row), row)));
+      for (let at = 0; at < rows.length; at += limits.answerObjectsAtOnce) {
+        const some = rows.slice(at, at + limits.answerObjectsAtOnce);
+        await Promise.all(some.map((row) => act(store, keyOf(row), row)));
+      }
     } catch (error) {
       log.warn(`answers could not be ${what}`, { service, rows: rows.length, error });
     }

@@ -28,10 +28,11 @@ export class AnswerWriter {
 
   ok(request: Sender, { records, rejected }: RowOutcome, repeatedRows: number): void {
     const schema = this.#schemaSentTo.has(request.client) ? null : this.#schema;
-    const outcome = { rejectedRows: [...rejected.values()], rows: request.rows, schema, repeatedRows };
+    const rejectedRows = rejected.size === 0 ? NOTHING.rejectedRows : [...rejected.values()];
+    const outcome = { rejectedRows, rows: request.rows, schema, repeatedRows };
     try {
-      this.#write(request, { status: "OK", code: "", message: "" }, outcome, encodeBatch(records));
-      this.#schemaSentTo.add(request.client);
+      this.#write(request, OK, outcome, encodeBatch(records));
+      if (schema !== null) this.#schemaSentTo.add(request.client);
     } catch (cause) {
       this.failed(request, MillraceError.from(cause, "MILL_SERVICE_FAILED", "its answer cannot be sent"));
     }
@@ -53,11 +54,27 @@ export class AnswerWriter {
     payload: readonly Uint8Array[] = [],
   ): void {
     const { instance, load, publish } = this.options;
-    const header = { id, instance, ...words, ...outcome, load: load(), schemaId: this.#schemaId };
+    const { status, code, message, retryAfterMs: waitMs = 0 } = words;
+    const { rejectedRows, rows, schema, repeatedRows } = outcome;
+    const header: AnswerHeader = {
+      id,
+      instance,
+      status,
+      code,
+      message,
+      rejectedRows,
+      rows,
+      load: load(),
+      schemaId: this.#schemaId,
+      schema,
+      retryAfterMs: waitMs,
+      repeatedRows,
+    };
     publish(client, answerFrame.encode(header, payload));
   }
 }
 
+const OK: Words = { status: "OK", code: "", message: "" };
 const NOTHING = { rejectedRows: [], rows: 0, schema: null, repeatedRows: 0 };
 
 function retryAfterMs({ retryAfterMs: ms }: ErrorFacts): number {

@@ -10,6 +10,9 @@
  *       answer was: it is this client's again.
  *   S9  What fails is tried again, split, handed to the fallback, or refused, as `retry.ts` says; nothing waits longer than its time.
  *   S10, S11 Rows that may have been answered before are looked for first (`holders.ts`).
+ *   S13 Where a service shares answers (`cache: "content"`) its rows are known by their content: equal ones are one row to its instances,
+ *       whoever asks, and none of those who ask may say that the answer is not needed any more.
+ *   S12 What may have gone to the fallback before is looked for there, too (`fallback.ts`).
  */
 import type { RecordBatch, Schema } from "apache-arrow";
 import { type ErrorCode, isErrorCode, MillraceError } from "../base/errors.js";
@@ -36,53 +39,22 @@ import {
   requestFrame,
 } from "../wire/frames.js";
 import type { AnswerStore } from "./answer-store.js";
+import { type CallCounts, noCounts } from "./call-counts.js";
+import { Fallback } from "./fallback.js";
 import { Holders } from "./holders.js";
 import { InstanceTable, type KnownInstance } from "./instance-table.js";
 import type { RowAnswer } from "./journal.js";
+import { KeptIds } from "./kept-ids.js";
+import type { CallOptions, Pending } from "./pending.js";
 import { afterFailure } from "./retry.js";
 import { inOneBatch } from "./row-answers.js";
 import { isOfRows } from "./row-errors.js";
-import { idBytes } from "./row-ids.js";
+import { contentIdsOf, idBytes } from "./row-ids.js";
 import { runsOf } from "./runs.js";
-import { type Answer, halves, joinAnswers, type Part, singles } from "./split-request.js";
+import { type Answer, checkRows, halves, joinAnswers, type Part, singles } from "./split-request.js";
 
+export type { CallOptions } from "./pending.js";
 export type { Answer } from "./split-request.js";
-
-/** What a request may say beyond its rows. */
-export interface CallOptions {
-  /** Rows of different calls meet in one batch of an instance only where this is equal. */
-  readonly bucket?: string;
-  /** Requests with the same go to the same instance, if that can be. */
-  readonly affinity?: string;
-  /** One for each row, or none. */
-  readonly rowIds?: readonly string[];
-  /** Whoever called has been restored: an instance may hold these rows already (S10). */
-  readonly ask?: boolean;
-}
-
-interface Pending {
-  readonly id: string;
-  readonly owner: object;
-  readonly records: RecordBatch;
-  readonly rows: number;
-  readonly bucket: string;
-  readonly affinity: string;
-  readonly rowIds: readonly string[];
-  /** By the monotonic clock; Infinity: none. */
-  readonly deadlineMs: number;
-  readonly resolve: (answer: Answer) => void;
-  readonly reject: (error: unknown) => void;
-  crashes: number;
-  tries: number;
-  sentMs: number;
-  /** Not sent before that. */
-  notBeforeMs: number;
-  /** Where it failed last. */
-  avoid: string;
-  /** Instance that has said it holds the rows. */
-  holder: string;
-  readonly suspect: boolean;
-}
 
 /** Of one frame; what was passed between several checkpoints may be released at once. */
 const RELEASED_ROWS_MAX = 65_536;
@@ -104,13 +76,13 @@ export interface ServiceClientOptions {
 
 export class ServiceClient {
   readonly service: Service;
-  /** Rows that were sent again after work on them may have begun: what a failure has cost. */
-  duplicateCalls = 0;
+  readonly counts: CallCounts = noCounts();
   #instances: InstanceTable<Pending>;
   #queue: Pending[] = [];
   #holders: Holders<Pending>;
+  #fallback: Fallback<Pending> | undefined;
   /** Rows whose answers may have been kept. */
-  #kept = new Set<string>();
+  #kept = new KeptIds(limits.answersKeptMax);
   #subscriptions: Subscription[] = [];
   #subjects: JobSubjects;
   #inputSchema: Uint8Array;
@@ -129,15 +101,13 @@ export class ServiceClient {
     this.#inputSchema = encodeSchema(arrowSchema(this.service.input));
     this.#inputSchemaId = schemaId(this.#inputSchema);
     this.#outputSchema = arrowSchema(this.service.output);
+    if (options.fallback !== undefined) this.#fallback = new Fallback(options.fallback);
     this.#holders = new Holders<Pending>({
       clock: options.ports.clock,
       saved: options.saved,
       ready: () => [...this.#instances].filter(({ report }) => report.state === "READY").map(({ id }) => id),
       ask: (rowIds) => this.#ask(rowIds),
-      send: (requests) => {
-        this.#queue.unshift(...requests);
-        this.#dispatch();
-      },
+      send: (requests) => this.#onAsked(requests),
       answered: (request, answers) => this.#onAnswered(request, answers),
     });
   }
@@ -173,12 +143,14 @@ export class ServiceClient {
   call(records: RecordBatch, owner: object, about: CallOptions = {}): Promise<Answer> {
     return new Promise((resolve, reject) => {
       if (this.#error !== undefined) return reject(this.#error);
-      const { bucket = "", affinity = "", rowIds = [], ask = false } = about;
+      const { bucket = "", affinity = "", rowIds: lineageIds = [], ask = false } = about;
+      const cacheIds = about.cacheIds ?? this.#cacheIds(records);
+      const rowIds = this.service.cache === "content" ? cacheIds : lineageIds;
       const { deadlineMs } = this.service;
       const now = this.options.ports.clock.monotonicMs();
       const request: Pending = {
         ...{ id: `${this.options.client}-${++this.#calls}`, owner, records, rows: records.numRows },
-        ...{ bucket, affinity, rowIds, resolve, reject },
+        ...{ bucket, affinity, rowIds, lineageIds, ask, resolve, reject },
         deadlineMs: deadlineMs === 0 ? Number.POSITIVE_INFINITY : now + deadlineMs,
         ...{ crashes: 0, tries: 0, sentMs: 0, notBeforeMs: 0, avoid: "", holder: "", suspect: false },
       };
@@ -191,27 +163,41 @@ export class ServiceClient {
   }
 
   /** Cuts the rows into requests as the service wants them, and calls with each. */
-  async callInRuns(records: RecordBatch, owner: object, rowIds: readonly string[] = []): Promise<Answer> {
-    const runs = runsOf(this.service, records);
+  async callInRuns(records: RecordBatch, owner: object, rowIds: readonly string[] = [], ask = false): Promise<Answer> {
+    const cacheIds = this.#cacheIds(records);
+    const runs = runsOf(this.service, records, cacheIds);
     const answers = runs.map(({ start, rows, bucket, affinity }) =>
       this.call(records.slice(start, start + rows), owner, {
-        bucket,
-        affinity,
+        ...{ bucket, affinity, ask },
         rowIds: rowIds.slice(start, start + rows),
+        cacheIds: cacheIds.slice(start, start + rows),
       }),
     );
     return joinAnswers(runs, answers, isOfRows);
   }
 
+  /** Whether any of these rows was answered here, or is worked on, as far as can be told: by this service or its own fallback. */
+  async holds(rowIds: readonly string[], records: RecordBatch): Promise<boolean> {
+    const own = this.service.cache === "content" ? this.#cacheIds(records) : rowIds;
+    const { fallback } = this.options;
+    const all = await Promise.all([this.#holders.holds(own), fallback?.holds(rowIds, records) ?? false]);
+    return all.includes(true);
+  }
+
+  /** S13 */
+  #cacheIds(records: RecordBatch): readonly string[] {
+    return this.service.cache === "content" ? contentIdsOf(this.service.id, records) : [];
+  }
+
   /** The answers of these rows may be forgotten: nobody will ask for them again. */
   release(rowIds: readonly string[]): void {
-    if (rowIds.length === 0) return;
+    this.options.fallback?.release(rowIds);
+    if (rowIds.length === 0 || this.service.cache === "content") return;
     for (let at = 0; at < rowIds.length; at += RELEASED_ROWS_MAX) {
       const ids = idBytes(rowIds.slice(at, at + RELEASED_ROWS_MAX));
       this.#say(this.#subjects.ask(this.service.id), releaseFrame.encode({ service: this.service.id, rowIds: ids }));
     }
-    this.options.fallback?.release(rowIds);
-    const kept = rowIds.filter((id) => this.#kept.delete(id));
+    const kept = this.#kept.take(rowIds);
     if (kept.length > 0) void this.options.saved?.delete(kept);
   }
 
@@ -239,7 +225,11 @@ export class ServiceClient {
   }
 
   #endAll(matches: (request: Pending) => boolean, error: MillraceError): void {
-    const ended = [...this.#queue.filter(matches), ...this.#holders.remove(matches)];
+    const ended = [
+      ...this.#queue.filter(matches),
+      ...this.#holders.remove(matches),
+      ...(this.#fallback?.remove(matches) ?? []),
+    ];
     this.#queue = this.#queue.filter((request) => !matches(request));
     for (const instance of this.#instances) {
       for (const request of [...instance.pending.values()].filter(matches)) {
@@ -287,6 +277,7 @@ export class ServiceClient {
   #send(request: Pending, instance: KnownInstance<Pending>): void {
     request.sentMs = this.options.ports.clock.monotonicMs();
     request.tries += 1;
+    this.counts.calls += 1;
     this.#instances.add(instance, request);
     // The window of the `infer` operators bounds what is under way, so the bus's own bound is not waited for here.
     void this.#publish(request, instance).catch((cause: unknown) => {
@@ -351,6 +342,9 @@ export class ServiceClient {
     if (header.status === "OK") {
       this.#instances.onOutcome(instance, header.rejectedRows.length === request.rows);
       this.#noteKept(request);
+      this.counts.rows += request.rows;
+      this.counts.repeatedRows += header.repeatedRows;
+      this.counts.refusedRows += header.rejectedRows.length;
       this.#resolve(request, payload, header.rejectedRows);
     } else if (header.status === "FAILED") {
       const error = this.#errorOf(header);
@@ -372,6 +366,7 @@ export class ServiceClient {
   #errorOf({ code, message, retryAfterMs }: AnswerHeader): MillraceError {
     const { id } = this.service;
     const known: ErrorCode = isErrorCode(code) ? code : "MILL_SERVICE_FAILED";
+    if (known === "MILL_SERVICE_TIMEOUT") this.counts.timeouts += 1;
     return new MillraceError(known, `service "${id}": ${message}`, { service: id, retryAfterMs });
   }
 
@@ -380,7 +375,7 @@ export class ServiceClient {
     const { persistAfterMs } = this.service;
     if (this.options.saved === undefined || persistAfterMs === 0) return;
     if (this.options.ports.clock.monotonicMs() - sentMs < persistAfterMs) return;
-    for (const id of rowIds) this.#kept.add(id);
+    this.#kept.add(rowIds);
   }
 
   /** A payload that does not fit ends the call, too (S2); other rows than were sent would be taken for those of its neighbours. */
@@ -402,6 +397,7 @@ export class ServiceClient {
     const next = afterFailure(request, error, this.service.retry, clock.monotonicMs(), random.next());
     if (next.kind === "retry") {
       request.notBeforeMs = next.atMs;
+      this.counts.retries += 1;
       this.#queue.push(request);
     } else if (next.kind === "split") {
       // Each part has one try more: all of them have been spent on the whole.
@@ -413,12 +409,34 @@ export class ServiceClient {
   #giveUp(request: Pending, error: MillraceError): void {
     const { fallback } = this.options;
     if (fallback === undefined || !isOfRows(error)) {
+      this.counts.rows += request.rows;
+      this.counts.refusedRows += request.rows;
       request.reject(error);
       return;
     }
     const { id } = this.service;
     this.options.ports.log.debug("rows go to the fallback", { service: id, fallback: fallback.service.id, error });
-    fallback.callInRuns(request.records, request.owner, request.rowIds).then(request.resolve, request.reject);
+    this.#fallBack(request);
+  }
+
+  #fallBack(request: Pending): void {
+    this.counts.fallbackRows += request.rows;
+    this.#fallback!.take(request);
+  }
+
+  /** S12 */
+  #onAsked(requests: readonly Pending[]): void {
+    const fallback = this.#fallback;
+    const unknown = ({ ask, holder, tries }: Pending) => ask && holder === "" && tries === 0;
+    this.#queue.unshift(...requests.filter((request) => fallback === undefined || !unknown(request)));
+    this.#dispatch();
+    for (const request of fallback === undefined ? [] : requests.filter(unknown)) {
+      void fallback!.ask(request).then((place) => {
+        if (place === "here") this.#fallBack(request);
+        else if (place === "elsewhere") this.#queue.push(request);
+        this.#dispatch();
+      });
+    }
   }
 
   /**
@@ -431,7 +449,7 @@ export class ServiceClient {
     about: Partial<Pending>,
     known: readonly (RowAnswer | undefined)[] = [],
   ): Pending[] {
-    const { records, rowIds, id } = request;
+    const { records, rowIds, lineageIds, id } = request;
     const open: Pending[] = [];
     const answers = parts.map(
       ({ start, rows }, i) =>
@@ -442,8 +460,8 @@ export class ServiceClient {
             return;
           }
           const part = { id: `${id}.${start}`, records: records.slice(start, start + rows), rows, resolve, reject };
-          const own = rowIds.slice(start, start + rows);
-          open.push({ ...request, ...part, rowIds: own, notBeforeMs: 0, ...about });
+          const ids = { rowIds: rowIds.slice(start, start + rows), lineageIds: lineageIds.slice(start, start + rows) };
+          open.push({ ...request, ...part, ...ids, notBeforeMs: 0, ...about });
         }),
     );
     joinAnswers(parts, answers, isOfRows).then(request.resolve, request.reject);
@@ -475,7 +493,7 @@ export class ServiceClient {
   #again(instance: KnownInstance<Pending>, request: Pending): void {
     this.#instances.take(instance, request.id);
     request.tries -= 1;
-    this.duplicateCalls += request.rows;
+    this.counts.duplicateCalls += request.rows;
   }
 
   /** The instance is gone: what it had on board goes to another, oldest first (S4, S5). */
@@ -537,13 +555,17 @@ export class ServiceClient {
 
   #timedOut({ tries }: Pending): MillraceError {
     const { id, deadlineMs } = this.service;
+    this.counts.timeouts += 1;
     const what = `no answer within its deadlineMs of ${deadlineMs} ms, ${tries} tries`;
     return new MillraceError("MILL_SERVICE_TIMEOUT", `service "${id}": ${what}.`, { service: id, tries });
   }
 
   #onAnswered(request: Pending, answers: readonly (RowAnswer | undefined)[]): void {
     const known = answers.filter((answer) => answer !== undefined);
-    for (const [row, answer] of answers.entries()) if (answer !== undefined) this.#kept.add(request.rowIds[row]!);
+    this.#kept.add(request.rowIds.filter((_, row) => answers[row] !== undefined));
+    this.counts.rows += known.length;
+    this.counts.savedRows += known.length;
+    this.counts.refusedRows += known.filter(({ rejected }) => rejected !== undefined).length;
     if (known.length < answers.length) this.#queue.push(...this.#split(request, singles(request.rows), {}, answers));
     else {
       const { records, rejected } = inOneBatch(known);
@@ -556,10 +578,4 @@ export class ServiceClient {
     const header = { client: this.options.client, service: this.service.id, rowIds: idBytes(rowIds) };
     this.#say(this.#subjects.ask(this.service.id), askFrame.encode(header));
   }
-}
-
-/** @throws what is wrong with an answer to so many rows */
-function checkRows(sent: number, answered: number, rejected: Answer["rejected"]): void {
-  if (answered !== sent) throw new Error(`${sent} rows were sent, and ${answered} answered`);
-  for (const { row } of rejected) if (row < 0 || row >= sent) throw new Error(`it refuses row ${row} of ${sent}`);
 }

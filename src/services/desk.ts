@@ -8,10 +8,12 @@
  *   N4  What waits, for a call or for others' rows, is bounded in rows and bytes; above it requests are refused, and the client keeps
  *       them. One request that is larger than all of it passes alone.
  *   N7  A row that was answered, or is under way, is not worked on again: it is answered from the journal, or waits for the call.
+ *       Where the service shares answers, equal rows have one id, also within a request: they are one row.
  *   N8  A call that nobody waits for any more, or that takes longer than the service's `timeoutMs`, is aborted. One that goes on long
  *       after that is hung, and its instance with it.
  *   N9  What fails in a call with others is called again alone, once: its neighbours do not share its fate.
  */
+import type { RecordBatch } from "apache-arrow";
 import { ERROR_CODES, MillraceError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
 import type { Ports, Timer } from "../base/ports.js";
@@ -20,6 +22,7 @@ import { concatBatches } from "../types/concat.js";
 import type { AnswerStore } from "./answer-store.js";
 import type { AnswerWriter } from "./answer-writer.js";
 import { BatchSize } from "./batch-size.js";
+import { CallAbort } from "./call-abort.js";
 import type { CheckedHandler, RowOutcome } from "./handler-call.js";
 import { Journal, type RowAnswer } from "./journal.js";
 import { type QueuedRequest, RequestQueue } from "./request-queue.js";
@@ -38,11 +41,13 @@ export interface DeskOptions {
   onHung(error: MillraceError): void;
 }
 
-/** A request, and the rows of it that need no call. */
+/** A request, or the rows of it that need a call. */
 interface Admitted extends QueuedRequest {
-  readonly whole: QueuedRequest;
-  /** Of each row of the whole; undefined: in `records`. */
-  readonly known: readonly (RowAnswer | undefined)[] | undefined;
+  readonly cut?: {
+    readonly whole: QueuedRequest;
+    /** Of each row of the whole; undefined: it needs the call. */
+    readonly known: readonly (RowAnswer | undefined)[];
+  };
 }
 
 interface Call {
@@ -50,8 +55,15 @@ interface Call {
   /** Not answered yet. */
   rows: number;
   /** Of the handler's call that is under way for it. */
-  abort: AbortController;
+  attempt: Attempt | undefined;
   watch: Timer | undefined;
+}
+
+interface Attempt {
+  readonly requests: readonly Admitted[];
+  readonly abort: CallAbort;
+  /** It is aborted then, by the monotonic clock; Infinity: never. */
+  readonly untilMs: number;
 }
 
 /** Weight of the newest call in the smoothed time per row. */
@@ -69,7 +81,11 @@ export class Desk {
   #handler: CheckedHandler;
   #rowMs = 0;
   #closed = false;
-  #pumping: Promise<void> | undefined;
+  #pumping = false;
+  /** A call may have blocked this thread since incoming messages were looked at last. */
+  #blind = false;
+  /** Fires when the oldest attempt that was under way when it was set has taken too long. */
+  #limit: Timer | undefined;
   #wake: (() => void) | undefined;
   #onIdle: (() => void)[] = [];
 
@@ -80,7 +96,8 @@ export class Desk {
   }
 
   get load(): { readonly queuedRows: number; readonly runningRows: number; readonly rowMs: number } {
-    const runningRows = [...this.#calls].reduce((sum, { rows }) => sum + rows, 0);
+    let runningRows = 0;
+    for (const { rows } of this.#calls) runningRows += rows;
     return { queuedRows: this.#queue.rows + this.#joined.rows, runningRows, rowMs: this.#rowMs };
   }
 
@@ -114,10 +131,9 @@ export class Desk {
   /** N7 */
   #admit(request: QueuedRequest): void {
     const { rowIds } = request;
-    const known = rowIds.map((id) => this.#journal.find(id));
-    const missing = known.flatMap((answer, row) => (answer === undefined ? [row] : []));
-    if (rowIds.length > 0 && missing.length === 0) {
-      this.options.answers.ok(request, inOneBatch(known as RowAnswer[]), request.rows);
+    const known = this.#known(rowIds);
+    if (known?.every((answer) => answer !== undefined)) {
+      this.options.answers.ok(request, inOneBatch(known), request.rows);
       return;
     }
     if (!this.#hasRoomFor(request)) {
@@ -128,22 +144,30 @@ export class Desk {
       this.#joined.push(request);
       return;
     }
-    const admitted = this.#withoutKnown(request, known, missing);
+    const admitted = known === undefined ? request : cut(request, known, this.#missing(rowIds, known));
     this.#queue.push(admitted);
     for (const id of admitted.rowIds) this.#underWay.add(id);
     this.#wake?.();
     this.#pump();
   }
 
-  #withoutKnown(
-    request: QueuedRequest,
-    known: readonly (RowAnswer | undefined)[],
-    missing: readonly number[],
-  ): Admitted {
-    if (missing.length === known.length) return { ...request, whole: request, known: undefined };
-    const records = rowsAt(request.records, missing);
-    const rowIds = missing.map((row) => request.rowIds[row]!);
-    return { ...request, rows: missing.length, records, rowIds, whole: request, known };
+  /** What the journal has of these rows; undefined: nothing, and all of them have to be worked on. */
+  #known(rowIds: readonly string[]): (RowAnswer | undefined)[] | undefined {
+    const known = rowIds.map((id) => this.#journal.find(id));
+    return this.#missing(rowIds, known).length < known.length ? known : undefined;
+  }
+
+  /** Rows that have to be worked on. Where equal rows share an answer, the first of each. */
+  #missing(rowIds: readonly string[], known: readonly (RowAnswer | undefined)[]): number[] {
+    const missing: number[] = [];
+    for (let row = 0; row < known.length; row++) if (known[row] === undefined) missing.push(row);
+    if (this.options.service.cache !== "content") return missing;
+    const seen = new Set<string>();
+    return missing.filter((row) => {
+      const isFirst = !seen.has(rowIds[row]!);
+      seen.add(rowIds[row]!);
+      return isFirst;
+    });
   }
 
   /** N8 */
@@ -178,7 +202,7 @@ export class Desk {
     const limit = this.options.ports.clock.after(limitMs, () => {
       for (const call of this.#calls) {
         for (const request of call.requests) {
-          this.options.answers.refused(request.whole, "RETURNED", "the instance was stopped");
+          this.options.answers.refused(wholeOf(request), "RETURNED", "the instance was stopped");
         }
         call.requests.clear();
         this.#abandon(call);
@@ -187,6 +211,7 @@ export class Desk {
     });
     if (this.#calls.size > 0) await new Promise<void>((resolve) => this.#onIdle.push(resolve));
     limit.cancel();
+    this.#limit?.cancel();
   }
 
   /** Those of these rows that are answered, or under way. */
@@ -199,7 +224,7 @@ export class Desk {
   }
 
   #return(request: Admitted, why: string): void {
-    this.options.answers.refused(request.whole, "RETURNED", why);
+    this.options.answers.refused(wholeOf(request), "RETURNED", why);
     this.#settle(request);
   }
 
@@ -214,18 +239,20 @@ export class Desk {
   }
 
   #pump(): void {
-    this.#pumping ??= this.#run().finally(() => {
-      this.#pumping = undefined;
+    if (this.#pumping) return;
+    this.#pumping = true;
+    void this.#run().finally(() => {
+      this.#pumping = false;
       // A request may have come between the last look and here.
       if (this.#queue.length > 0 && this.#calls.size < this.options.service.concurrency) this.#pump();
     });
   }
 
   async #run(): Promise<void> {
-    const { service, ports, yieldToMessages } = this.options;
+    const { service, ports } = this.options;
     const { bytesMax, cost, delayMsMax } = service.batch;
     for (;;) {
-      await yieldToMessages();
+      await this.#look();
       this.#expire();
       if (this.#calls.size >= service.concurrency) return;
       const rules = { rowsMax: this.#size.rows, bytesMax, costMax: cost?.max ?? Number.POSITIVE_INFINITY, delayMsMax };
@@ -236,10 +263,20 @@ export class Desk {
     }
   }
 
+  /**
+   * At what has come meanwhile, which may be more rows for the next call, or that one of them was cancelled. Nothing can have come that
+   * matters to a full call where no other was made since the last look.
+   */
+  async #look(): Promise<void> {
+    if (!this.#blind && this.#queue.rows >= this.#size.rows) return;
+    this.#blind = false;
+    await this.options.yieldToMessages();
+  }
+
   #expire(): void {
     const now = this.options.ports.clock.monotonicMs();
     for (const request of this.#queue.remove(({ dueMs }) => dueMs <= now)) {
-      this.options.answers.refused((request as Admitted).whole, "EXPIRED", "its time was up before it was begun");
+      this.options.answers.refused(wholeOf(request), "EXPIRED", "its time was up before it was begun");
       this.#settle(request as Admitted);
     }
   }
@@ -258,13 +295,13 @@ export class Desk {
   }
 
   async #call(requests: readonly Admitted[]): Promise<void> {
-    const rows = requests.reduce((sum, request) => sum + request.rows, 0);
-    const call: Call = { requests: new Set(requests), rows, abort: new AbortController(), watch: undefined };
+    const call: Call = { requests: new Set(requests), rows: rowsOf(requests), attempt: undefined, watch: undefined };
     this.#calls.add(call);
     const outcome = await this.#outcomeOf(requests, call);
     if (MillraceError.is(outcome) && requests.length > 1 && isOfItsRows(outcome)) await this.#callAlone(requests, call);
     else this.#end(requests, call, outcome);
     this.#calls.delete(call);
+    this.#blind = true;
     this.#readmit();
     if (this.#calls.size === 0) for (const done of this.#onIdle.splice(0)) done();
     this.#pump();
@@ -280,39 +317,60 @@ export class Desk {
 
   async #outcomeOf(requests: readonly Admitted[], call: Call): Promise<RowOutcome | MillraceError> {
     const { clock } = this.options.ports;
-    const { timeoutMs } = this.options.service;
-    call.abort = new AbortController();
-    const limit = timeoutMs === 0 ? undefined : clock.after(timeoutMs, () => this.#timeOut(requests, call));
-    const rows = requests.reduce((sum, request) => sum + request.rows, 0);
+    const { timeoutMs, persistAfterMs } = this.options.service;
     const startMs = clock.monotonicMs();
-    const rowIds = requests.flatMap(idsOrNone);
-    const dueMs = Math.max(...requests.map((request) => request.dueMs));
+    const abort = new CallAbort();
+    call.attempt = { requests, abort, untilMs: timeoutMs === 0 ? Number.POSITIVE_INFINITY : startMs + timeoutMs };
+    this.#watch();
+    this.#blind = true;
+    const rows = rowsOf(requests);
+    const rowIds = idsOf(requests);
+    let dueMs = 0;
+    for (const request of requests) dueMs = Math.max(dueMs, request.dueMs);
     try {
-      const outcome = await this.#handler.call(concatBatches(requests.map(({ records }) => records)), {
-        signal: call.abort.signal,
-        timeLeftMs: Math.min(dueMs - startMs, timeoutMs === 0 ? Number.POSITIVE_INFINITY : timeoutMs),
+      const outcome = await this.#handler.call(recordsOf(requests), {
+        abort,
+        timeLeftMs: Math.min(dueMs, call.attempt.untilMs) - startMs,
         rowId: (row) => Buffer.from(rowIds[row] ?? "", "latin1").toString("hex"),
       });
       const tookMs = clock.monotonicMs() - startMs;
       this.#rowMs += (this.#rowMs === 0 ? 1 : SMOOTHING) * (tookMs / rows - this.#rowMs);
       this.#size.took(rows, tookMs);
-      const { persistAfterMs } = this.options.service;
       if (persistAfterMs > 0 && tookMs >= persistAfterMs) void this.options.saved?.save(rowIds, outcome);
       return outcome;
     } catch (cause) {
       return MillraceError.from(cause, "MILL_SERVICE_FAILED");
     } finally {
-      limit?.cancel();
+      call.attempt = undefined;
       call.watch?.cancel();
     }
   }
 
+  /** One timer for all calls, set anew when it fires: most end long before it, and need none of their own. */
+  #watch(): void {
+    if (this.#limit !== undefined) return;
+    const { clock } = this.options.ports;
+    let untilMs = Number.POSITIVE_INFINITY;
+    for (const { attempt } of this.#calls)
+      if (attempt?.abort.aborted === false) untilMs = Math.min(untilMs, attempt.untilMs);
+    if (untilMs === Number.POSITIVE_INFINITY) return;
+    this.#limit = clock.after(Math.max(0, untilMs - clock.monotonicMs()), () => {
+      this.#limit = undefined;
+      const now = clock.monotonicMs();
+      for (const call of this.#calls)
+        if (call.attempt !== undefined && call.attempt.untilMs <= now) this.#timeOut(call);
+      this.#watch();
+    });
+  }
+
   /** N8 */
-  #timeOut(requests: readonly Admitted[], call: Call): void {
+  #timeOut(call: Call): void {
+    const { requests, abort } = call.attempt!;
+    if (abort.aborted) return;
     const what = `a call took longer than the service's timeoutMs of ${this.options.service.timeoutMs} ms`;
     const error = new MillraceError("MILL_SERVICE_TIMEOUT", what, { service: this.options.service.id });
     for (const request of requests)
-      if (call.requests.delete(request)) this.options.answers.failed(request.whole, error);
+      if (call.requests.delete(request)) this.options.answers.failed(wholeOf(request), error);
     this.#abandon(call);
   }
 
@@ -320,12 +378,12 @@ export class Desk {
   #end(requests: readonly Admitted[], call: Call, outcome: RowOutcome | MillraceError): void {
     const awaited = (request: Admitted) => call.requests.delete(request);
     for (const request of requests) this.#settle(request);
-    call.rows -= requests.reduce((sum, { rows }) => sum + rows, 0);
+    call.rows -= rowsOf(requests);
     if (MillraceError.is(outcome)) {
-      for (const request of requests) if (awaited(request)) this.options.answers.failed(request.whole, outcome);
+      for (const request of requests) if (awaited(request)) this.options.answers.failed(wholeOf(request), outcome);
       return;
     }
-    this.#journal.add(requests.flatMap(idsOrNone), outcome.records, outcome.rejected);
+    this.#journal.add(idsOf(requests), outcome.records, outcome.rejected);
     let at = 0;
     for (const request of requests) {
       if (awaited(request)) this.#answer(request, partOf(outcome, at, at + request.rows));
@@ -333,22 +391,27 @@ export class Desk {
     }
   }
 
-  #answer({ whole, known, rows }: Admitted, outcome: RowOutcome): void {
-    if (known === undefined) {
-      this.options.answers.ok(whole, outcome, 0);
+  #answer(request: Admitted, outcome: RowOutcome): void {
+    if (request.cut === undefined) {
+      this.options.answers.ok(request, outcome, 0);
       return;
     }
-    let row = 0;
-    const all = known.map(
-      (answer): RowAnswer => answer ?? { records: outcome.records, row, rejected: outcome.rejected.get(row++) },
-    );
-    this.options.answers.ok(whole, inOneBatch(all), whole.rows - rows);
+    const { whole, known } = request.cut;
+    const shared = this.options.service.cache === "content" ? new Map<string, number>() : undefined;
+    let next = 0;
+    const all = known.map((answer, i): RowAnswer => {
+      if (answer !== undefined) return answer;
+      const row = shared?.get(whole.rowIds[i]!) ?? next++;
+      shared?.set(whole.rowIds[i]!, row);
+      return { records: outcome.records, row, rejected: outcome.rejected.get(row) };
+    });
+    this.options.answers.ok(whole, inOneBatch(all), whole.rows - request.rows);
   }
 
   /** N8 */
   #abandon(call: Call): void {
-    if (call.abort.signal.aborted) return;
-    call.abort.abort(new MillraceError("MILL_SERVICE_TIMEOUT", "nobody waits for the answer any more"));
+    if (call.attempt === undefined || call.attempt.abort.aborted) return;
+    call.attempt.abort.abort(new MillraceError("MILL_SERVICE_TIMEOUT", "nobody waits for the answer any more"));
     call.watch = this.options.ports.clock.after(limits.callHungMs, () => {
       const { id } = this.options.service;
       const what = `a call of service "${id}" did not end ${limits.callHungMs / 1_000} s after it was aborted; its handler should heed its signal.`;
@@ -357,7 +420,34 @@ export class Desk {
   }
 }
 
+function wholeOf(request: QueuedRequest): QueuedRequest {
+  return (request as Admitted).cut?.whole ?? request;
+}
+
+/** The rows that are missing. */
+function cut(request: QueuedRequest, known: readonly (RowAnswer | undefined)[], missing: readonly number[]): Admitted {
+  const records = rowsAt(request.records, missing);
+  const rowIds = missing.map((row) => request.rowIds[row]!);
+  return { ...request, rows: missing.length, records, rowIds, cut: { whole: request, known } };
+}
+
+function rowsOf(requests: readonly Admitted[]): number {
+  let sum = 0;
+  for (const { rows } of requests) sum += rows;
+  return sum;
+}
+
+function recordsOf(requests: readonly Admitted[]): RecordBatch {
+  const [first] = requests;
+  return requests.length === 1 ? first!.records : concatBatches(requests.map(({ records }) => records));
+}
+
 /** One for each row. */
+function idsOf(requests: readonly Admitted[]): readonly string[] {
+  const [first] = requests;
+  return requests.length === 1 ? idsOrNone(first!) : requests.flatMap(idsOrNone);
+}
+
 function idsOrNone({ rowIds, rows }: QueuedRequest): readonly string[] {
   return rowIds.length > 0 ? rowIds : Array<string>(rows).fill("");
 }

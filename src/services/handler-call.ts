@@ -12,11 +12,12 @@ import type { LoadedHandler } from "../topology/service.js";
 import type { Columns } from "../types/columns.js";
 import { concatBatches } from "../types/concat.js";
 import type { RejectedRow } from "../wire/frames.js";
+import type { CallAbort } from "./call-abort.js";
 import { asDeclared } from "./declared-batch.js";
 import { shortened } from "./row-errors.js";
 
 export interface HandlerCall {
-  readonly signal: AbortSignal;
+  readonly abort: CallAbort;
   readonly timeLeftMs: number;
   rowId(row: number): string;
 }
@@ -27,12 +28,16 @@ export interface RowOutcome {
 }
 
 export class CheckedHandler {
+  #maker: string;
+
   constructor(
-    private readonly service: string,
+    service: string,
     private readonly handler: LoadedHandler<Columns, Columns>,
     private readonly declared: Schema,
     private readonly onOutOfMemory: (rows: number) => void,
-  ) {}
+  ) {
+    this.#maker = `the handler of service "${service}"`;
+  }
 
   /** @throws {MillraceError} `MILL_SERVICE_FAILED` for what the handler threw, or another code that it chose */
   async call(batch: RecordBatch, call: HandlerCall): Promise<RowOutcome> {
@@ -40,7 +45,7 @@ export class CheckedHandler {
       return await this.#once(batch, call);
     } catch (cause) {
       const error = MillraceError.from(cause, "MILL_SERVICE_FAILED");
-      if (error.code !== "MILL_OUT_OF_MEMORY" || call.signal.aborted) throw error;
+      if (error.code !== "MILL_OUT_OF_MEMORY" || call.abort.aborted) throw error;
       this.onOutOfMemory(batch.numRows);
       if (batch.numRows === 1) throw error;
       return this.#inHalves(batch, call);
@@ -56,16 +61,17 @@ export class CheckedHandler {
     return { records: concatBatches([first.records, second.records]), rejected };
   }
 
-  async #once(batch: RecordBatch, { signal, timeLeftMs, rowId }: HandlerCall): Promise<RowOutcome> {
+  async #once(batch: RecordBatch, { abort, timeLeftMs, rowId }: HandlerCall): Promise<RowOutcome> {
     const rejected = new Map<number, RejectedRow>();
     const rows = batch.numRows;
-    const inRange = (row: number) => Number.isInteger(row) && row >= 0 && row < rows;
     const answered = await this.handler.infer(batch, {
-      signal,
+      get signal() {
+        return abort.signal;
+      },
       timeLeftMs,
       rowId,
       reject(row, cause) {
-        if (!inRange(row)) {
+        if (!Number.isInteger(row) || row < 0 || row >= rows) {
           throw new MillraceError(
             "MILL_SERVICE_FAILED",
             `the handler refused row ${row} of a call with ${rows} rows; rows are numbered from 0.`,
@@ -75,7 +81,7 @@ export class CheckedHandler {
         if (!rejected.has(row)) rejected.set(row, { row, code: error.code, message: shortened(error.message) });
       },
     });
-    const records = asDeclared(`the handler of service "${this.service}"`, this.declared, answered);
+    const records = asDeclared(this.#maker, this.declared, answered);
     if (records.numRows !== rows) {
       throw new MillraceError(
         "MILL_SERVICE_FAILED",

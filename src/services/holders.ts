@@ -37,12 +37,17 @@ export interface HoldersOptions<Request extends AskedRequest> {
   answered(request: Request, answers: readonly (RowAnswer | undefined)[]): void;
 }
 
+/** Somebody else's request: only whether its rows are there is asked. */
+interface Probe extends AskedRequest {
+  tell(held: boolean): void;
+}
+
 export class Holders<Request extends AskedRequest> {
   /** They are asked about in the next round. */
-  #next: Request[] = [];
-  #round: { readonly requests: Set<Request>; readonly awaited: Set<InstanceId> } | undefined;
+  #next: (Request | Probe)[] = [];
+  #round: { readonly requests: Set<Request | Probe>; readonly awaited: Set<InstanceId> } | undefined;
   /** Their answers are being looked for. */
-  #looking = new Set<Request>();
+  #looking = new Set<Request | Probe>();
   /** Begins or ends a round. */
   #timer: Timer | undefined;
   /** Each ends a search. */
@@ -56,9 +61,25 @@ export class Holders<Request extends AskedRequest> {
     this.#timer ??= this.options.clock.after(0, () => this.#begin());
   }
 
+  /** Whether an instance holds any of these rows, or an answer to any of them is kept. */
+  holds(rowIds: readonly string[]): Promise<boolean> {
+    return new Promise((tell) => this.find({ rowIds, holder: "", tell } as Probe as never));
+  }
+
+  #send(requests: readonly (Request | Probe)[]): void {
+    for (const request of requests) if (isProbe(request)) request.tell(request.holder !== "");
+    this.options.send(requests.filter((request) => !isProbe(request)) as Request[]);
+  }
+
+  #answered(request: Request | Probe, answers: readonly (RowAnswer | undefined)[]): void {
+    if (isProbe(request)) request.tell(true);
+    else this.options.answered(request, answers);
+  }
+
   /** S11 */
-  lookUp(requests: readonly Request[]): void {
-    const { saved, send } = this.options;
+  lookUp(requests: readonly (Request | Probe)[]): void {
+    const { saved } = this.options;
+    const send = (some: readonly (Request | Probe)[]) => this.#send(some);
     const findable = saved === undefined ? [] : requests.filter(({ rowIds }) => rowIds.length > 0);
     send(findable.length === 0 ? requests : requests.filter(({ rowIds }) => rowIds.length === 0));
     if (findable.length === 0) return;
@@ -73,13 +94,13 @@ export class Holders<Request extends AskedRequest> {
     });
   }
 
-  async #lookUpOne(saved: AnswerStore, request: Request): Promise<void> {
+  async #lookUpOne(saved: AnswerStore, request: Request | Probe): Promise<void> {
     this.#looking.add(request);
     const found = await saved.find(request.rowIds);
     if (!this.#looking.delete(request)) return; // it was given up, or sent, meanwhile
-    if (found.size === 0) this.options.send([request]);
+    if (found.size === 0) this.#send([request]);
     else {
-      this.options.answered(
+      this.#answered(
         request,
         request.rowIds.map((id) => found.get(id)),
       );
@@ -95,15 +116,16 @@ export class Holders<Request extends AskedRequest> {
       round.requests.delete(request);
       request.holder = instance;
     }
-    this.options.send(found);
+    this.#send(found);
     const heard = round.awaited.delete(instance as InstanceId);
     if (round.requests.size === 0 || (heard && round.awaited.size === 0)) this.#end();
   }
 
   /** Takes out what matches. */
   remove(matches: (request: Request) => boolean): Request[] {
-    const removed = [...this.#next, ...(this.#round?.requests ?? []), ...this.#looking].filter(matches);
-    this.#next = this.#next.filter((request) => !matches(request));
+    const all = [...this.#next, ...(this.#round?.requests ?? []), ...this.#looking];
+    const removed = all.filter((request): request is Request => !isProbe(request) && matches(request));
+    this.#next = this.#next.filter((request) => isProbe(request) || !matches(request));
     for (const request of removed) {
       this.#round?.requests.delete(request);
       this.#looking.delete(request);
@@ -133,4 +155,8 @@ export class Holders<Request extends AskedRequest> {
     this.lookUp(requests);
     if (this.#next.length > 0) this.#begin();
   }
+}
+
+function isProbe(request: AskedRequest): request is Probe {
+  return "tell" in request;
 }

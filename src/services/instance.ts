@@ -9,6 +9,7 @@
  *       again while it is held is dropped.
  *   N10 What waits here and would be served sooner elsewhere is given back (`rebalance.ts`).
  *   N11 A change of its load is told to all clients at once, as far as `report-pace.ts` lets it.
+ *   N12 Every state that it has been in, with its time and reason, is told to the coordinator on every change and on the heartbeat.
  */
 import type { RecordBatch, Schema } from "apache-arrow";
 import { MillraceError } from "../base/errors.js";
@@ -17,13 +18,14 @@ import { limits } from "../base/limits.js";
 import type { Ports, Timer } from "../base/ports.js";
 import type { Bus, Subscription } from "../bus/bus.js";
 import { publishLossy } from "../bus/publish-lossy.js";
-import { type JobSubjects, jobSubjects } from "../bus/subjects.js";
+import { clusterSubjects, type JobSubjects, jobSubjects } from "../bus/subjects.js";
 import type { ObjectStore } from "../storage/object-store.js";
+import type { ContentAccess } from "../topology/endpoints.js";
 import type { LoadedHandler, Service } from "../topology/service.js";
 import { rowsOf } from "../types/batches.js";
 import { arrowSchema, type Columns } from "../types/columns.js";
 import { decodeBatch } from "../wire/arrow.js";
-import { heldFrame } from "../wire/control.js";
+import { heldFrame, instanceHistoryFrame } from "../wire/control.js";
 import {
   type AskHeader,
   type CancelHeader,
@@ -39,9 +41,9 @@ import { AnswerStore } from "./answer-store.js";
 import { AnswerWriter } from "./answer-writer.js";
 import { Desk } from "./desk.js";
 import { CheckedHandler } from "./handler-call.js";
+import { LifeHistory } from "./life-history.js";
 import { type QueueLoad, rowsToReturn } from "./rebalance.js";
 import { ReportPace } from "./report-pace.js";
-import type { Sender } from "./request-queue.js";
 import { idBytes, idsOf } from "./row-ids.js";
 
 export interface InstanceOptions {
@@ -51,6 +53,8 @@ export interface InstanceOptions {
   readonly job: JobId;
   readonly instance: InstanceId;
   readonly service: Service;
+  /** What its handler reads content with. */
+  readonly content: ContentAccess;
   /** Local path of each asset of the handler, content checked. */
   asset(name: string): string;
   /** A variable of the instance's environment: keys of endpoints are there, never in a plan. */
@@ -68,6 +72,7 @@ export class Instance {
   #enteredMs = 0;
   #reason = "";
   #code = "";
+  #history = new LifeHistory();
   #reports = 0n;
   #desk: Desk | undefined;
   #draining: Promise<void> | undefined;
@@ -83,12 +88,15 @@ export class Instance {
   #others = new Map<string, QueueLoad & { readonly heardMs: number }>();
   #stop = new AbortController();
   #subjects: JobSubjects;
+  #ownSubject: string;
+  #answerSubjects = new Map<string, string>();
   #inputSchema: Schema;
   #answers: AnswerWriter;
 
   constructor(private readonly options: InstanceOptions) {
     const { service, instance } = options;
     this.#subjects = jobSubjects(options.namespace, options.job);
+    this.#ownSubject = this.#subjects.instanceRequest(service.id, instance);
     this.#inputSchema = arrowSchema(service.input);
     this.#answers = new AnswerWriter({
       instance,
@@ -96,10 +104,19 @@ export class Instance {
       load: () => this.#report(),
       // The client's window bounds how many answers can be under way.
       publish: (client, frame) => {
-        this.#publish(this.#subjects.answer(client), frame);
+        this.#publish(this.#answerSubject(client), frame);
         this.#tellLoad();
       },
     });
+  }
+
+  /** The same text each time: a bus knows that it has checked it. */
+  #answerSubject(client: string): string {
+    const known = this.#answerSubjects.get(client);
+    if (known !== undefined) return known;
+    const subject = this.#subjects.answer(client);
+    this.#answerSubjects.set(client, subject);
+    return subject;
   }
 
   get state(): LifeCycle {
@@ -115,7 +132,7 @@ export class Instance {
     try {
       this.#enter("LOADING");
       this.#handler = await this.#within(service.load.timeoutMs, "load", (signal) => this.#load(signal));
-      this.#enter("WARMING");
+      this.#enter("WARMING", `loaded in ${this.#inState} ms`);
       await this.#within(service.load.warmTimeoutMs, "warm", async () => this.#handler!.warm?.());
     } catch (cause) {
       if (this.#stop.signal.aborted) return; // `drain` has said how it ended
@@ -127,12 +144,12 @@ export class Instance {
     this.#desk = this.#openDesk(this.#handler);
     await this.#listen();
     if (this.#stop.signal.aborted) return this.#deafen();
-    this.#enter("READY");
+    this.#enter("READY", `warmed in ${this.#inState} ms`);
     this.#beat();
   }
 
   #load(signal: AbortSignal): Promise<LoadedHandler<Columns, Columns>> {
-    const { service, instance, asset, env, ports } = this.options;
+    const { service, instance, asset, env, ports, content } = this.options;
     const { id, input, output, handler } = service;
     return handler.load({
       service: id,
@@ -141,6 +158,7 @@ export class Instance {
       output,
       asset: (name) => asset(name),
       env: (name) => env(name),
+      content,
       clock: ports.clock,
       signal,
     });
@@ -190,9 +208,9 @@ export class Instance {
   }
 
   async #listen(): Promise<void> {
-    const { service, instance, bus } = this.options;
+    const { service, bus } = this.options;
     this.#subscriptions = await Promise.all([
-      bus.subscribe(this.#subjects.instanceRequest(service.id, instance), ({ payload }) => this.#obey(payload)),
+      bus.subscribe(this.#ownSubject, ({ payload }) => this.#obey(payload)),
       bus.subscribe(this.#subjects.ask(service.id), ({ payload }) => this.#obey(payload)),
       bus.subscribe(this.#subjects.load(service.id), ({ payload }) => this.#hear(payload)),
     ]);
@@ -212,7 +230,7 @@ export class Instance {
   async #drain(): Promise<void> {
     const stopped = new MillraceError("MILL_SERVICE_LOST", "the instance was stopped");
     if (this.#state !== "READY") this.#stop.abort(stopped);
-    this.#enter("DRAINING");
+    this.#enter("DRAINING", "it was told to stop");
     await this.#desk?.drain(limits.drainCallsMs);
     try {
       await this.#handler?.unload?.();
@@ -239,21 +257,21 @@ export class Instance {
   }
 
   #take(header: RequestHeader, payload: Uint8Array, bytes: number): void {
-    const sender: Sender = { id: header.id, client: header.client, rows: header.rows };
+    const { id, client, rows, bucket } = header;
     const nowMs = this.options.ports.clock.monotonicMs();
     try {
-      const records = this.#recordsOf(header.rows, payload);
+      const records = this.#recordsOf(rows, payload);
       const rowIds = idsOf(header.rowIds);
       if (rowIds.length > 0 && rowIds.length !== header.rows) {
         throw new MillraceError("MILL_FRAME_INVALID", `a request has ${header.rows} rows and ${rowIds.length} ids.`);
       }
       const dueMs = header.timeoutMs > 0 ? nowMs + header.timeoutMs : Number.POSITIVE_INFINITY;
       const cost = this.#costOf(records);
-      this.#clients.set(header.client, nowMs);
-      this.#desk!.take({ ...sender, bucket: header.bucket, bytes, cost, arrivedMs: nowMs, dueMs, records, rowIds });
+      this.#clients.set(client, nowMs);
+      this.#desk!.take({ id, client, rows, bucket, bytes, cost, arrivedMs: nowMs, dueMs, records, rowIds });
       this.#tellLoad();
     } catch (cause) {
-      this.#answers.failed(sender, MillraceError.from(cause, "MILL_FRAME_INVALID"));
+      this.#answers.failed({ id, client, rows }, MillraceError.from(cause, "MILL_FRAME_INVALID"));
     }
   }
 
@@ -326,12 +344,26 @@ export class Instance {
     this.#enter("FAILED");
   }
 
-  #enter(state: LifeCycle): void {
+  /** Milliseconds since it came into its state. */
+  get #inState(): number {
+    return Math.round(this.options.ports.clock.nowMs() - this.#enteredMs);
+  }
+
+  #enter(state: LifeCycle, reason = this.#reason): void {
     const { ports, service } = this.options;
-    ports.log.info("instance state", { service: service.id, from: this.#state, to: state });
+    ports.log.info("instance state", { service: service.id, from: this.#state, to: state, reason });
     this.#state = state;
     this.#enteredMs = ports.clock.nowMs();
+    this.#history.note(state, this.#enteredMs, reason, this.#code);
     this.#publishLoad();
+    this.#publishHistory();
+  }
+
+  /** N12 */
+  #publishHistory(): void {
+    const { namespace, job, instance } = this.options;
+    const frame = instanceHistoryFrame.encode({ job, instance, transitions: this.#history.transitions });
+    this.#publish(clusterSubjects(namespace).coordinatorReport, frame);
   }
 
   #beat(): void {
@@ -339,8 +371,13 @@ export class Instance {
     const dueMs = clock.monotonicMs() + limits.heartbeatIntervalMs;
     this.#heartbeat = clock.after(limits.heartbeatIntervalMs, () => {
       this.#publishLoad();
+      this.#publishHistory();
       const sinceMs = clock.monotonicMs() - limits.heartbeatTimeoutMs;
-      for (const [client, sentMs] of this.#clients) if (sentMs < sinceMs) this.#clients.delete(client);
+      for (const [client, sentMs] of this.#clients) {
+        if (sentMs >= sinceMs) continue;
+        this.#clients.delete(client);
+        this.#answerSubjects.delete(client);
+      }
       if (clock.monotonicMs() - dueMs <= limits.heartbeatLateMs) this.#publishHeld();
       this.#beat();
     });
@@ -379,7 +416,7 @@ export class Instance {
       service: service.id,
       instance,
       sequence: ++this.#reports,
-      subject: this.#subjects.instanceRequest(service.id, instance),
+      subject: this.#ownSubject,
       state: this.#state,
       queuedRows,
       runningRows,

@@ -12,10 +12,18 @@ export interface Run {
   readonly affinity: string;
 }
 
-/** Runs of at most `rowsMax` neighbours of one bucket and one affinity, in order; all rows are in one of them. */
-export function runsOf({ batch: { rowsMax, bucketBy }, affinityBy }: Service, rows: RecordBatch): Run[] {
+/**
+ * Runs of at most `rowsMax` neighbours of one bucket and one affinity, in order; all rows are in one of them.
+ *
+ * @param cacheIds what is in each row, where answers are shared: equal rows are to meet at one instance. Those with an affinity of their
+ *   own do so anyway
+ */
+export function runsOf(service: Service, rows: RecordBatch, cacheIds: readonly string[] = []): Run[] {
+  const { batch, affinityBy, instances } = service;
+  const { rowsMax, bucketBy } = batch;
   const bucketOf = keyOf(rows, bucketBy);
-  const affinityOf = keyOf(rows, affinityBy);
+  const byContent = cacheIds.length > 0 && affinityBy.length === 0 && instances > 1;
+  const affinityOf = byContent ? (row: number) => cacheIds[row]! : keyOf(rows, affinityBy);
   const runs: Run[] = [];
   for (let start = 0; start < rows.numRows; ) {
     const [bucket, affinity] = [bucketOf(start), affinityOf(start)];

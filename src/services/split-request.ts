@@ -57,3 +57,9 @@ export async function joinAnswers(
   }
   return { records: concatBatches(records), rejected };
 }
+
+/** @throws what is wrong with an answer to so many rows */
+export function checkRows(sent: number, answered: number, rejected: Answer["rejected"]): void {
+  if (answered !== sent) throw new Error(`${sent} rows were sent, and ${answered} answered`);
+  for (const { row } of rejected) if (row < 0 || row >= sent) throw new Error(`it refuses row ${row} of ${sent}`);
+}

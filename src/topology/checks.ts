@@ -65,6 +65,17 @@ export function interval(topology: string, value: number): number {
   return value;
 }
 
+export function inlineLimit(topology: string, value: number): number {
+  if (!Number.isSafeInteger(value) || value < 0) {
+    throw new MillraceError(
+      "MILL_CONFIG",
+      `inlineLimitBytes of topology "${topology}" is ${value}; give a whole number of bytes from 0 on.`,
+      { value },
+    );
+  }
+  return value;
+}
+
 export function atLeastOne(operator: string, names: readonly string[]): void {
   if (names.length > 0) return;
   throw new MillraceError("MILL_TOPOLOGY_COLUMN", `operator "${operator}": name at least one column.`, { operator });

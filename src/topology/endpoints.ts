@@ -3,7 +3,9 @@
  */
 import type { RecordBatch } from "apache-arrow";
 import type { Log } from "../base/ports.js";
-import type { ArrowColumns, Columns, ObjectRef } from "../types/columns.js";
+import type { ArrowColumns, Columns } from "../types/columns.js";
+import type { ContentRange } from "../types/content-refs.js";
+import type { Content, ObjectRef } from "../types/content-types.js";
 
 /** A piece of a source's input, read by one reader at a time. */
 export interface Split {
@@ -15,10 +17,25 @@ export interface Split {
   readonly rows: number;
 }
 
-/** Content by URI; verified where the reference says how. */
+/**
+ * Content, wherever it is: a value that holds its bytes, or a reference to `file:`, `s3:`, `http(s):` and `data:` addresses. Size and
+ * SHA-256 are checked where the reference says them. docs/content.md has the errors, and which of them a retry may help.
+ */
 export interface ContentAccess {
-  read(ref: ObjectRef, signal?: AbortSignal): Promise<Uint8Array>;
+  /** All of it. The bytes are shared with others who read the same content: copy them before you change them. */
+  bytes(value: ObjectRef | Content, signal?: AbortSignal): Promise<Uint8Array>;
+  /** In pieces, of any length, never held whole in memory. What does not fit size or hash fails before the last piece is handed out. */
+  stream(value: ObjectRef | Content, signal?: AbortSignal): AsyncIterable<Uint8Array>;
+  /** A part of it, to be read later or elsewhere; nothing is read. */
+  slice(value: Content, range: ContentRange): Content;
+  slice(value: ObjectRef, range: ContentRange): ObjectRef;
+  /** Everything that matches, sorted by URI. */
   list(pattern: string): Promise<{ readonly uri: string; readonly sizeBytes: number; readonly version: string }[]>;
+  /**
+   * Keeps bytes for the job, under their hash; they live as long as something of it refers to them. The bytes are given away.
+   * @returns a reference that every process of the job can read
+   */
+  put(bytes: Uint8Array, options?: { readonly mediaType?: string; readonly signal?: AbortSignal }): Promise<Content>;
 }
 
 export interface SourceContext {

@@ -18,16 +18,13 @@ export interface GpuNeed {
   readonly optional?: boolean;
 }
 
-/** What an operator may ask for in each of its parallel instances. */
-export interface OperatorResources {
+/** What an instance of a service may ask for, or an operator for each of its parallel instances. */
+export interface Resources {
   /** Processor cores: decides how work is spread, and never keeps it from a worker. */
   readonly cpu?: number;
   /** Memory: work is not placed where a worker has promised the rest. Default 0: not counted. */
   readonly memory?: Size;
-}
-
-/** What an instance of a service may ask for. */
-export interface Resources extends OperatorResources {
+  /** Devices. Default: none. */
   readonly gpu?: GpuNeed;
 }
 
@@ -68,18 +65,6 @@ export function needsOf(owner: string, { cpu: said, memory, gpu }: Resources, cp
   };
 }
 
-/** An operator has no process of its own that a device could be kept for. */
-export function operatorNeedsOf(owner: string, resources: OperatorResources): Needs {
-  if ("gpu" in resources) {
-    throw new MillraceError(
-      "MILL_CONFIG",
-      `${owner}: resources.gpu is for services only: operators share a process, in which none could be kept from another's device. Put the work into a service.`,
-      { owner },
-    );
-  }
-  return needsOf(owner, resources, 0);
-}
-
 function gpuNeedsOf(owner: string, { count = 1, kind = "", memory = 0, optional = false }: GpuNeed): GpuNeeds {
   const thousandths = typeof count === "number" && count < 1 ? Math.floor(count * 1_000 + 1e-6) : count * 1_000;
   const whole = Number.isInteger(count) && count >= 1 && count <= GPUS_MAX;
@@ -91,7 +76,10 @@ function gpuNeedsOf(owner: string, { count = 1, kind = "", memory = 0, optional 
   return { thousandths, kind, memoryBytes: sizeOf(owner, "resources.gpu.memory", memory), optional };
 }
 
-/** What all of them need who share one actor: of each resource, what the one that needs most says. */
+/**
+ * What all of them need who share one actor: of cores and memory what the one that needs most says, for they take turns. Devices are
+ * not in it: what an operator has loaded into one stays there, so each has its own.
+ */
 export function mostOf(all: readonly (Needs | undefined)[]): Needs | undefined {
   const said = all.filter((needs) => needs !== undefined);
   if (said.length === 0) return undefined;

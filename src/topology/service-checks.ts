@@ -35,6 +35,10 @@ export function checkService(service: Declared): void {
     "retry.pauseMsMax": retry.pauseMsMax,
   });
   checkCost(service);
+  if (service.cache !== "none" && service.cache !== "content") {
+    const text = `service "${service.id}": cache is ${String(service.cache)}; give "none" or "content".`;
+    throw new MillraceError("MILL_CONFIG", text, { service: service.id, what: "cache" });
+  }
   inputColumns(service, "batch.bucketBy", batch.bucketBy);
   inputColumns(service, "affinityBy", service.affinityBy);
   checkFallback(service);

@@ -7,6 +7,7 @@ import type { RecordBatch } from "apache-arrow";
 import type { ServiceId } from "../base/ids.js";
 import type { Clock } from "../base/ports.js";
 import type { ArrowColumns, Columns, Row } from "../types/columns.js";
+import type { ContentAccess } from "./endpoints.js";
 import type { Needs, Resources } from "./resources.js";
 
 /** How an instance puts requests together into one call of its handler. */
@@ -52,6 +53,9 @@ export interface Retrying {
   readonly pauseMsMax?: number;
 }
 
+/** Whether rows share answers. */
+export type Caching = "none" | "content";
+
 /** How an instance comes up. */
 export interface Loading {
   /** Time for `load`, ms. Default 300,000. */
@@ -72,6 +76,8 @@ export interface HandlerContext {
   readonly output: Columns;
   /** An environment variable of the process that the instance runs in: the place for a secret. */
   env(name: string): string | undefined;
+  /** Content of the rows: `content.bytes(value)` gives it, whether the value holds its bytes or refers to them. Kept for later calls. */
+  readonly content: ContentAccess;
   readonly clock: Clock;
   /** Aborted when the instance is told to stop, or its time to load is up. */
   readonly signal: AbortSignal;
@@ -141,6 +147,11 @@ export interface ServiceSpec<I extends Columns, O extends Columns> {
    * 0: never. Not in embedded runs, which do not survive their process either.
    */
   readonly persistAfterMs?: number;
+  /**
+   * `"content"`: rows with equal columns get one answer, which is worked on once as long as an instance remembers it. For models that
+   * always answer the same alone. Default `"none"`: a model may be meant to vary.
+   */
+  readonly cache?: Caching;
   readonly load?: Loading;
   /** What each instance needs of its machine. Default: one core, no memory that is counted, no GPU. */
   readonly resources?: Resources;
@@ -168,6 +179,7 @@ export interface Service<I extends Columns = Columns, O extends Columns = Column
   readonly fallback: Service<I, O> | undefined;
   readonly affinityBy: readonly string[];
   readonly persistAfterMs: number;
+  readonly cache: Caching;
   readonly load: Required<Loading>;
   readonly resources: Needs;
 }

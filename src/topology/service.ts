@@ -45,6 +45,7 @@ export function service<I extends Columns, O extends Columns>(name: string, spec
     fallback: spec.fallback,
     affinityBy: spec.affinityBy ?? [],
     persistAfterMs: spec.persistAfterMs ?? limits.answerPersistMs,
+    cache: spec.cache ?? "none",
     load: {
       timeoutMs: load.timeoutMs ?? limits.serviceLoadTimeoutMs,
       warmTimeoutMs: load.warmTimeoutMs ?? limits.serviceWarmTimeoutMs,

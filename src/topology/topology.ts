@@ -11,11 +11,14 @@ import { id, type OperatorId } from "../base/ids.js";
 import { limits } from "../base/limits.js";
 import type { ArrowColumns, Columns, ColumnType, ListType, Row, StructType } from "../types/columns.js";
 import { t } from "../types/columns.js";
+import type { GivenRow } from "../types/content-types.js";
+import type { TensorSpec } from "../types/tensor-types.js";
 import {
   atLeastOne,
   checkFunction,
   checkInitial,
   checkTypes,
+  inlineLimit,
   interval,
   positive,
   requireColumn,
@@ -32,7 +35,7 @@ import type {
   RowFunction,
   Topology,
 } from "./nodes.js";
-import { type OperatorResources, operatorNeedsOf } from "./resources.js";
+import { needsOf, type Resources } from "./resources.js";
 import type { Service } from "./service.js";
 
 type Awaitable<T> = T | Promise<T>;
@@ -55,7 +58,12 @@ type StructLists<C extends Columns> = {
 }[keyof C & string];
 /** Names of the columns whose values can be a key. */
 type KeyNames<C extends Columns> = {
-  [K in keyof C & string]: C[K] extends { readonly item: ColumnType } | { readonly columns: Columns } ? never : K;
+  [K in keyof C & string]: C[K] extends
+    | { readonly item: ColumnType }
+    | { readonly columns: Columns }
+    | { readonly tensor: TensorSpec }
+    ? never
+    : K;
 }[keyof C & string];
 /** Accepts anything when no column of `O` is a key; else asks for a property that says which is. */
 type NoKeys<O extends Columns, K extends string> = keyof O & K extends never
@@ -106,6 +114,11 @@ export interface TopologyOptions {
    * is done again. 0: one checkpoint, at the end. Default `limits.checkpointIntervalMs`.
    */
   readonly checkpointIntervalMs?: number;
+  /**
+   * Bytes of one value of a content column (image, audio, video, document) above which they are kept in the store, and a reference takes
+   * their place, when rows leave their process or reach a sink. Default `limits.inlineLimitBytes`.
+   */
+  readonly inlineLimitBytes?: number;
 }
 
 /** Values given on the command line by `--param name=value`. */
@@ -147,6 +160,7 @@ export function topology(
         deadLetters: chosen.deadLetters ?? `millrace-output/${name}/dead-letters`,
         unit: chosen.unit ?? "rows",
         checkpointIntervalMs: interval(name, chosen.checkpointIntervalMs ?? limits.checkpointIntervalMs),
+        inlineLimitBytes: inlineLimit(name, chosen.inlineLimitBytes ?? limits.inlineLimitBytes),
       };
     },
   };
@@ -283,7 +297,7 @@ export class Stream<in out C extends Columns> {
   /** One row in, one row out. A row for which `fn` throws is a bad record. */
   mapRows<O extends Columns>(
     options: RowsOptions & { readonly to: O },
-    fn: (row: Row<C>, context: OperatorContext) => Awaitable<Row<O>>,
+    fn: (row: Row<C>, context: OperatorContext) => Awaitable<Row<O> | GivenRow<O>>,
   ): Stream<O> {
     return this.rows("mapRows", options, options.to, fn as RowFunction);
   }
@@ -291,7 +305,7 @@ export class Stream<in out C extends Columns> {
   /** One row in, any number out. */
   flatMap<O extends Columns>(
     options: RowsOptions & { readonly to: O },
-    fn: (row: Row<C>, context: OperatorContext) => Awaitable<Iterable<Row<O>>>,
+    fn: (row: Row<C>, context: OperatorContext) => Awaitable<Iterable<Row<O> | GivenRow<O>>>,
   ): Stream<O> {
     return this.rows("flatMap", options, options.to, fn as RowFunction);
   }
@@ -376,7 +390,7 @@ export class Stream<in out C extends Columns> {
     atLeastOne(operator, keys);
     for (const key of keys) {
       const type = requireColumn(operator, this.node.columns, key);
-      if (type.item === undefined && type.columns === undefined) continue;
+      if (type.item === undefined && type.columns === undefined && type.tensor === undefined) continue;
       throw new MillraceError(
         "MILL_TOPOLOGY_TYPE",
         `operator "${operator}": column "${key}" is ${type.name}, which cannot be a key. Add a column of a plain type for it.`,
@@ -435,8 +449,8 @@ export class Stream<in out C extends Columns> {
   }
 
   /** What each parallel instance of the operator before needs. Those that share an actor get what the one that needs most says. */
-  resources(resources: OperatorResources): Stream<C> {
-    const needs = operatorNeedsOf(`operator "${this.node.id}"`, resources);
+  resources(resources: Resources): Stream<C> {
+    const needs = needsOf(`operator "${this.node.id}"`, resources, 0);
     return this.builder.replace(this.node.id, { resources: needs });
   }
 

@@ -22,17 +22,30 @@ export interface Resources {
   readonly gpuOptional: boolean;
 }
 
+/** Devices that one operator of an actor needs for itself. */
+export interface OperatorGpus {
+  readonly operator: string;
+  readonly thousandths: number;
+  readonly kind: string;
+  readonly memoryBytes: bigint;
+  readonly optional: boolean;
+}
+
 export interface ActorSpec {
   readonly actor: string;
   readonly region: string;
   readonly subtask: number;
   readonly resources: Resources;
+  readonly gpus: readonly OperatorGpus[];
 }
 
 export interface ServiceSpec {
   readonly service: string;
   readonly instances: number;
   readonly resources: Resources;
+  readonly loadTimeoutMs: bigint;
+  readonly warmTimeoutMs: bigint;
+  readonly loadAttemptsMax: number;
 }
 
 export interface ExchangeWriterSpec {
@@ -108,6 +121,33 @@ export type JobState =
   | "FAILED"
   | "CANCELLED";
 
+export interface Transition {
+  readonly state: string;
+  readonly enteredMs: bigint;
+  readonly code: string;
+  readonly reason: string;
+}
+
+/** What clients of one service have counted. */
+export interface ServiceCounts {
+  readonly service: string;
+  readonly calls: bigint;
+  readonly rows: bigint;
+  readonly duplicateCalls: bigint;
+  readonly repeatedRows: bigint;
+  readonly savedRows: bigint;
+  readonly retries: bigint;
+  readonly timeouts: bigint;
+  readonly fallbackRows: bigint;
+  readonly refusedRows: bigint;
+}
+
+export interface InstanceHistory {
+  readonly job: string;
+  readonly instance: string;
+  readonly transitions: readonly Transition[];
+}
+
 export interface InstanceReport {
   readonly service: string;
   readonly instance: string;
@@ -116,6 +156,7 @@ export interface InstanceReport {
   readonly queuedRows: number;
   readonly rowMs: number;
   readonly message: string;
+  readonly transitions: readonly Transition[];
 }
 
 export interface RegionReport {
@@ -140,12 +181,15 @@ export interface JobReport {
   readonly deadLetters: bigint;
   readonly instances: readonly InstanceReport[];
   readonly regions: readonly RegionReport[];
+  readonly services: readonly ServiceCounts[];
 }
 
 export interface StartHost {
   readonly term: bigint;
   readonly job: string;
   readonly host: string;
+  readonly group: string;
+  readonly gpus: readonly HostGpu[];
 }
 
 export interface StopHost {
@@ -213,6 +257,11 @@ export interface GpuShare {
   readonly memoryBytes: bigint;
 }
 
+/** For one operator of a host. */
+export interface HostGpu extends GpuShare {
+  readonly operator: string;
+}
+
 export interface Granted {
   readonly cpu: number;
   readonly memoryBytes: bigint;
@@ -240,6 +289,8 @@ export interface HostState {
   readonly state: string;
   readonly code: string;
   readonly message: string;
+  readonly group: string;
+  readonly gpus: readonly HostGpu[];
 }
 
 export interface InstanceState {
@@ -250,6 +301,8 @@ export interface InstanceState {
   readonly code: string;
   readonly message: string;
   readonly granted: Granted;
+  readonly startedMs: bigint;
+  readonly endedMs: bigint;
 }
 
 export interface Gpu {
@@ -293,6 +346,7 @@ export interface HostReport {
   readonly sequence: bigint;
   readonly actors: readonly ActorReport[];
   readonly rowsTotal: bigint;
+  readonly services: readonly ServiceCounts[];
 }
 
 export interface SplitRequest {
@@ -343,5 +397,6 @@ export const workerReportFrame = frame<WorkerReport>("worker-report");
 export const hostReportFrame = frame<HostReport>("host-report");
 export const splitRequestFrame = frame<SplitRequest>("split-request");
 export const splitAssignmentFrame = frame<SplitAssignment>("split-assignment");
+export const instanceHistoryFrame = frame<InstanceHistory>("instance-history");
 export const heldFrame = frame<Held>("held");
 export const acknowledgementFrame = frame<Acknowledgement>("acknowledgement");

@@ -5,18 +5,19 @@
  * Invariants:
  *   F1  A frame is plain Avro of its whole schema: any Avro library reads it.
  *   F2  A payload is copied once on encode (into the frame), not at all by `pieces`, and never on decode (a view of the frame).
- *   F3  Bytes that are not a frame are refused before anything is allocated for them.
+ *   F3  Bytes that are not a frame are refused; what is allocated until then is bounded by their number.
  *   F4  A frame over `limits.frameBytesMax`, or a header over `limits.frameHeaderBytesMax`, is neither made nor read.
  *   F5  A frame of an earlier schema of its kind is read as the current one.
  */
 import { MillraceError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
+import { HeaderReader, HeaderWriter, TooLong } from "./header-bytes.js";
 import { packageSchemas, SchemaRegistry, type SchemaVersion } from "./schema-registry.js";
 import { asBuffer } from "./shape.js";
 import { Cursor, Malformed } from "./skim.js";
 
-const MARKER = [0xc3, 0x01] as const;
 const PREFIX_BYTES = 10;
+const NOTHING = new Uint8Array(0);
 
 export interface Decoded<Header> {
   readonly header: Header;
@@ -48,9 +49,8 @@ export class FrameCodec {
     const current = this.schemas.current(kind);
     return {
       kind,
-      encode: (header, payload = []) =>
-        joined(pieces(current, header, payload instanceof Uint8Array ? [payload] : payload)),
-      pieces: (header, payload) => pieces(current, header, payload),
+      encode: (header, payload = []) => encode(current, header, payload instanceof Uint8Array ? [payload] : payload),
+      pieces: (header, payload) => [headOf(current, header, payload, 0), ...payload],
       decode: (bytes) => {
         const version = this.#versionOf(bytes);
         if (version.kind !== kind) throw invalid(`expected a frame of kind "${kind}", got "${version.kind}"`);
@@ -66,17 +66,17 @@ export class FrameCodec {
 
   decode(bytes: Uint8Array): Decoded<unknown> & { readonly kind: string } {
     const version = this.#versionOf(bytes);
-    return { kind: version.kind, ...decode(version, bytes) };
+    const { header, payload } = decode(version, bytes);
+    return { kind: version.kind, header, payload };
   }
 
   #versionOf(bytes: Uint8Array): SchemaVersion {
-    if (bytes.length < PREFIX_BYTES || bytes[0] !== MARKER[0] || bytes[1] !== MARKER[1]) {
+    if (bytes.length < PREFIX_BYTES || bytes[0] !== 0xc3 || bytes[1] !== 0x01) {
       throw invalid("the bytes do not begin with C3 01 and a schema fingerprint. Check who publishes to this subject");
     }
-    const value = asBuffer(bytes).readBigUInt64LE(2);
-    const version = this.schemas.byFingerprint(value);
+    const version = this.schemas.byPrefix(bytes);
     if (version !== undefined) return version;
-    const name = value.toString(16).padStart(16, "0");
+    const name = asBuffer(bytes).readBigUInt64LE(2).toString(16).padStart(16, "0");
     throw new MillraceError(
       "MILL_FRAME_UNKNOWN_SCHEMA",
       `no schema has the fingerprint ${name}. Update this process: the sender is probably of a newer version.`,
@@ -94,45 +94,43 @@ export function frame<Header>(kind: string): Frame<Header> {
 export const frameKind = (bytes: Uint8Array): string => codec.kind(bytes);
 export const decodeFrame = (bytes: Uint8Array): Decoded<unknown> & { readonly kind: string } => codec.decode(bytes);
 
-/** Headers are made here first, so that what holds them can be allocated once at its final size. */
-let scratch = Buffer.alloc(16 * 1024);
+/** Heads are made here first, so that what holds them can be allocated once at its final size. */
+const scratch = new HeaderWriter(limits.frameHeaderBytesMax + 64);
 
-function pieces(version: SchemaVersion, header: unknown, payload: readonly Uint8Array[]): readonly Uint8Array[] {
-  const headerBytes = encodeHeader(version, header);
-  checkHeaderSize(version.kind, headerBytes);
-  if (!version.hasPayload) {
-    if (payload.length > 0) throw invalid(`frames of kind "${version.kind}" have no payload`);
-    return [assembleHead(version, headerBytes, undefined)];
-  }
-  const payloadBytes = payload.reduce((sum, piece) => sum + piece.length, 0);
-  return [assembleHead(version, headerBytes, payloadBytes), ...payload];
-}
-
-function joined(parts: readonly Uint8Array[]): Uint8Array {
-  const [first] = parts;
-  if (parts.length === 1 && first !== undefined) return first;
-  const whole = Buffer.allocUnsafe(parts.reduce((sum, piece) => sum + piece.length, 0));
-  let at = 0;
-  for (const piece of parts) {
+function encode(version: SchemaVersion, header: unknown, payload: readonly Uint8Array[]): Uint8Array {
+  let payloadBytes = 0;
+  for (const piece of payload) payloadBytes += piece.length;
+  const whole = headOf(version, header, payload, payloadBytes);
+  let at = whole.length - payloadBytes;
+  for (const piece of payload) {
     whole.set(piece, at);
     at += piece.length;
   }
   return whole;
 }
 
-function encodeHeader(version: SchemaVersion, header: unknown): number {
-  const value = version.shape.toAvro(header);
+/** Everything before the payload's first byte, and `room` bytes more. */
+function headOf(version: SchemaVersion, header: unknown, payload: readonly Uint8Array[], room: number): Uint8Array {
+  if (!version.hasPayload && payload.length > 0) throw invalid(`frames of kind "${version.kind}" have no payload`);
+  let payloadBytes = 0;
+  for (const piece of payload) payloadBytes += piece.length;
+  writeHeader(version, header);
+  checkHeaderSize(version.kind, scratch.length - PREFIX_BYTES);
+  if (version.hasPayload) scratch.size(payloadBytes);
+  checkFrameSize(version.kind, scratch.length + payloadBytes);
+  const bytes = Buffer.allocUnsafe(scratch.length + room);
+  scratch.copyTo(bytes);
+  return bytes;
+}
+
+function writeHeader(version: SchemaVersion, header: unknown): void {
+  scratch.begin(version.prefix);
   try {
-    let end = version.header.encode(value, scratch, 0);
-    if (end < 0) {
-      checkHeaderSize(version.kind, scratch.length - end);
-      scratch = Buffer.alloc(scratch.length - end);
-      end = version.header.encode(value, scratch, 0);
-    }
-    return end;
+    if (version.codec !== undefined) version.codec.write(scratch, header);
+    else scratch.raw(version.header.toBuffer(version.shape.toAvro(header)));
   } catch (error) {
-    if (MillraceError.is(error)) throw error;
-    throw invalid(`a header of kind "${version.kind}" ${misfit(version, value)}`, error);
+    if (error instanceof TooLong) checkHeaderSize(version.kind, error.bytes - PREFIX_BYTES);
+    throw invalid(`a header of kind "${version.kind}" ${misfit(version, version.shape.toAvro(header))}`, error);
   }
 }
 
@@ -147,41 +145,41 @@ function misfit(version: SchemaVersion, value: unknown): string {
   return where || "does not fit its schema";
 }
 
-/** Everything before the payload's first byte. */
-function assembleHead(version: SchemaVersion, headerBytes: number, payloadBytes: number | undefined): Uint8Array {
-  const lengthBytes = payloadBytes === undefined ? 0 : varintBytes(payloadBytes);
-  const head = PREFIX_BYTES + headerBytes + lengthBytes;
-  checkFrameSize(version.kind, head + (payloadBytes ?? 0));
-  const bytes = Buffer.allocUnsafe(head);
-  bytes[0] = MARKER[0];
-  bytes[1] = MARKER[1];
-  bytes.writeBigUInt64LE(version.fingerprint, 2);
-  scratch.copy(bytes, PREFIX_BYTES, 0, headerBytes);
-  if (payloadBytes !== undefined) writeLength(bytes, PREFIX_BYTES + headerBytes, payloadBytes);
-  return bytes;
-}
-
 function decode(version: SchemaVersion, bytes: Uint8Array): Decoded<unknown> {
   checkFrameSize(version.kind, bytes.length);
-  const payload = locatePayload(version, bytes);
-  const { value } = version.reader.decode(asBuffer(bytes), PREFIX_BYTES, version.resolver);
-  return { header: version.shape.fromAvro(value), payload };
-}
-
-function locatePayload(version: SchemaVersion, bytes: Uint8Array): Uint8Array {
-  const cursor = new Cursor(bytes, PREFIX_BYTES, bytes.length);
+  const { codec, kind } = version;
   try {
-    version.skim(cursor);
-    checkHeaderSize(version.kind, cursor.position - PREFIX_BYTES);
-    const length = version.hasPayload ? cursor.long() : 0;
-    const start = cursor.take(length);
-    if (cursor.position !== cursor.end) throw new Malformed(`${cursor.end - cursor.position} bytes too many`);
-    return bytes.subarray(start, start + length);
+    // What could be over the limit is looked through before anything of it is kept (F4).
+    if (codec === undefined || bytes.length > limits.frameHeaderBytesMax) {
+      const payload = locatePayload(version, new Cursor(bytes, PREFIX_BYTES, bytes.length));
+      if (codec === undefined) return { header: withAvsc(version, bytes), payload };
+    }
+    const reader = new HeaderReader(asBuffer(bytes), PREFIX_BYTES, bytes.length);
+    const header = codec.read(reader);
+    return { header, payload: payloadAt(version, reader) };
   } catch (error) {
-    if (error instanceof Malformed)
-      throw invalid(`a frame of kind "${version.kind}" is broken: ${error.message}`, error);
+    if (error instanceof Malformed) throw invalid(`a frame of kind "${kind}" is broken: ${error.message}`, error);
     throw error;
   }
+}
+
+/** Of an earlier schema, say (F5): the bytes have been skimmed. */
+function withAvsc({ reader, resolver, shape }: SchemaVersion, bytes: Uint8Array): unknown {
+  return shape.fromAvro(reader.decode(asBuffer(bytes), PREFIX_BYTES, resolver).value);
+}
+
+function locatePayload(version: SchemaVersion, cursor: Cursor): Uint8Array {
+  version.skim(cursor);
+  checkHeaderSize(version.kind, cursor.position - PREFIX_BYTES);
+  return payloadAt(version, cursor);
+}
+
+/** The rest of the frame. */
+function payloadAt({ hasPayload }: SchemaVersion, cursor: Cursor): Uint8Array {
+  const length = hasPayload ? cursor.long() : 0;
+  const start = cursor.take(length);
+  if (cursor.position !== cursor.end) throw new Malformed(`${cursor.end - cursor.position} bytes too many`);
+  return length === 0 ? NOTHING : cursor.bytes.subarray(start, start + length);
 }
 
 function checkFrameSize(kind: string, bytes: number): void {
@@ -209,17 +207,4 @@ function tooLarge(
 
 function invalid(what: string, cause?: unknown): MillraceError {
   return new MillraceError("MILL_FRAME_INVALID", `${what}.`, {}, cause === undefined ? undefined : { cause });
-}
-
-function varintBytes(length: number): number {
-  let bytes = 1;
-  for (let rest = length * 2; rest >= 128; rest = Math.floor(rest / 128)) bytes++;
-  return bytes;
-}
-
-/** Writes `length` as an Avro long (zigzag: twice the number). */
-function writeLength(target: Uint8Array, at: number, length: number): void {
-  let rest = length * 2;
-  for (; rest >= 128; rest = Math.floor(rest / 128)) target[at++] = (rest % 128) | 0x80;
-  target[at] = rest;
 }

@@ -15,6 +15,7 @@ import { fileURLToPath } from "node:url";
 import avro, { type types as avroTypes, type Type } from "avsc";
 import { invariant } from "../base/errors.js";
 import { fingerprint } from "./fingerprint.js";
+import { type HeaderCodec, headerCodec } from "./header-codec.js";
 import { type Shape, shape } from "./shape.js";
 import { type Skim, skim } from "./skim.js";
 
@@ -30,6 +31,10 @@ export interface SchemaVersion {
   /** The record ends with a field `payload` of type bytes. */
   readonly hasPayload: boolean;
   readonly skim: Skim;
+  /** Of a current schema, where code is made for it. */
+  readonly codec: HeaderCodec | undefined;
+  /** What its frames begin with. */
+  readonly prefix: Buffer;
   /** Of the current schema. */
   readonly shape: Shape;
 }
@@ -43,6 +48,8 @@ interface RecordSchema {
 export class SchemaRegistry {
   #current = new Map<string, SchemaVersion>();
   #byFingerprint = new Map<bigint, SchemaVersion>();
+  /** By half of the fingerprint, which is found without making a bigint. */
+  #byHalf = new Map<number, SchemaVersion[]>();
 
   /** Reads every schema under `folder` (and its `control`, `stored` and `history`), once, when the process starts. */
   static load(folder: string): SchemaRegistry {
@@ -70,6 +77,11 @@ export class SchemaRegistry {
     return this.#byFingerprint.get(value);
   }
 
+  /** The schema whose prefix the bytes, at least as many, begin with. */
+  byPrefix(bytes: Uint8Array): SchemaVersion | undefined {
+    return this.#byHalf.get(halfOf(bytes))?.find(({ prefix }) => beginsWith(bytes, prefix));
+  }
+
   #addCurrent(kind: string, text: string): void {
     invariant(!this.#current.has(kind), `kind "${kind}" has one current schema`);
     const version = compile(kind, text);
@@ -85,7 +97,18 @@ export class SchemaRegistry {
     const other = this.#byFingerprint.get(version.fingerprint);
     invariant(other === undefined, `the schemas of "${version.kind}" and "${other?.kind}" differ (R1)`);
     this.#byFingerprint.set(version.fingerprint, version);
+    const half = halfOf(version.prefix);
+    this.#byHalf.set(half, [...(this.#byHalf.get(half) ?? []), version]);
   }
+}
+
+function halfOf(prefix: Uint8Array): number {
+  return prefix[2]! | (prefix[3]! << 8) | (prefix[4]! << 16) | (prefix[5]! << 24);
+}
+
+export function beginsWith(bytes: Uint8Array, prefix: Uint8Array): boolean {
+  for (let i = 0; i < prefix.length; i++) if (bytes[i] !== prefix[i]) return false;
+  return true;
 }
 
 function compile(kind: string, text: string, current?: SchemaVersion): SchemaVersion {
@@ -93,16 +116,26 @@ function compile(kind: string, text: string, current?: SchemaVersion): SchemaVer
   const hasPayload = full.fields.at(-1)?.name === "payload" && full.fields.at(-1)?.type === "bytes";
   const header = parse(hasPayload ? { ...full, fields: full.fields.slice(0, -1) } : full);
   invariant(current === undefined || current.hasPayload === hasPayload, `schemas of "${kind}" agree on a payload (R2)`);
+  const print = fingerprint(JSON.stringify(parse(full).schema()));
   return {
     kind,
-    fingerprint: fingerprint(JSON.stringify(parse(full).schema())),
+    fingerprint: print,
     header,
     reader: current?.header ?? header,
     resolver: current?.header.createResolver(header),
     hasPayload,
     skim: skim(header),
+    codec: current === undefined ? headerCodec(header) : undefined,
+    prefix: prefixOf(print),
     shape: current?.shape ?? shape(header),
   };
+}
+
+/** The marker of the single-object encoding, and the fingerprint. */
+function prefixOf(print: bigint): Buffer {
+  const prefix = Buffer.from([0xc3, 0x01, 0, 0, 0, 0, 0, 0, 0, 0]);
+  prefix.writeBigUInt64LE(print, 2);
+  return prefix;
 }
 
 const BIGINT_LONG = avro.types.LongType.__with({

@@ -36,6 +36,11 @@ export class Cursor {
   /** A zigzag number, exact up to 2^53 and close enough above: more than that is only ever compared with a bound. */
   long(): number {
     const first = this.position;
+    const only = this.bytes[first];
+    if (only !== undefined && only < 0x80 && first < this.end) {
+      this.position = first + 1;
+      return only % 2 === 0 ? only / 2 : -(only + 1) / 2;
+    }
     let value = 0;
     let scale = 1;
     for (;;) {

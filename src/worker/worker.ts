@@ -9,7 +9,7 @@
  *   W4  An instance that ends without having been told to is reported FAILED, however it ended, with the reason its
  *       process gave. The service's clients are told of every end, also on the heartbeats that follow it.
  *   W5  A command of an older term is refused and changes nothing.
- *   W6  An instance is not started where what was promised to it of a device is not free, whoever promised it. It sees the devices
+ *   W6  An instance or a host is not started where what was promised to it of a device is not free, whoever promised it. It sees the devices
  *       that were promised to it, and what was promised to none sees none; where a worker offers none, it says nothing about them.
  */
 import { isErrorCode, MillraceError } from "../base/errors.js";
@@ -24,6 +24,7 @@ import { goneReport } from "../services/gone-report.js";
 import {
   type Gpu,
   type Granted,
+  type HostGpu,
   type StartHost,
   type StartInstance,
   type StopHost,
@@ -45,8 +46,11 @@ export interface Child {
 
 /** Starts processes. What they need (bundle, models, connections) is its business; errors name what is missing. */
 export interface Launcher {
-  /** @param devices that the process may see; undefined: nothing is said about them */
-  startHost(job: JobId, host: HostId, devices: readonly string[] | undefined): Promise<Child>;
+  /**
+   * @param devices that the process may see; undefined: nothing is said about them
+   * @param gpus the same by operator
+   */
+  startHost(job: JobId, host: HostId, devices: readonly string[] | undefined, gpus: readonly HostGpu[]): Promise<Child>;
   startInstance(
     job: JobId,
     service: ServiceId,
@@ -73,9 +77,15 @@ interface Held {
   readonly job: JobId;
   readonly service: ServiceId | "";
   readonly granted: Granted;
+  /** Of a host: as in its command. */
+  readonly group: string;
+  readonly gpus: readonly HostGpu[];
   state: "STARTING" | "RUNNING" | "STOPPING" | "EXITED";
   exit: Exit | undefined;
   child: Child | undefined;
+  /** By the clock on the wall; 0: not yet. */
+  readonly startedAt: number;
+  endedAt: number;
   /** When it ended, by the monotonic clock. */
   endedMs: number;
 }
@@ -144,8 +154,9 @@ export class Worker {
 
   #obey(kind: string, header: unknown): void {
     if (kind === "start-host") {
-      const { job, host } = header as StartHost;
-      this.#start("host", host, job as JobId, "", NOTHING);
+      const { job, host, group, gpus } = header as StartHost;
+      const granted = { ...NOTHING, gpus: gpus.map(({ operator: _, ...share }) => share) };
+      this.#start("host", host, job as JobId, "", granted, { group, gpus });
     } else if (kind === "start-instance") {
       const { job, service, instance, granted } = header as StartInstance;
       this.#start("instance", instance, job as JobId, service as ServiceId, granted);
@@ -158,7 +169,14 @@ export class Worker {
     }
   }
 
-  #start(kind: Held["kind"], what: string, job: JobId, service: ServiceId | "", granted: Granted): void {
+  #start(
+    kind: Held["kind"],
+    what: string,
+    job: JobId,
+    service: ServiceId | "",
+    granted: Granted,
+    own: Pick<Held, "group" | "gpus"> = { group: "", gpus: [] },
+  ): void {
     const key = keyOf(kind, job, what);
     if (this.#held.has(key)) return;
     if (this.#draining) {
@@ -168,12 +186,13 @@ export class Worker {
       );
     }
     this.#checkDevices(what, granted);
-    const held = this.#hold(kind, what, job, service, "STARTING", granted);
+    const held = this.#hold(kind, what, job, service, "STARTING", granted, own);
     const { launcher, gpus = [] } = this.options;
-    const devices = gpus.length === 0 ? undefined : granted.gpus.map(({ uuid }) => uuid);
+    // Two operators of a host may share a device.
+    const devices = gpus.length === 0 ? undefined : [...new Set(granted.gpus.map(({ uuid }) => uuid))];
     const launched =
       kind === "host"
-        ? launcher.startHost(job, what as HostId, devices)
+        ? launcher.startHost(job, what as HostId, devices, own.gpus)
         : launcher.startInstance(job, service as ServiceId, what as InstanceId, devices);
     void launched.then(
       async (child) => {
@@ -193,7 +212,9 @@ export class Worker {
 
   /** W6. Two leaders may not know of each other's promises, nor one of what it gave up. */
   #checkDevices(what: string, { gpus: wanted }: Granted): void {
-    for (const { uuid, thousandths } of wanted) {
+    for (const { uuid } of wanted) {
+      // Operators of one host may have parts of the same.
+      const thousandths = wanted.reduce((sum, share) => sum + (share.uuid === uuid ? share.thousandths : 0), 0);
       const taken = this.#alive().flatMap(({ granted }) => granted.gpus.filter((share) => share.uuid === uuid));
       const free = 1_000 - taken.reduce((sum, share) => sum + share.thousandths, 0);
       const offered = this.options.gpus?.some((gpu) => gpu.uuid === uuid) ?? false;
@@ -212,9 +233,12 @@ export class Worker {
     service: ServiceId | "",
     state: Held["state"],
     granted: Granted = NOTHING,
+    own: Pick<Held, "group" | "gpus"> = { group: "", gpus: [] },
   ): Held {
-    const about = { kind, id: what, job, service, granted, state };
-    const held: Held = { ...about, exit: undefined, child: undefined, endedMs: 0 };
+    const about = { kind, id: what, job, service, granted, ...own, state };
+    // What it was never told to start has not begun.
+    const startedAt = state === "STARTING" ? this.options.ports.clock.nowMs() : 0;
+    const held: Held = { ...about, startedAt, exit: undefined, child: undefined, endedAt: 0, endedMs: 0 };
     this.#held.set(keyOf(kind, job, what), held);
     return held;
   }
@@ -239,6 +263,7 @@ export class Worker {
     held.exit = asked ? { code: "", message: exit.message } : unasked(held, exit);
     held.state = "EXITED";
     held.child = undefined;
+    held.endedAt = this.options.ports.clock.nowMs();
     held.endedMs = this.options.ports.clock.monotonicMs();
     this.#tellClients(held);
     this.#forgetOldest();
@@ -288,12 +313,14 @@ export class Worker {
       stopped: this.#stopped,
       hosts: held
         .filter((one) => one.kind === "host")
-        .map(({ id, job, state, exit }) => ({
+        .map(({ id, job, state, exit, group, gpus: devices }) => ({
           host: id,
           job,
           state,
           code: exit?.code ?? "",
           message: exit?.message ?? "",
+          group,
+          gpus: devices,
         })),
       instances: held
         .filter((one) => one.kind === "instance")
@@ -305,6 +332,8 @@ export class Worker {
           code: one.exit?.code ?? "",
           message: one.exit?.message ?? "",
           granted: one.granted,
+          startedMs: BigInt(Math.round(one.startedAt)),
+          endedMs: BigInt(Math.round(one.endedAt)),
         })),
     });
     this.#publish(this.#subjects.coordinatorReport, frame);

@@ -3,16 +3,12 @@ import assert from "node:assert/strict";
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { pathToFileURL } from "node:url";
 import { realPorts } from "../../src/base/real/ports.js";
 import { openStore } from "../../src/storage/open-store.js";
-import { mayInstall, packageRoot } from "../servers/find.js";
 import { type MinioServer, type NatsServer, startMinio, startNats } from "../servers/index.js";
-import { skipBecause } from "../servers/not-run.js";
+import { PYTHON_INSTALL_MS_MAX, pythonFor } from "../servers/python.js";
 import { BadServer, events, json } from "../unit/services/handlers/bad-server.js";
 import { type Ended, MillraceProcess, millrace } from "./millrace-process.js";
-
-type PythonEnv = typeof import("../../scripts/python-env.mjs");
 
 const REQUIREMENTS = "examples/python-handler/requirements.txt";
 const KEY = "sk-e2e-0123456789";
@@ -103,7 +99,7 @@ describe("e2e: openai, with an endpoint that misbehaves", function () {
 });
 
 describe("e2e: examples/python-handler on a cluster", function () {
-  this.timeout(10 * 60_000); // its packages may have to be installed
+  this.timeout(PYTHON_INSTALL_MS_MAX);
   let nats: NatsServer | undefined;
   let minio: MinioServer | undefined;
   let folder = "";
@@ -113,18 +109,7 @@ describe("e2e: examples/python-handler on a cluster", function () {
 
   before(async function () {
     [nats, minio] = await Promise.all([startNats(), startMinio()]);
-    const script = pathToFileURL(join(packageRoot(), "scripts", "python-env.mjs")).href;
-    const found = await ((await import(script)) as PythonEnv).pythonWith({
-      requirements: REQUIREMENTS,
-      install: mayInstall(),
-    });
-    if ("unavailable" in found) {
-      return skipBecause(
-        this,
-        `no Python (${found.unavailable}); to get it: node scripts/python-env.mjs ${REQUIREMENTS}`,
-      );
-    }
-    python = found.python;
+    python = await pythonFor(this, REQUIREMENTS);
     folder = await mkdtemp(join(tmpdir(), "millrace-python-"));
     env = {
       MILLRACE_NATS: nats.url,

@@ -8,19 +8,15 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { pathToFileURL } from "node:url";
 import { openInference } from "../../src/services/handlers/open-inference.js";
 import type { LoadedHandler } from "../../src/topology/service.js";
 import { batchFromRows, rowsOf } from "../../src/types/batches.js";
 import { t } from "../../src/types/columns.js";
-import { mayInstall, packageRoot } from "../servers/find.js";
-import { skipBecause } from "../servers/not-run.js";
+import { packageRoot } from "../servers/find.js";
+import { PYTHON_INSTALL_MS_MAX, pythonFor } from "../servers/python.js";
 import { callContext, errorOf, loadContext } from "../unit/services/handlers/contexts.js";
 
-type PythonEnv = typeof import("../../scripts/python-env.mjs");
-
 const REQUIREMENTS = "test/python/mlserver/requirements.txt";
-const INSTALL_MS_MAX = 10 * 60_000;
 const READY_MS_MAX = 60_000;
 
 const input = { vector: t.list(t.float32), text: t.utf8, image: t.binary, id: t.int64 };
@@ -42,21 +38,13 @@ describe("openInference: a real MLServer", () => {
   let handler: LoadedHandler<typeof input, typeof output> | undefined;
 
   before(async function () {
-    this.timeout(INSTALL_MS_MAX);
-    const script = pathToFileURL(join(packageRoot(), "scripts", "python-env.mjs")).href;
-    const { pythonWith } = (await import(script)) as PythonEnv;
-    const found = await pythonWith({ requirements: REQUIREMENTS, install: mayInstall() });
-    if ("unavailable" in found) {
-      return skipBecause(
-        this,
-        `no MLServer (${found.unavailable}); to get it: node scripts/python-env.mjs ${REQUIREMENTS}`,
-      );
-    }
+    this.timeout(PYTHON_INSTALL_MS_MAX);
+    const python = await pythonFor(this, REQUIREMENTS);
     const [http, grpc, metrics] = await freePorts(3);
     url = `http://127.0.0.1:${http}`;
     const folder = join(packageRoot(), "test", "python", "mlserver", "measure");
     written = await mkdtemp(join(tmpdir(), "millrace-mlserver-"));
-    server = spawn(join(dirname(found.python), "mlserver"), ["start", folder], {
+    server = spawn(join(dirname(python), "mlserver"), ["start", folder], {
       cwd: written,
       env: {
         ...process.env,

@@ -4,7 +4,6 @@
  */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { pathToFileURL } from "node:url";
 import { MillraceError } from "../../src/base/errors.js";
 import type { InstanceId, JobId, Namespace } from "../../src/base/ids.js";
 import { realPorts } from "../../src/base/real/ports.js";
@@ -26,14 +25,11 @@ import {
   loadReportFrame,
   requestFrame,
 } from "../../src/wire/frames.js";
-import { mayInstall, packageRoot } from "../servers/find.js";
+import { packageRoot } from "../servers/find.js";
 import { type NatsServer, startNats } from "../servers/nats.js";
-import { skipBecause } from "../servers/not-run.js";
-
-type PythonEnv = typeof import("../../scripts/python-env.mjs");
+import { PYTHON_INSTALL_MS_MAX, pythonFor } from "../servers/python.js";
 
 const REQUIREMENTS = "examples/python-handler/requirements.txt";
-const INSTALL_MS_MAX = 10 * 60_000;
 const WAIT_MS_MAX = 15_000;
 
 const input = { text: t.utf8 };
@@ -57,20 +53,9 @@ describe("examples/python-handler: an instance in Python, over NATS", () => {
   const watchers = new Set<() => void>();
 
   before(async function () {
-    this.timeout(INSTALL_MS_MAX);
+    this.timeout(PYTHON_INSTALL_MS_MAX);
     nats = await startNats();
-    const script = pathToFileURL(join(packageRoot(), "scripts", "python-env.mjs")).href;
-    const found = await ((await import(script)) as PythonEnv).pythonWith({
-      requirements: REQUIREMENTS,
-      install: mayInstall(),
-    });
-    if ("unavailable" in found) {
-      return skipBecause(
-        this,
-        `no Python for the example (${found.unavailable}); to get it: node scripts/python-env.mjs ${REQUIREMENTS}`,
-      );
-    }
-    python = found.python;
+    python = await pythonFor(this, REQUIREMENTS);
     bus = await connectNats({ servers: nats.url, name: "test" }, realPorts());
     await bus.subscribe(subjects.load("word-count" as never), ({ payload }) => {
       reports.push(loadReportFrame.decode(payload).header);

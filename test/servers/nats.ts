@@ -21,6 +21,8 @@ export interface NatsOptions {
   readonly maxPayload?: number;
   /** On unless `false`. */
   readonly jetstream?: boolean;
+  /** Answers questions about itself over HTTP (not in a container). */
+  readonly monitoring?: boolean;
 }
 
 export interface NatsServer {
@@ -29,6 +31,8 @@ export interface NatsServer {
   readonly port: number;
   readonly pid: number;
   readonly dataDir: string;
+  /** `http://127.0.0.1:<port>`; empty: it was not asked for. */
+  readonly monitorUrl: string;
   stop(): Promise<void>;
   kill(signal: NodeJS.Signals): void;
 }
@@ -53,6 +57,7 @@ export async function startNats(options: NatsOptions = {}): Promise<NatsServer> 
       port,
       pid: server.pid,
       dataDir,
+      monitorUrl: options.monitoring === true && !inDocker ? (portsOf(dataDir)?.monitoring?.[0] ?? "") : "",
       stop: () => server.stop(),
       kill: (signal) => server.kill(signal),
     };
@@ -68,6 +73,7 @@ function configText(options: NatsOptions, folder: string, inDocker: boolean): st
   const lines = [
     // Port -1 asks the operating system for a free one; ports_file_dir is where the server says which.
     inDocker ? `listen: "0.0.0.0:${CLIENT_PORT_IN_CONTAINER}"` : `listen: "127.0.0.1:-1"`,
+    ...(options.monitoring === true && !inDocker ? [`http: "127.0.0.1:-1"`] : []),
     `server_name: ${quoted(`test-${randomUUID()}`)}`,
     ...(inDocker ? [] : [`ports_file_dir: ${quoted(folder)}`]),
     ...(options.maxPayload === undefined ? [] : [`max_payload: ${options.maxPayload}`]),
@@ -93,11 +99,14 @@ function clientPort(server: RunningServer, dataDir: string): number | undefined 
   if ("container" in server && typeof server.container === "string") {
     return containerPort(server.container, CLIENT_PORT_IN_CONTAINER);
   }
+  const ports = portsOf(dataDir);
+  return ports && Number(new URL(ports.nats[0] ?? "").port);
+}
+
+function portsOf(dataDir: string): { readonly nats: string[]; readonly monitoring?: string[] } | undefined {
   const file = readdirSync(dataDir).find((name) => name.endsWith(".ports"));
-  if (file === undefined) return undefined;
   // Throws on a half-written file, which counts as "not ready yet".
-  const ports = JSON.parse(readFileSync(join(dataDir, file), "utf8")) as { nats: string[] };
-  return Number(new URL(ports.nats[0] ?? "").port);
+  return file === undefined ? undefined : JSON.parse(readFileSync(join(dataDir, file), "utf8"));
 }
 
 function sendsInfo(port: number): Promise<boolean> {

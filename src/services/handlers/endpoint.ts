@@ -10,10 +10,10 @@
 import { type ErrorCode, MillraceError } from "../../base/errors.js";
 import { limits } from "../../base/limits.js";
 import type { Clock } from "../../base/ports.js";
+import { retryAfterMs } from "../../base/retry-after.js";
 import type { HandlerContext } from "../../topology/service.js";
 import { type HttpAnswer, type HttpClient, openHttpClient, shownUrl } from "./http.js";
 import { outOfMemory, saysOutOfMemory } from "./out-of-memory.js";
-import { retryAfterMs } from "./retry-after.js";
 
 export interface EndpointSettings {
   /** Where the server is, without user and password. A query is kept. */

@@ -9,6 +9,7 @@ import { open } from "node:fs/promises";
 import type { RecordBatch } from "apache-arrow";
 import type * as Ort from "onnxruntime-node";
 import { MillraceError } from "../../base/errors.js";
+import type { ContentAccess } from "../../topology/endpoints.js";
 import type { CallContext, Handler, HandlerContext, LoadedHandler } from "../../topology/service.js";
 import type { ArrowColumns, Columns } from "../../types/columns.js";
 import { outOfMemory, saysOutOfMemory } from "./out-of-memory.js";
@@ -36,6 +37,8 @@ export interface OnnxModel extends OnnxSession {
   /** A tensor over `data`, which is not copied: float32, int32, int64 or uint8, as the array is. */
   tensor(data: Float32Array | Int32Array | BigInt64Array | Uint8Array, dims: readonly number[]): Ort.Tensor;
   asset(name: string): string;
+  /** Content of the rows; see `HandlerContext`. */
+  readonly content: ContentAccess;
 }
 
 export interface OnnxSpec<I extends Columns, O extends Columns> {
@@ -102,6 +105,7 @@ async function loadModels<I extends Columns, O extends Columns>(
       models,
       tensor: (data, dims) => new ort.Tensor(data as Float32Array, dims),
       asset: (name) => context.asset(name),
+      content: context.content,
     });
     return {
       warm: () => call.warm(),

@@ -23,6 +23,7 @@ type Incoming = RecordBatch | bigint | undefined;
 
 /** Both ends of a channel, and what was asked of each, in order. */
 class TestChannel implements ChannelSender, ChannelReceiver {
+  readonly local = true;
   readonly calls: string[] = [];
   readonly sent: RecordBatch[] = [];
   /** What `next` gives before the end: batches, and barriers by number. */

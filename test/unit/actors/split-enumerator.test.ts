@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { type EnumeratorRank, SplitEnumerator } from "../../../src/actors/split-enumerator.js";
 import { MillraceError } from "../../../src/base/errors.js";
+import { limits } from "../../../src/base/limits.js";
+import type { Clock } from "../../../src/base/ports.js";
 import { realPorts, silentLog } from "../../../src/base/real/ports.js";
 import { MemoryBus } from "../../../src/bus/memory-bus.js";
 import { MemoryStore } from "../../../src/storage/memory-store.js";
@@ -8,6 +10,7 @@ import type { ObjectStore } from "../../../src/storage/object-store.js";
 import type { Source, Split } from "../../../src/topology/endpoints.js";
 import { type SplitAssignment, splitAssignmentFrame, splitRequestFrame } from "../../../src/wire/control.js";
 import { splitRecordFrame } from "../../../src/wire/stored.js";
+import { FakeClock } from "../coordinator/fake-ports.js";
 import { randomOf } from "./checkpoint-world.js";
 import { gate, isOpen, noContent, numbered, turns } from "./support.js";
 
@@ -40,6 +43,7 @@ function setUp(store: ObjectStore = new MemoryStore()) {
     signal = new AbortController().signal,
     own: ObjectStore = store,
     rank: EnumeratorRank = { term: 1n, attempt: 1 },
+    clock: Clock = realPorts().clock,
   ) =>
     new SplitEnumerator({
       source,
@@ -51,7 +55,7 @@ function setUp(store: ObjectStore = new MemoryStore()) {
       store: own,
       logKey,
       pageKey,
-      clock: realPorts().clock,
+      clock,
       context: { content: noContent, log: silentLog, signal },
     });
   const ask = async (
@@ -273,6 +277,40 @@ describe("actors/split-enumerator: ended while it lists", () => {
 });
 
 describe("actors/split-enumerator: restarts and rivals", () => {
+  it("lists fast until there is enough for every reader, then with pauses; what the log names counts for nothing (D9)", async () => {
+    const { enumerator, said, store } = setUp();
+    const enough = 2 * limits.splitsInHand;
+    const first = enumerator(listing(5_000));
+    await first.open();
+    await turns();
+    await said("a", 1n, 0, 200);
+    first.close();
+    const given = (await recorded(store)).flatMap(({ assignments }) => assignments).length;
+    assert.ok(given > 50, `${given} were given`);
+
+    const clock = new FakeClock();
+    let listed = 0;
+    const counted = listing(5_000, (place) => {
+      listed = place;
+    });
+    await enumerator(counted, undefined, store, { term: 1n, attempt: 2 }, clock).open();
+    while (listed < given + enough) {
+      const before = listed;
+      await turns();
+      await clock.advance(0);
+      assert.notEqual(listed, before, "it goes on at once");
+    }
+    for (let pauses = 1; pauses <= 3; pauses++) {
+      await turns();
+      const before = listed;
+      await clock.advance(limits.splitsListedPauseMs - 1);
+      assert.equal(listed, before, "it makes a pause");
+      await clock.advance(1);
+      await turns();
+      assert.equal(listed, before + limits.splitsListedInTurn);
+    }
+  });
+
   it("a restarted one leaves out what the log names, and knows when all is done (D2)", async () => {
     const { store, enumerator, said } = setUp();
     const answers = new Map<string, string>();

@@ -68,10 +68,11 @@ describe("actors/splits-ahead: what waits to be begun", () => {
   ]) {
     it(`splits that last ${lastsMs} ms: ${wait} wait, most of them always, and are asked for together (P3)`, async () => {
       const { asked, wished, read } = setUp();
-      await read(1n, 40, lastsMs);
+      const count = 8 + 2 * wait;
+      await read(1n, count, lastsMs);
       await turns();
       assert.ok(
-        asked.length <= 40 + wait && asked.length >= 40 + Math.ceil(wait / 2),
+        asked.length <= count + wait && asked.length >= count + Math.ceil(wait / 2),
         `${asked.length} were asked for`,
       );
       const settled = wished.slice(wait + 1);

@@ -39,9 +39,14 @@ export async function isOpen(promise: Promise<unknown>): Promise<boolean> {
   return open;
 }
 
+const NO_CONTENT = "this test has no content";
+
 export const noContent: ContentAccess = {
-  read: () => Promise.reject(new Error("this test has no content")),
+  bytes: () => Promise.reject(new Error(NO_CONTENT)),
+  stream: () => assert.fail(NO_CONTENT),
+  slice: () => assert.fail(NO_CONTENT),
   list: () => Promise.resolve([]),
+  put: () => Promise.reject(new Error(NO_CONTENT)),
 };
 
 export interface TestRuntime extends OperatorRuntime {
@@ -61,6 +66,7 @@ export function testRuntime(): TestRuntime {
     operator: "under-test",
     subtask: 0,
     attempt: 1,
+    gpus: [],
     ports,
     log: silentLog,
     content: noContent,

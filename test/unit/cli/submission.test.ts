@@ -15,6 +15,7 @@ const kinds = service("kinds", {
   output,
   instances: 3,
   resources: { cpu: 2, gpu: { count: 0.5, memory: 7, optional: true } },
+  load: { timeoutMs: 7_000, attemptsMax: 5 },
   handler: {
     kind: "constant",
     assets: { list: "kinds.txt" },
@@ -60,6 +61,7 @@ describe("cli/submission: from a file to a job's spec", () => {
     const { read } = await submission();
     const job = "served-1" as JobId;
     const spec = jobSpec(read, job, { texts: "s3://bucket/inputs/*" }, 1_700_000_000_000);
+    const resources = { ...NOTHING, memoryBytes: 1_000n };
     const expected = {
       job,
       topology: "served",
@@ -78,8 +80,8 @@ describe("cli/submission: from a file to a job's spec", () => {
         },
       ],
       actors: [
-        { actor: "texts-0", region: "region-texts-0", subtask: 0, resources: { ...NOTHING, memoryBytes: 1_000n } },
-        { actor: "texts-1", region: "region-texts-1", subtask: 1, resources: { ...NOTHING, memoryBytes: 1_000n } },
+        { actor: "texts-0", region: "region-texts-0", subtask: 0, resources, gpus: [] },
+        { actor: "texts-1", region: "region-texts-1", subtask: 1, resources, gpus: [] },
       ],
       services: [
         {
@@ -93,6 +95,9 @@ describe("cli/submission: from a file to a job's spec", () => {
             gpuMemoryBytes: 7n,
             gpuOptional: true,
           },
+          loadTimeoutMs: 7_000n,
+          warmTimeoutMs: 120_000n,
+          loadAttemptsMax: 5,
         },
       ],
       sources: ["texts"],

@@ -203,7 +203,7 @@ export class FakeWorker {
         return actor(id, state, { attempt, published, rowsRead: 2n, ...failure });
       }),
     );
-    const frame = hostReportFrame.encode({ host: name, job: spec.job, sequence, actors, rowsTotal: 7n });
+    const frame = hostReportFrame.encode({ host: name, job: spec.job, sequence, actors, rowsTotal: 7n, services: [] });
     await this.bus.publish(clusterSubjects(this.namespace).coordinatorReport, frame);
   }
 
@@ -217,11 +217,12 @@ export class FakeWorker {
       gpus: this.gpus,
       draining: this.draining,
       stopped: false,
-      hosts: [...this.hosts].map(([host, { state }]) => ({ host, state, ...told })),
+      hosts: [...this.hosts].map(([host, { state }]) => ({ host, state, group: "", gpus: [], ...told })),
       instances: [...this.instances].map(([instance, state]) => {
         const ended = state === "STOPPED" || state === "FAILED";
         const about = { service: "model", granted: this.granted.get(instance) ?? granted() };
-        return { instance, state: ended ? state : "PROVISIONING", ...about, ...told };
+        const times = { startedMs: 1n, endedMs: ended ? 2n : 0n };
+        return { ...times, instance, state: ended ? state : "PROVISIONING", ...about, ...told };
       }),
       ...about,
     });

@@ -1,5 +1,6 @@
 /**
- * Real coordinators and real workers, whose processes are the test, and what can happen to them in any order.
+ * Real coordinators and real workers, whose processes (instances, and hosts of operators that need devices) are the test, and what
+ * can happen to them in any order.
  *
  * Faults: a process ends, or says that it has failed and lives on; a worker is out of reach for a while, then back with all it held,
  * and with commands that were kept back; a worker's machine dies and comes back under its name; another coordinator takes over,
@@ -18,8 +19,10 @@ import {
   cancelJobFrame,
   describeJobFrame,
   type GpuShare,
+  hostReportFrame,
   type JobReport,
   jobSpecFrame,
+  type StartHost,
   type StartInstance,
   submitJobFrame,
 } from "../../../src/wire/control.js";
@@ -27,11 +30,12 @@ import { decodeFrame, type LifeCycle, loadReportFrame } from "../../../src/wire/
 import { type Child, type Exit, Worker } from "../../../src/worker/worker.js";
 import { namespace, subjects } from "./coordinator-cluster.js";
 import { fakePorts } from "./fake-ports.js";
-import { gpu, needs, spec } from "./job-facts.js";
+import { actor, gpu, needs, serviceSpec, spec } from "./job-facts.js";
 
-/** Devices of each worker's machine, and what an instance of each job needs. */
+/** Devices of each worker's machine, and what an instance of each job needs, and an operator of it. */
 const MACHINES = [1, 2, 4];
 const JOBS = [0.5, 1, 0.3, 2];
+const OPERATORS = [0.4, 0, 1, 0.5];
 /** It fails of something else than itself, so that it is tried for ever. */
 const ELSEWHERE = "MILL_STORE_UNREACHABLE";
 
@@ -45,7 +49,9 @@ class Process implements Child {
 
   constructor(
     readonly job: JobId,
-    readonly instance: string,
+    /** Of the instance, or of the host. */
+    readonly name: string,
+    readonly kind: "instance" | "host",
     readonly shares: readonly GpuShare[],
   ) {}
 
@@ -71,7 +77,6 @@ class Machine {
     readonly world: World,
     readonly number: number,
   ) {
-    const host = { exited: new Promise<Exit>(() => {}), stop: () => {} };
     this.worker = new Worker({
       bus: this.#bus(),
       ports: world.ports,
@@ -81,21 +86,23 @@ class Machine {
       memoryBytes: 2 ** 36,
       gpus: Array.from({ length: MACHINES[number]! }, (_, i) => gpu(`GPU-${number}-${i}`)),
       launcher: {
-        startHost: async () => host,
-        startInstance: async (job, _, instance, devices) => {
-          const shares = this.#granted.get(`${job} ${instance}`)!;
-          assert.deepEqual(
-            devices,
-            shares.map(({ uuid }) => uuid),
-            "it sees what was promised to it",
-          );
-          const process = new Process(job, instance, shares);
-          if (this.dead) process.alive = false;
-          this.processes.push(process);
-          return process;
-        },
+        startHost: async (job, host, devices) => this.#begun(job, host, "host", devices),
+        startInstance: async (job, _, instance, devices) => this.#begun(job, instance, "instance", devices),
       },
     });
+  }
+
+  #begun(job: JobId, name: string, kind: Process["kind"], devices: readonly string[] | undefined): Process {
+    const shares = this.#granted.get(`${job} ${name}`)!;
+    assert.deepEqual(
+      devices,
+      shares.map(({ uuid }) => uuid),
+      "it sees what was promised to it",
+    );
+    const process = new Process(job, name, kind, shares);
+    if (this.dead) process.alive = false;
+    this.processes.push(process);
+    return process;
   }
 
   #bus(): Bus {
@@ -105,6 +112,10 @@ class Machine {
       if (kind === "start-instance") {
         const { job, instance, granted } = header as StartInstance;
         if (!this.#granted.has(`${job} ${instance}`)) this.#granted.set(`${job} ${instance}`, granted.gpus);
+      }
+      if (kind === "start-host") {
+        const { job, host, gpus } = header as StartHost;
+        if (!this.#granted.has(`${job} ${host}`)) this.#granted.set(`${job} ${host}`, gpus);
       }
       if (this.dead) return;
       if (this.cut) this.#kept.push(() => handle(message));
@@ -174,8 +185,11 @@ class World {
     const job = `job-${this.jobs.length}` as JobId;
     const resources = needs({ gpu: JOBS[this.jobs.length]!, kind: "h200" });
     this.jobs.push(job);
-    const services = [{ service: "model", instances: 2, resources }];
-    await this.store.put(jobKeys(job).spec, jobSpecFrame.encode({ ...spec, job, services }));
+    const services = [serviceSpec({ instances: 2, resources })];
+    const need = { operator: "alone", thousandths: OPERATORS[this.jobs.length - 1]! * 1_000, kind: "h200" };
+    const gpus = need.thousandths === 0 ? [] : [{ ...need, memoryBytes: 0n, optional: false }];
+    const actors = spec.actors.map((one) => (one.actor === "alone-0" ? { ...one, gpus } : one));
+    await this.store.put(jobKeys(job).spec, jobSpecFrame.encode({ ...spec, job, services, actors }));
     this.ask(submitJobFrame.encode({ job }));
   }
 
@@ -189,11 +203,20 @@ class World {
     return decodeFrame((await answer).payload).header as JobReport;
   }
 
-  async say({ job, instance }: Process, state: LifeCycle): Promise<void> {
+  async say({ job, name: instance, kind }: Process, state: LifeCycle): Promise<void> {
+    if (kind === "host") return this.sayHost(job, instance, state === "FAILED");
     const code = state === "FAILED" ? ELSEWHERE : "";
     const counts = { sequence: ++this.#reports, subject: "", queuedRows: 0, runningRows: 0, rowMs: 0, enteredMs: 0n };
     const load = { service: "model", instance: instance as InstanceId, state, code, reason: code, ...counts };
     await this.bus.publish(jobSubjects(namespace, job).load("model" as ServiceId), loadReportFrame.encode(load));
+  }
+
+  /** It is up; its actors fail, where they are told to. */
+  async sayHost(job: JobId, host: string, fails: boolean): Promise<void> {
+    const failure = { code: "MILL_WORKER_LOST", message: "it failed" };
+    const actors = fails ? [actor("alone-0", "FAILED", failure)] : [];
+    const report = { host, job, sequence: ++this.#reports, actors, rowsTotal: 0n, services: [] };
+    await this.bus.publish(subjects.coordinatorReport, hostReportFrame.encode(report));
   }
 
   check(): void {
@@ -266,7 +289,7 @@ describe("coordinator and workers: devices, whatever happens", function () {
 });
 
 async function everythingThatFits(world: World): Promise<void> {
-  const living = new Set(world.processes.map(({ job, instance }) => `${job} ${instance}`));
+  const living = new Set(world.processes.map(({ job, name }) => `${job} ${name}`));
   const free = world.machines
     .filter(({ dead }) => !dead)
     .map((machine) => {
@@ -278,19 +301,29 @@ async function everythingThatFits(world: World): Promise<void> {
       return Array.from({ length: MACHINES[machine.number]! }, (_, i) => 1_000 - used(`GPU-${machine.number}-${i}`));
     });
   for (const [i, job] of world.jobs.entries()) {
-    const { state, instances } = await world.describe(job);
+    const { state, instances, message: waits } = await world.describe(job);
+    const fitting = (need: number) =>
+      free.some((devices) =>
+        need < 1_000
+          ? devices.some((left) => left >= need)
+          : devices.filter((left) => left === 1_000).length >= need / 1_000,
+      );
+    const operator = OPERATORS[i]! * 1_000;
+    const hosts = world.processes.filter((one) => one.kind === "host" && one.job === job && one.shares.length > 0);
+    assert.ok(hosts.length <= 1, `${job} has ${hosts.length} hosts with devices`);
+    if (operator > 0 && state === "DEPLOYING" && hosts.length === 0) {
+      assert.match(waits, /^needs .* gpu of kind h200 for operator alone; worker /);
+      assert.ok(!fitting(operator), `the host of ${job} waits: ${waits}; free are ${JSON.stringify(free)}`);
+    }
     for (const { instance, worker, state: life, message } of instances) {
       if (worker !== "" && !["STOPPED", "FAILED"].includes(life))
         assert.ok(living.has(`${job} ${instance}`), `${instance}: ${life}`);
       if (worker !== "" || state !== "DEPLOYING" || life !== "REQUESTED") continue;
       assert.match(message, /^needs .* gpu of kind h200; worker /);
-      const wanted = JOBS[i]! * 1_000;
-      const fits = free.some((devices) =>
-        wanted < 1_000
-          ? devices.some((left) => left >= wanted)
-          : devices.filter((left) => left === 1_000).length >= wanted / 1_000,
+      assert.ok(
+        !fitting(JOBS[i]! * 1_000),
+        `${instance} of ${job} waits: ${message}; free are ${JSON.stringify(free)}`,
       );
-      assert.ok(!fits, `${instance} of ${job} waits: ${message}; free are ${JSON.stringify(free)}`);
     }
   }
 }

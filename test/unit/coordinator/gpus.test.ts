@@ -3,12 +3,12 @@ import { limits } from "../../../src/base/limits.js";
 import { jobSpecFrame } from "../../../src/wire/control.js";
 import { beatMs, Cluster, keys } from "./coordinator-cluster.js";
 import type { FakeWorker } from "./fake-worker.js";
-import { gpu, granted, needs, spec } from "./job-facts.js";
+import { gpu, granted, needs, serviceSpec, spec } from "./job-facts.js";
 
 /** A job whose two instances need that much of a device each; its workers have one each. */
 async function clusterOf(each: Parameters<typeof needs>[0], ...workers: string[]): Promise<Cluster> {
   const cluster = await new Cluster().open();
-  const services = [{ service: "model", instances: 2, resources: needs(each) }];
+  const services = [serviceSpec({ instances: 2, resources: needs(each) })];
   await cluster.store.put(keys.spec, jobSpecFrame.encode({ ...spec, services }));
   for (const name of workers) await joinWith(cluster, name);
   await cluster.submit();
@@ -69,11 +69,20 @@ describe("coordinator: devices", () => {
     const cluster = await new Cluster().open();
     const w1 = await cluster.join("w1");
     const share = { uuid: "GPU-w1", thousandths: 1_000, memoryBytes: 0n };
-    const left = { job: "job-0", service: "old", instance: "old-0", code: "", message: "", granted: granted(share) };
+    const left = {
+      job: "job-0",
+      service: "old",
+      instance: "old-0",
+      code: "",
+      message: "",
+      granted: granted(share),
+      startedMs: 1n,
+      endedMs: 0n,
+    };
     w1.gpus = [gpu("GPU-w1")];
     w1.obeys = false; // it is told to stop it
     await w1.report({ instances: [{ ...left, state: "PROVISIONING" }] });
-    const services = [{ service: "model", instances: 1, resources: needs({ gpu: 1 }) }];
+    const services = [serviceSpec({ instances: 1, resources: needs({ gpu: 1 }) })];
     await cluster.store.put(keys.spec, jobSpecFrame.encode({ ...spec, services }));
     await cluster.submit();
     assert.deepEqual(await waiting(cluster), ["needs 1 gpu; worker w1 has 1, taken"]);
@@ -86,7 +95,7 @@ describe("coordinator: devices", () => {
   it("a new leader promises nothing until every worker has had time to say what it holds (K6)", async () => {
     const cluster = await new Cluster().open();
     await (await cluster.succeed()).close();
-    const services = [{ service: "model", instances: 1, resources: needs({ gpu: 1 }) }];
+    const services = [serviceSpec({ instances: 1, resources: needs({ gpu: 1 }) })];
     await cluster.store.put(keys.spec, jobSpecFrame.encode({ ...spec, services }));
     const two = await cluster.join("w2");
     two.gpus = [gpu("GPU-1")];
@@ -98,7 +107,16 @@ describe("coordinator: devices", () => {
     const one = await cluster.join("w1");
     one.obeys = false;
     const share = { uuid: "GPU-1", thousandths: 1_000, memoryBytes: 0n };
-    const left = { job: "job-0", service: "old", instance: "old-0", code: "", message: "", granted: granted(share) };
+    const left = {
+      job: "job-0",
+      service: "old",
+      instance: "old-0",
+      code: "",
+      message: "",
+      granted: granted(share),
+      startedMs: 1n,
+      endedMs: 0n,
+    };
     const holding = { gpus: [gpu("GPU-1")], instances: [{ ...left, state: "PROVISIONING" }] };
     for (let beat = 0; beat < 4; beat++) {
       await cluster.pass(beatMs, [two]);

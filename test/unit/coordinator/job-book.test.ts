@@ -5,7 +5,7 @@ import { JobBook } from "../../../src/coordinator/job-book.js";
 import type { ActorState, HostReport, WorkerReport } from "../../../src/wire/control.js";
 import type { LoadReport } from "../../../src/wire/frames.js";
 import { fakePorts } from "./fake-ports.js";
-import { actor, granted, spec } from "./job-facts.js";
+import { actor, granted, serviceSpec, spec } from "./job-facts.js";
 
 const HOST = "job-1-w1-1";
 
@@ -28,7 +28,7 @@ function stateOf(book: JobBook): ActorState | undefined {
 
 function hostReport(sequence: bigint, state: ActorState, about: { host?: string; read?: bigint } = {}): HostReport {
   const actors = [actor("read-0", state, { rowsRead: about.read ?? 0n, deadLetters: 1n })];
-  return { host: about.host ?? HOST, job: spec.job, sequence, actors, rowsTotal: 9n };
+  return { host: about.host ?? HOST, job: spec.job, sequence, actors, rowsTotal: 9n, services: [] };
 }
 
 function workerReport(
@@ -37,6 +37,7 @@ function workerReport(
 ): WorkerReport {
   const { code = "", job = spec.job } = about;
   const told = { job, code, message: code };
+  const times = { startedMs: 2_000n, endedMs: 0n };
   return {
     worker,
     sequence: 1n,
@@ -45,11 +46,11 @@ function workerReport(
     gpus: [],
     draining: false,
     stopped: false,
-    hosts: about.host === undefined ? [] : [{ host: HOST, state: about.host, ...told }],
+    hosts: about.host === undefined ? [] : [{ host: HOST, state: about.host, group: "", gpus: [], ...told }],
     instances:
       about.instance === undefined
         ? []
-        : [{ service: "model", instance: "model-0", state: about.instance, granted: granted(), ...told }],
+        : [{ service: "model", instance: "model-0", state: about.instance, granted: granted(), ...told, ...times }],
   };
 }
 
@@ -206,25 +207,32 @@ describe("coordinator/job-book: instances", () => {
     assert.equal(instance().state, "FAILED");
   });
 
-  for (const state of ["LOADING", "WARMING"] as const) {
-    it(`one that is ${state} for too long is FAILED; what it did before, and deafness, do not count`, async () => {
+  for (const [state, declaredMs] of [
+    ["LOADING", Number(serviceSpec().loadTimeoutMs)],
+    ["WARMING", Number(serviceSpec().warmTimeoutMs)],
+  ] as const) {
+    it(`one that is ${state} longer than its service declares, and does not say so, is FAILED; what it did before, and deafness, do not count`, async () => {
       const { clock, book, instance } = setUp();
-      const tooLong = limits.serviceLoadTimeoutMs + 1;
+      const silenceMs = limits.heartbeatTimeoutMs;
+      const tooLong = declaredMs + silenceMs + 1;
       book.onLoad(load("PROVISIONING"));
       await clock.freeze(tooLong); // fetching a model takes as long as it takes
-      book.expire(tooLong, 0);
+      book.expire(silenceMs, 0);
       book.onLoad(load(state));
       await clock.freeze(tooLong - 1);
-      book.expire(tooLong, 0);
+      book.expire(silenceMs, 0);
       assert.equal(instance().state, state);
       book.onLoad(load(state)); // saying it again does not begin it anew
       await clock.freeze(1_000);
-      book.expire(tooLong, 1_000);
+      book.expire(silenceMs, 1_000);
       assert.equal(instance().state, state);
       await clock.freeze(1);
-      book.expire(tooLong, 0);
+      book.expire(silenceMs, 0);
       assert.deepEqual([instance().state, instance().code], ["FAILED", "MILL_SERVICE_TIMEOUT"]);
-      assert.match(instance().message, new RegExp(`model-0 was still ${state} after 300 s`));
+      assert.match(
+        instance().message,
+        new RegExp(`model-0 was still ${state} long after its load\\..* of ${declaredMs} ms was over`),
+      );
     });
   }
 

@@ -1,7 +1,15 @@
 /** Facts of a small job for the suites of the coordinator: two regions on two workers, one service. */
 import type { EnumeratorFacts, InstanceFacts, JobAction, JobFacts, WatchedHost } from "../../../src/coordinator/job.js";
 import type { Holding, WorkerFacts } from "../../../src/coordinator/placement.js";
-import type { ActorReport, ActorState, GpuShare, Granted, JobSpec, Resources } from "../../../src/wire/control.js";
+import type {
+  ActorReport,
+  ActorState,
+  GpuShare,
+  Granted,
+  JobSpec,
+  Resources,
+  ServiceSpec,
+} from "../../../src/wire/control.js";
 
 const GiB = 2n ** 30n;
 
@@ -23,6 +31,12 @@ export function granted(...gpus: GpuShare[]): Granted {
   return { cpu: 1, memoryBytes: 0n, gpus };
 }
 
+/** The service of the small job, its times short. */
+export function serviceSpec(about: Partial<ServiceSpec> = {}): ServiceSpec {
+  const load = { loadTimeoutMs: 60_000n, warmTimeoutMs: 20_000n, loadAttemptsMax: 3 };
+  return { service: "model", instances: 2, resources: needs(), ...load, ...about };
+}
+
 export const spec: JobSpec = {
   job: "job-1",
   topology: "test",
@@ -33,11 +47,11 @@ export const spec: JobSpec = {
   inputs: {},
   assets: [],
   actors: [
-    { actor: "read-0", region: "region-read-0", subtask: 0, resources: needs({ cpu: 0 }) },
-    { actor: "read-1", region: "region-read-0", subtask: 1, resources: needs({ cpu: 0 }) },
-    { actor: "alone-0", region: "region-alone-0", subtask: 0, resources: needs({ cpu: 0 }) },
+    { actor: "read-0", region: "region-read-0", subtask: 0, resources: needs({ cpu: 0 }), gpus: [] },
+    { actor: "read-1", region: "region-read-0", subtask: 1, resources: needs({ cpu: 0 }), gpus: [] },
+    { actor: "alone-0", region: "region-alone-0", subtask: 0, resources: needs({ cpu: 0 }), gpus: [] },
   ],
-  services: [{ service: "model", instances: 2, resources: needs() }],
+  services: [serviceSpec()],
   sources: ["read"],
   unit: "rows",
   submittedMs: 0n,
@@ -69,7 +83,17 @@ export const gpu = (uuid: string, kind = "NVIDIA H200", memory = 140) => ({
 /** Long in its state, heard of just now. */
 export function host(name: string, worker: string, about: Partial<WatchedHost> = {}): WatchedHost {
   const wasUp = about.state !== "asked";
-  return { host: name, worker, state: "up", failure: undefined, wasUp, forMs: 3_600_000, silentMs: 0, ...about };
+  return {
+    host: name,
+    worker,
+    group: "",
+    state: "up",
+    failure: undefined,
+    wasUp,
+    forMs: 3_600_000,
+    silentMs: 0,
+    ...about,
+  };
 }
 
 export function enumerator(about: Partial<EnumeratorFacts> = {}): EnumeratorFacts {
@@ -117,12 +141,12 @@ export function facts(about: Partial<JobFacts> = {}): JobFacts {
     error: undefined,
     hosts: [host("job-1-w1-1", "w1"), host("job-1-w2-1", "w2")],
     placedOn: ["w1", "w2"],
+    groups: [],
     regions: ["RUNNING", "RUNNING"],
     enumerators: [enumerator()],
     instances,
     holdings,
     workers: [worker("w1"), worker("w2")],
-    loadAttemptsMax: 3,
     enumeratorSilenceMs: 2_000,
     ...about,
   };

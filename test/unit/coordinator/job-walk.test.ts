@@ -166,9 +166,15 @@ class World {
       gpus: [],
       draining: this.workers.get(name)!.draining,
       stopped: false,
-      hosts: hosts.map(([host, { exited }]) => ({ host, state: exited ? "EXITED" : "RUNNING", ...told })),
+      hosts: hosts.map(([host, { exited }]) => ({
+        host,
+        state: exited ? "EXITED" : "RUNNING",
+        group: "",
+        gpus: [],
+        ...told,
+      })),
       instances: instances.map(([instance, { state }]) => {
-        const about = { service: "model", granted: granted() };
+        const about = { service: "model", granted: granted(), startedMs: 1n, endedMs: 0n };
         return { instance, state: isGone(state) ? state : "PROVISIONING", ...about, ...told };
       }),
     };
@@ -189,7 +195,7 @@ class World {
         return actorReport(id, state, { attempt, published, ...(state === "FAILED" ? failure : {}) });
       }),
     );
-    this.book.onHost({ host: name, job: spec.job, sequence: ++this.sequence, actors, rowsTotal: 0n });
+    this.book.onHost({ host: name, job: spec.job, sequence: ++this.sequence, actors, rowsTotal: 0n, services: [] });
   }
   reportInstance(name: string): void {
     const { state } = this.instances.get(name)!;

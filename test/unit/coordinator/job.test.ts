@@ -2,7 +2,19 @@ import assert from "node:assert/strict";
 import { limits } from "../../../src/base/limits.js";
 import { decideJob } from "../../../src/coordinator/job.js";
 import type { JobState } from "../../../src/wire/control.js";
-import { entered, enumerator, facts, gpu, granted, host, instance, needs, ofKind, worker } from "./job-facts.js";
+import {
+  entered,
+  enumerator,
+  facts,
+  gpu,
+  granted,
+  host,
+  instance,
+  needs,
+  ofKind,
+  serviceSpec,
+  worker,
+} from "./job-facts.js";
 
 const kinds = (actions: readonly { readonly kind: string }[]) => [...new Set(actions.map(({ kind }) => kind))].sort();
 
@@ -44,6 +56,27 @@ describe("coordinator/job: hosts and enumerators", () => {
     const asked = host(first!.host, "w2", { state: "asked" });
     assert.deepEqual(decideJob(facts({ hosts: [one, asked] })), [first]);
     assert.deepEqual(decideJob(facts({ hosts: [one], placedOn: ["w1"] })), []);
+  });
+
+  it("actors that need devices have a host of their own, told which; it is stopped where they are not any more (J1)", () => {
+    const gpus = [{ operator: "x", uuid: "GPU-1", thousandths: 500, memoryBytes: 0n }];
+    const groups = [{ group: "g", worker: "w1", gpus }];
+    const [start, ...others] = decideJob(facts({ groups })).filter(({ kind }) => kind.endsWith("-host"));
+    assert.deepEqual(start, { kind: "start-host", host: "job-1-w1-1-1", ...groups[0] });
+    assert.deepEqual(others, []);
+    const own = host("job-1-w1-1-1", "w1", { group: "g" });
+    assert.deepEqual(decideJob(facts({ groups, hosts: [one, two, own] })), []);
+    const another = [...groups, { group: "h", worker: "w1", gpus: [] }];
+    const names = ofKind(decideJob(facts({ groups: another })), "start-host").map((action) => action.host);
+    assert.equal(new Set(names).size, 2, "each has a name of its own");
+    for (const worker of ["w2", ""]) {
+      const moved = [{ group: "g", worker, gpus }];
+      assert.deepEqual(ofKind(decideJob(facts({ groups: moved, hosts: [one, two, own] })), "stop-host"), [
+        { kind: "stop-host", host: own },
+      ]);
+    }
+    // Nothing is said of them while their region is on its way.
+    assert.deepEqual(decideJob(facts({ groups: [], hosts: [one, two, own] })), []);
   });
 
   it("replaces one that has gone by another of a new name, on a worker that is there (J1)", () => {
@@ -184,8 +217,8 @@ describe("coordinator/job: instances", () => {
 
   it("one that fits on no worker waits with the reason, and the others of the job are started (J9)", () => {
     const services = [
-      { service: "large", instances: 2, resources: needs({ gpu: 1, kind: "h200" }) },
-      { service: "model", instances: 1, resources: needs() },
+      serviceSpec({ service: "large", resources: needs({ gpu: 1, kind: "h200" }) }),
+      serviceSpec({ instances: 1 }),
     ];
     const workers = [worker("w1", { gpus: [gpu("GPU-1")] }), worker("w2")];
     const actions = decideJob(facts({ services, workers, instances: [] }));
@@ -199,7 +232,7 @@ describe("coordinator/job: instances", () => {
   });
 
   it("one that waits keeps its name and is placed when it fits, before any new one (J9)", () => {
-    const services = [{ service: "large", instances: 3, resources: needs({ gpu: 1 }) }];
+    const services = [serviceSpec({ service: "large", instances: 3, resources: needs({ gpu: 1 }) })];
     const waits = (name: string) => instance(name, { state: "REQUESTED", worker: "", granted: granted() });
     const instances = [waits("large-1"), waits("large-0")];
     const workers = [worker("w1", { gpus: [gpu("GPU-1")] })];
@@ -221,12 +254,14 @@ describe("coordinator/job: instances", () => {
     assert.deepEqual(ofKind(decideJob(facts({ instances: [instance("model-0")], workers })), "start-instance"), []);
   });
 
-  it("loadAttemptsMax in a row that were never READY fail the job with the last one's code and words (J5)", () => {
+  it("as many in a row that were never READY as their service allows fail the job with the last one's code and words (J5)", () => {
     const three = [failed("model-2"), failed("model-1"), failed("model-0")];
     assert.equal(entered(decideJob(facts({ instances: three.slice(1) }))), undefined);
     const error = entered(decideJob(facts({ instances: three })))?.error;
     assert.equal(error?.code, "MILL_SERVICE_FAILED");
     assert.match(error!.message, /service "model": 3 instances in a row failed; the last one: model-2 broke/);
+    const services = [serviceSpec({ loadAttemptsMax: 4 })];
+    assert.equal(entered(decideJob(facts({ services, instances: three }))), undefined);
   });
 
   it("one that serves, or did since, begins the count anew (J5)", () => {

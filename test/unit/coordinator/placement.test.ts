@@ -5,14 +5,17 @@ import type { Resources } from "../../../src/wire/control.js";
 import { gpu, granted, needs, worker } from "./job-facts.js";
 
 const groups = (count: number, before = "", each: Resources = needs({ cpu: 2 })) =>
-  Array.from({ length: count }, (_, i) => ({ actors: [`read-${i}`, `count-${i}`], before, needs: each }));
+  Array.from({ length: count }, (_, i) => ({
+    ...{ actors: [`read-${i}`, `count-${i}`], before, needs: each },
+    ...{ gpus: [], kept: undefined },
+  }));
 const NOTHING: ReadonlyMap<string, number> = new Map();
 
 function placed(
   ...[some, workers, load = NOTHING]: [ReturnType<typeof groups>, WorkerFacts[], ReadonlyMap<string, number>?]
 ) {
   const result = placeGroups(some, workers, [], load);
-  return result.workers ?? result.reason;
+  return result.places === undefined ? result.reason : result.places.map(({ worker }) => worker);
 }
 
 const room = (...workers: WorkerFacts[]) => new Room(workers, [], NOTHING);
@@ -100,7 +103,9 @@ describe("coordinator/placement: memory", () => {
       /^needs 65 GiB of memory; worker a has 4 GiB/,
     );
     const holdings = [{ worker: "b", granted: { ...granted(), memoryBytes: 62n * 2n ** 30n } }];
-    assert.deepEqual(placeGroups(groups(1, "b", needs({ memory: 3 })), workers, holdings, NOTHING), { workers: ["a"] });
+    assert.deepEqual(placeGroups(groups(1, "b", needs({ memory: 3 })), workers, holdings, NOTHING), {
+      places: [{ worker: "a", gpus: [] }],
+    });
   });
 });
 
@@ -165,6 +170,44 @@ describe("coordinator/placement: devices", () => {
       [devicesOf(told, needs({ gpu: 1 })), devicesOf(told, needs({ gpu: 1 }))],
       ["a 0 1000", "b 0 1000"],
     );
+  });
+
+  it("operators of one host are given all they want or nothing, each what is its own (G4)", () => {
+    const want = (operator: string, gpu: number, kind = "", optional = false) => {
+      return { operator, thousandths: gpu * 1_000, kind, memoryBytes: 0n, optional };
+    };
+    const placed = (at: Room, ...gpus: ReturnType<typeof want>[]) => {
+      const result = at.placeGroup(needs(), gpus, "");
+      if (result.worker === undefined) return result.reason;
+      const told = result.gpus.map(({ operator, uuid, thousandths }) => `${operator} ${uuid} ${thousandths}`);
+      return [result.worker, ...told].join(", ");
+    };
+    const workers = () => room(worker("a", { gpus: t4 }), worker("b", { gpus: h200 }));
+    const at = workers();
+    assert.equal(placed(at, want("x", 0.5), want("y", 1), want("z", 0.4)), "b, x GPU-2 500, y GPU-1 1000, z GPU-2 400");
+    assert.equal(
+      placed(at, want("x", 0.1), want("y", 1)),
+      "needs 0.1 gpu for operator x and 1 gpu for operator y; worker a has 1, taken; worker b has 2, both taken",
+    );
+    assert.equal(placed(at, want("x", 0.1, "h200")), "b, x GPU-2 100", "what could not be placed took nothing");
+    // What anybody may have is not taken from the one who can use no other.
+    const mixed = room(worker("m", { gpus: [...t4, gpu("GPU-1")] }));
+    assert.equal(placed(mixed, want("any", 1), want("h", 1, "h200")), "m, any GPU-t 1000, h GPU-1 1000");
+    assert.equal(placed(room(worker("c")), want("x", 1, "", true)), "c");
+  });
+
+  it("a group whose host lives stays with it and its devices, as long as its worker takes work (X7)", () => {
+    const kept = [{ operator: "x", uuid: "GPU-1", thousandths: 1_000, memoryBytes: 0n }];
+    const gpus = [{ operator: "x", thousandths: 1_000, kind: "", memoryBytes: 0n, optional: false }];
+    const group = { actors: ["a"], before: "b", needs: needs(), gpus, kept };
+    const holdings = [{ worker: "b", granted: { ...granted(), gpus: kept } }];
+    const where = (draining: boolean) => {
+      const workers = [worker("a", { gpus: [gpu("GPU-2")] }), worker("b", { gpus: [gpu("GPU-1")], draining })];
+      const { places } = placeGroups([group], workers, holdings, NOTHING);
+      return places?.map(({ worker, gpus }) => [worker, ...gpus.map(({ uuid }) => uuid)]);
+    };
+    assert.deepEqual(where(false), [["b", "GPU-1"]]);
+    assert.deepEqual(where(true), [["a", "GPU-2"]]);
   });
 
   it("the reason names what is needed and what each worker has instead (X6)", () => {

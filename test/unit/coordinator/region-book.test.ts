@@ -10,7 +10,10 @@ function setUp() {
   const clock = new FakeClock();
   const book = new RegionBook("r", actors, clock);
   const facts = () =>
-    book.facts((host) => (host === "lost" ? undefined : { host, worker: "w", state: "up", failure: undefined }), false);
+    book.facts(
+      (host) => (host === "lost" ? undefined : { host, worker: "w", group: "", state: "up", failure: undefined }),
+      false,
+    );
   return { clock, book, facts };
 }
 

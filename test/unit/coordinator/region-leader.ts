@@ -33,6 +33,7 @@ export function leaderOf(store: ObjectStore, term: bigint) {
   const host = () => ({
     host: "h",
     worker: "w",
+    group: "",
     state: state.hostUp ? ("up" as const) : ("gone" as const),
     failure: state.hostUp ? undefined : { code: "MILL_WORKER_LOST", message: "gone.", passing: true },
   });
@@ -45,9 +46,11 @@ export function leaderOf(store: ObjectStore, term: bigint) {
     get adopting() {
       return state.adopting;
     },
-    hostOn: () => (state.hostUp ? host() : undefined),
+    hostFor: () => (state.hostUp ? host() : undefined),
     host,
-    groups: () => [{ actors, before: "", needs: needs() }],
+    groups: () => [{ actors, before: "", needs: needs(), gpus: [], kept: undefined }],
+    place: (book: RegionBook, _groups: unknown, [place]: { worker: string }[]) =>
+      book.place(new Map(actors.map((actor) => [actor, place!.worker]))),
     load: () => new Map(),
     waitFor: () => {},
     onRefused: (code: string, message: string) => void refused.push(`${code}: ${message}`),

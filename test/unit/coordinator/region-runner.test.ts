@@ -165,6 +165,26 @@ describe("coordinator/region-runner: the log of a region", () => {
     assert.equal(next.sent.find(({ kind }) => kind === "deploy")?.header.attempt, 3);
   });
 
+  it("what a host refuses of an attempt that is over does not fail the job (M4, guarantee 8)", async () => {
+    const one = leaderOf(new MemoryStore(), 1n);
+    await one.look(4);
+    const deploy = one.sent.find(({ kind }) => kind === "deploy")!;
+    const refuse = () => deploy.then?.refused?.("MILL_STORE_NOT_FOUND", "there is no such object.");
+    one.state.hostUp = false;
+    await one.look();
+    one.state.hostUp = true;
+    await one.look(4);
+    assert.equal(one.region.attempt, 2);
+    refuse();
+    assert.deepEqual(one.refused, []);
+    const again = one.sent.find(({ kind, header }) => kind === "deploy" && header.attempt === 2)!;
+    again.then?.refused?.("MILL_STORE_UNREACHABLE", "away.");
+    again.then?.refused?.("MILL_COMMAND_REFUSED", "overtaken.");
+    assert.deepEqual(one.refused, []);
+    again.then?.refused?.("MILL_STORE_NOT_FOUND", "there is no such object.");
+    assert.deepEqual(one.refused, ["MILL_STORE_NOT_FOUND: there is no such object."]);
+  });
+
   it("a log that cannot be read, and will not be by trying again, fails the job (rule 2)", async () => {
     const store = new MemoryStore();
     await store.put(keys.regionRecord("r", 1n), new Uint8Array([1, 2, 3]));

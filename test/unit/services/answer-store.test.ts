@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import type { InstanceId, JobId } from "../../../src/base/ids.js";
+import { limits } from "../../../src/base/limits.js";
 import { AnswerStore } from "../../../src/services/answer-store.js";
 import { idBytes } from "../../../src/services/row-ids.js";
+import { jobKeys } from "../../../src/storage/keys.js";
 import { MemoryStore } from "../../../src/storage/memory-store.js";
 import { rowsOf } from "../../../src/types/batches.js";
 import { arrowSchema } from "../../../src/types/columns.js";
@@ -33,10 +35,84 @@ describe("services/answer-store: answers as objects", () => {
   });
 
   it("are not found where the store is away; nobody fails for it", async () => {
-    const away = { put: () => Promise.reject(new Error("away")), head: () => Promise.reject(new Error("away")) };
-    const kept = keptIn(away as unknown as MemoryStore);
+    const store = new MemoryStore();
+    const fails = (member: "put" | "head" | "list") => {
+      const away = () => Promise.reject(new Error("away"));
+      store[member] = (member === "list" ? () => ({ [Symbol.asyncIterator]: () => ({ next: away }) }) : away) as never;
+    };
+    const kept = keptIn(store);
     await kept.save([a], outcome(1));
-    assert.equal((await kept.find([a])).size, 0);
+    for (const member of ["head", "list", "put"] as const) {
+      fails(member);
+      assert.equal((await kept.find([a])).size, 0, member);
+      await kept.save([b], outcome(1));
+    }
+  });
+
+  /** What the store is asked, by name of the member; and how many questions at a time. */
+  function counted(store: MemoryStore) {
+    const asked: string[] = [];
+    const open = { now: 0, most: 0 };
+    const counting = new Proxy(store, {
+      get(target, name) {
+        const member = Reflect.get(target, name) as unknown;
+        if (typeof member !== "function") return member;
+        return (...args: unknown[]): unknown => {
+          asked.push(String(name));
+          const answer = (member as (...a: unknown[]) => unknown).apply(target, args);
+          if (!(answer instanceof Promise)) return answer;
+          open.most = Math.max(open.most, ++open.now);
+          return answer.finally(() => {
+            open.now -= 1;
+          });
+        };
+      },
+    });
+    return { kept: keptIn(counting), asked, open };
+  }
+
+  it("where none is kept, the store is asked once for rows that are looked for together, and not for each", async () => {
+    const { kept, asked } = counted(new MemoryStore());
+    await Promise.all([kept.find([a, b]), kept.find([c]), kept.find([""])]);
+    assert.deepEqual(asked, ["list"]);
+    await kept.save([b], outcome(2));
+    assert.deepEqual([...(await kept.find([a, b, c])).keys()], [b], "what is kept later is found");
+  });
+
+  it("where some are kept, only these are read, and none twice", async () => {
+    const { kept, asked } = counted(new MemoryStore());
+    await kept.save([b], outcome(2));
+    asked.length = 0;
+    const found = await Promise.all([kept.find([a, b]), kept.find([c])]);
+    assert.deepEqual(
+      found.map(({ size }) => size),
+      [1, 0],
+    );
+    assert.deepEqual(asked, ["list", "head", "get"]);
+  });
+
+  it("one that was kept while a list was under way is found by who looks after that", async () => {
+    const store = new MemoryStore();
+    const kept = keptIn(store);
+    const first = kept.find([a]);
+    await Promise.resolve();
+    await Promise.resolve(); // the list has begun
+    await kept.save([a], outcome(1));
+    assert.equal((await kept.find([a])).size, 1);
+    await first;
+  });
+
+  it("too many to be listed are asked for one by one, some at a time; so they are deleted", async () => {
+    const count = limits.answersListedMax + 1;
+    const store = new MemoryStore();
+    const ids = Array.from({ length: count }, (_, i) => String(i).padStart(16, "0"));
+    const { kept, asked, open } = counted(store);
+    const { savedAnswer } = jobKeys(job as JobId);
+    for (const id of ids) await store.put(savedAnswer("double", Buffer.from(id).toString("hex")), new Uint8Array());
+    assert.equal((await kept.find([a, b, c])).size, 0);
+    assert.deepEqual(asked, ["list", "head", "head", "head"]);
+    await kept.delete(ids.slice(0, 100));
+    assert.equal(open.most, limits.answerObjectsAtOnce);
   });
 });
 

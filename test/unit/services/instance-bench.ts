@@ -30,7 +30,7 @@ import {
   releaseFrame,
   requestFrame,
 } from "../../../src/wire/frames.js";
-import { within } from "../actors/support.js";
+import { noContent, within } from "../actors/support.js";
 import { fakePorts } from "../coordinator/fake-ports.js";
 
 export const namespace = "test" as Namespace;
@@ -128,6 +128,7 @@ export class Bench {
       job,
       instance: "double-0" as InstanceId,
       service: this.service,
+      content: noContent,
       asset: (name) => name,
       yieldToMessages: () => new Promise((resolve) => setImmediate(resolve)),
       env: () => undefined,

@@ -1,12 +1,15 @@
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import type { RecordBatch } from "apache-arrow";
 import fc from "fast-check";
 import { rowIdsOf } from "../../../src/services/row-ids.js";
 import { batchFromRows } from "../../../src/types/batches.js";
-import { t } from "../../../src/types/columns.js";
+import { type Columns, t } from "../../../src/types/columns.js";
 import { concatBatches } from "../../../src/types/concat.js";
+import { type Content, inline } from "../../../src/types/content-types.js";
 import { lineageFrom } from "../../../src/types/lineage.js";
 import { decodeBatch, encodeBatch } from "../../../src/wire/arrow.js";
+import { anyRows } from "../types/arbitrary.js";
 
 const columns = {
   n: t.int32,
@@ -47,6 +50,90 @@ describe("services/row-ids: the id of a row", () => {
         assert.deepEqual(rowIdsOf("ocr", sent, later), ids.slice(cut));
       }),
     );
+  });
+
+  it("depends on the rows alone, of whatever types", () => {
+    fc.assert(
+      fc.property(anyRows, fc.nat(12), ({ columns: types, rows: values }, at) => {
+        const batch = batchFromRows(types, values) as unknown as RecordBatch;
+        const ids = rowIdsOf("ocr", batch, from);
+        const cut = batch.slice(Math.min(at, values.length));
+        const sent = decodeBatch(batch.schema, Buffer.concat(encodeBatch(cut)));
+        const later = { ...from, first: from.first + batch.numRows - cut.numRows };
+        assert.deepEqual(rowIdsOf("ocr", sent, later), ids.slice(batch.numRows - cut.numRows));
+        assert.deepEqual(rowIdsOf("ocr", concatBatches([batch.slice(0, batch.numRows - cut.numRows), cut]), from), ids);
+      }),
+    );
+  });
+
+  it("is another where one element of a tensor is, or its shape", () => {
+    const types = {
+      fixed: t.tensor("uint16", [2]),
+      free: t.tensor("float64", [null, null]),
+      e: t.embedding(2, { metric: "dot" }),
+    };
+    const tensor = (shape: number[], ...data: number[]) => ({ data: Float64Array.from(data), shape });
+    const one = { fixed: Uint16Array.of(1, 2), free: tensor([1, 2], 1, 2), e: Float32Array.of(0, 1) };
+    const ids = [
+      one,
+      { ...one, fixed: Uint16Array.of(2, 1) },
+      { ...one, free: tensor([2, 1], 1, 2) },
+      { ...one, free: tensor([1, 2], 1, 3) },
+      { ...one, e: Float32Array.of(0, 2) },
+    ].map((row) => rowIdsOf("ocr", batchFromRows(types, [row]) as unknown as RecordBatch, from)[0]);
+    assert.equal(new Set(ids).size, ids.length);
+  });
+
+  describe("of content", () => {
+    const bytes = Uint8Array.of(1, 2, 3);
+    const sha256 = createHash("sha256").update(bytes).digest("hex");
+    const held = inline(bytes, "image/png");
+    const moved = { ...held, uri: "s3://jobs/a/content/x", sha256, bytes: null };
+    const idOf = (image: Content, types: Columns = { image: t.image }) =>
+      rowIdsOf("ocr", batchFromRows(types, [{ image }]) as unknown as RecordBatch, from)[0]!;
+
+    it("is the same when its bytes are moved out, and wherever they lie", () => {
+      assert.equal(idOf(moved), idOf(held));
+      assert.equal(idOf({ ...moved, uri: "file:///elsewhere" }), idOf(held));
+      assert.equal(idOf({ ...held, sha256 }), idOf(held));
+    });
+
+    it("is the same within lists and structs", () => {
+      const types = { list: t.list(t.struct({ image: t.optional(t.image) })) };
+      const ids = [held, moved].map((image) => {
+        const batch = batchFromRows(types, [{ list: [{ image: null }, { image }] }]);
+        return rowIdsOf("ocr", batch as unknown as RecordBatch, from)[0];
+      });
+      assert.equal(ids[0], ids[1]);
+    });
+
+    it("is another for other content, another range or another media type", () => {
+      const others = [
+        inline(Uint8Array.of(1, 2, 4), "image/png"),
+        { ...moved, sha256: sha256.replace(/^./, (digit) => (digit === "0" ? "1" : "0")) },
+        { ...moved, offset: 1n },
+        { ...moved, sizeBytes: 2n },
+        { ...moved, mediaType: "image/jpeg" },
+      ];
+      assert.equal(new Set([held, ...others].map((image) => idOf(image))).size, others.length + 1);
+    });
+
+    it("is another for another address, where nothing else says what it is", () => {
+      const unknown = { ...moved, sha256: "" };
+      assert.notEqual(idOf(unknown), idOf({ ...unknown, uri: "s3://jobs/a/content/y" }));
+      assert.notEqual(idOf(unknown), idOf(moved));
+    });
+
+    it("is another for pixels of another shape", () => {
+      const pixels = (width: number, height: number) =>
+        idOf({ ...inline(new Uint8Array(6), ""), width, height, channels: 1 } as Content, { image: t.pixels() });
+      assert.notEqual(pixels(2, 3), pixels(3, 2));
+    });
+
+    it("of an object reference is by its address: the reference is the value", () => {
+      const ref = { image: t.objectRef };
+      assert.notEqual(idOf(moved, ref), idOf({ ...moved, uri: "file:///elsewhere" }, ref));
+    });
   });
 
   it("is another for another row, place, origin or operator", () => {

@@ -8,6 +8,7 @@ import { service } from "../../../src/topology/service.js";
 import type { Stream, TopologyBuilder } from "../../../src/topology/topology.js";
 import { batchFromColumns, batchFromRows, rowsOf } from "../../../src/types/batches.js";
 import { type ArrowColumns, type ColumnType, t } from "../../../src/types/columns.js";
+import { inline } from "../../../src/types/content-types.js";
 import { built, nowhere, pageColumns, pages, serviceOf, sourceOf } from "./support.js";
 
 function onPages(use: (stream: Stream<typeof pageColumns>, job: TopologyBuilder) => void): () => void {
@@ -229,6 +230,41 @@ function neverRun(stream: Stream<typeof pageColumns>, batch: RecordBatch<ArrowCo
   stream.mapRows({ to }, async () => ({ ...good, title: 1 }));
   // @ts-expect-error an optional value used as if it were there
   stream.mapRows({ to }, ({ note }) => ({ ...good, title: note.trim() }));
+
+  const media = { page: t.image, crop: t.optional(t.pixels()), clip: t.samples("int16") };
+  const tensors = {
+    fixed: t.tensor("int64", [2]),
+    free: t.tensor("float16", [null, 3]),
+    e: t.embedding(2, { metric: "dot" }),
+  };
+  const page = inline(new Uint8Array(0), "image/png");
+  const clip = { ...page, sampleRate: 8_000, channels: 1 };
+  const free = { data: new Uint16Array(3), shape: [1, 3] };
+  const fixed = { fixed: new BigInt64Array(2), free, e: new Float32Array(2) };
+  stream.mapRows({ to: media }, () => ({ page, crop: null, clip }));
+  stream.mapRows({ to: tensors }, () => fixed);
+  const { bytes: _, ...ref } = page;
+  stream.mapRows({ to: media }, () => ({ page: ref, crop: null, clip }));
+  stream.flatMap({ to: media }, async () => [{ page: ref, crop: null, clip }]);
+  // @ts-expect-error a reference without its address
+  stream.mapRows({ to: media }, () => ({ page: { ...ref, uri: undefined }, crop: null, clip }));
+  // @ts-expect-error bytes alone are no content
+  stream.mapRows({ to: media }, () => ({ page: new Uint8Array(0), crop: null, clip }));
+  // @ts-expect-error pixels without their width
+  stream.mapRows({ to: media }, () => ({ page, crop: page, clip }));
+  // @ts-expect-error elements of another type
+  stream.mapRows({ to: tensors }, () => ({ ...fixed, fixed: new Int32Array(2) }));
+  // @ts-expect-error sizes vary, so they must be given
+  stream.mapRows({ to: tensors }, () => ({ ...fixed, free: free.data }));
+  // @ts-expect-error an embedding has single floats
+  batchFromColumns(tensors, { fixed: fixed.fixed, free: [free], e: new Float64Array(2) });
+  // @ts-expect-error only what has one shape comes as one array
+  batchFromColumns(tensors, { fixed: fixed.fixed, free: free.data, e: fixed.e });
+  batchFromColumns(tensors, { fixed: fixed.fixed, free: [free], e: fixed.e });
+  // @ts-expect-error no such elements
+  t.tensor("float8", [1]);
+  // @ts-expect-error an embedding has a metric
+  t.embedding(2, { model: "m" });
 
   // @ts-expect-error one row instead of several
   stream.flatMap({ to }, () => good);

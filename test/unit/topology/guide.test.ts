@@ -41,7 +41,7 @@ async function compile(modules: Readonly<Record<string, string>>): Promise<strin
   }
 }
 
-describe("docs/topology.md: its examples", () => {
+describe("docs/topology.md and docs/types.md: their examples", () => {
   const blocks = examples("ts");
 
   it("are there, whole files and parts", () => {
@@ -50,7 +50,12 @@ describe("docs/topology.md: its examples", () => {
   });
 
   it("compile", async () => {
-    const modules = blocks.map((block) => [`line-${block.line}.ts`, asModule(block)]);
+    const types = examples("ts", "types.md");
+    assert.ok(types.length >= 2);
+    const modules = [
+      ...blocks.map((block) => [`line-${block.line}.ts`, asModule(block)]),
+      ...types.map((block) => [`types-line-${block.line}.ts`, asModule(block)]),
+    ];
     assert.equal(await compile(Object.fromEntries(modules)), "");
   });
 

@@ -78,6 +78,14 @@ describe("topology: keyed state", () => {
       code: "MILL_TOPOLOGY_TYPE",
       message: /column "ref" is object_ref/,
     });
+    const tensors = sourceOf({ free: t.tensor("uint8", [null]), e: t.embedding(2, { metric: "dot" }) });
+    assert.throws(
+      // @ts-expect-error an embedding is no plain value
+      () => built((job) => void job.read(tensors).keyBy("e")),
+      { code: "MILL_TOPOLOGY_TYPE", message: /column "e" is embedding<2, dot>, which cannot be a key/ },
+    );
+    // @ts-expect-error nor is a tensor
+    assert.throws(() => built((job) => void job.read(tensors).keyBy("free")), { code: "MILL_TOPOLOGY_TYPE" });
   });
 
   it("a key among the accumulator's columns is refused by TypeScript and by the plan", () => {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describePlan } from "../../../src/plan/describe.js";
 import { planTopology } from "../../../src/plan/plan.js";
-import type { OperatorResources, Resources } from "../../../src/topology/resources.js";
+import type { Resources } from "../../../src/topology/resources.js";
 import { sizeOf, sizeText } from "../../../src/topology/resources.js";
 import { service } from "../../../src/topology/service.js";
 import { t } from "../../../src/types/columns.js";
@@ -103,11 +103,29 @@ describe("topology/resources: what operators say", () => {
     );
   });
 
-  it("a device is for services only", () => {
-    const gpu = { gpu: { count: 1 } } as OperatorResources;
-    assert.throws(() => built((job) => void job.read(pages, { id: "pages" }).resources(gpu)), {
+  it("devices are each operator's own, also where operators take turns", () => {
+    const recorded = built((job) => {
+      const first = job.read(pages, { id: "pages" }).resources({ gpu: { count: 0.5, kind: "h200" } });
+      first
+        .select("name")
+        .resources({ gpu: { optional: true } })
+        .to(nowhere);
+    });
+    const [actor] = planTopology(recorded).actors;
+    assert.deepEqual(actor!.gpus, [
+      { operator: "pages", needs: { thousandths: 500, kind: "h200", memoryBytes: 0, optional: false } },
+      { operator: "select-1", needs: { thousandths: 1_000, kind: "", memoryBytes: 0, optional: true } },
+    ]);
+    assert.match(
+      describePlan(recorded, planTopology(recorded)),
+      /needs 0\.5 gpu of kind h200 for pages, 1 gpu \(optional\) for select-1\n/,
+    );
+  });
+
+  it("a number that is none is MILL_CONFIG and names operator and setting", () => {
+    assert.throws(() => built((job) => void job.read(pages, { id: "pages" }).resources({ gpu: { count: 1.5 } })), {
       code: "MILL_CONFIG",
-      message: /^operator "pages": resources\.gpu is for services only: .* Put the work into a service\.$/,
+      message: /^operator "pages": resources\.gpu\.count is 1\.5/,
     });
     assert.throws(() => built((job) => void job.read(pages, { id: "pages" }).resources({ memory: "x" })), {
       code: "MILL_CONFIG",

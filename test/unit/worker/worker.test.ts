@@ -8,6 +8,7 @@ import {
   acknowledgementFrame,
   type Gpu,
   type Granted,
+  type HostGpu,
   startFrame,
   startHostFrame,
   startInstanceFrame,
@@ -86,8 +87,8 @@ class Bench {
     await this.clock.settle();
     return acknowledgementFrame.decode((await within("an acknowledgement", answer)).payload).header;
   }
-  startHost(host = "h1", term = 1n) {
-    return this.tell(startHostFrame.encode({ term, job, host }));
+  startHost(host = "h1", term = 1n, gpus: readonly HostGpu[] = []) {
+    return this.tell(startHostFrame.encode({ term, job, host, group: gpus.length > 0 ? "g" : "", gpus }));
   }
   stopHost(host = "h1", term = 1n) {
     return this.tell(stopHostFrame.encode({ term, job, host }));
@@ -195,12 +196,11 @@ describe("worker: reports", () => {
     await bench.clock.advance(2 * limits.heartbeatIntervalMs);
     assert.equal(bench.reports.length, before + 3);
     const { hosts, instances, cpus, memoryBytes } = bench.last;
-    assert.deepEqual(hosts, [
-      { host: "h1", job, state: "EXITED", code: "MILL_BUNDLE_HASH", message: "not what was submitted" },
-    ]);
-    assert.deepEqual(instances, [
-      { job, service: "model", instance: "model-0", state: "PROVISIONING", code: "", message: "", granted: NONE },
-    ]);
+    const ended = { code: "MILL_BUNDLE_HASH", message: "not what was submitted" };
+    assert.deepEqual(hosts, [{ host: "h1", job, state: "EXITED", group: "", gpus: [], ...ended }]);
+    const lives = { code: "", message: "", granted: NONE, startedMs: instances[0]!.startedMs, endedMs: 0n };
+    assert.deepEqual(instances, [{ job, service: "model", instance: "model-0", state: "PROVISIONING", ...lives }]);
+    assert.ok(lives.startedMs > 0n, "and since when");
     assert.deepEqual([cpus, memoryBytes], [4, 1024n]);
     assert.ok(bench.reports.every((one, i) => i === 0 || one.sequence > bench.reports[i - 1]!.sequence));
   });
@@ -373,6 +373,22 @@ describe("worker: devices", () => {
     assert.deepEqual(Object.fromEntries(bench.devices), { "large-0": ["GPU-2", "GPU-1"], "model-0": [], h1: [] });
     assert.deepEqual(bench.last.gpus, gpus);
     assert.deepEqual(bench.instance("large-0")?.granted, promised);
+  });
+
+  it("a host sees those of its operators, each once, and is refused what is not free (W6)", async () => {
+    const bench = await new Bench(gpus).open();
+    const part = (operator: string, uuid: string, thousandths: number) => {
+      return { operator, uuid, thousandths, memoryBytes: 0n };
+    };
+    const own = [part("a", "GPU-1", 500), part("b", "GPU-1", 300), part("c", "GPU-2", 1_000)];
+    assert.equal((await bench.startHost("h2", 1n, own)).code, "");
+    assert.deepEqual(bench.devices.get("h2"), ["GPU-1", "GPU-2"]);
+    const told = bench.last.hosts.find(({ host }) => host === "h2");
+    assert.deepEqual([told?.group, told?.gpus], ["g", own]);
+    const twice = await bench.startHost("h3", 1n, [part("a", "GPU-1", 150), part("b", "GPU-1", 150)]);
+    assert.equal(twice.code, "MILL_COMMAND_REFUSED");
+    await bench.ends("h2");
+    assert.equal((await bench.startHost("h3", 1n, [part("a", "GPU-1", 150), part("b", "GPU-1", 150)])).code, "");
   });
 
   it("a worker that offers none says nothing about them (W6)", async () => {

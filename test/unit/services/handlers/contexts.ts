@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { MillraceError } from "../../../../src/base/errors.js";
 import { realPorts } from "../../../../src/base/real/ports.js";
 import type { CallContext, HandlerContext } from "../../../../src/topology/service.js";
+import { noContent } from "../../actors/support.js";
 
 export function loadContext(given: Partial<HandlerContext> = {}): HandlerContext {
   return {
@@ -12,6 +13,7 @@ export function loadContext(given: Partial<HandlerContext> = {}): HandlerContext
     output: {},
     asset: (name) => name,
     env: () => undefined,
+    content: noContent,
     clock: realPorts().clock,
     signal: new AbortController().signal,
     ...given,

@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { MillraceError } from "../../../../src/base/errors.js";
 import { realPorts } from "../../../../src/base/real/ports.js";
+import { retryAfterMs } from "../../../../src/base/retry-after.js";
 import {
   checkEndpoint,
   type Endpoint,
   type EndpointSettings,
   openEndpoint,
 } from "../../../../src/services/handlers/endpoint.js";
-import { retryAfterMs } from "../../../../src/services/handlers/retry-after.js";
 import { BadServer, json, type Reply } from "./bad-server.js";
 import { callContext, errorOf, loadContext } from "./contexts.js";
 

@@ -4,10 +4,15 @@
  *
  * A date is compared with the server's own `Date`, where it sends one: its clock and ours need not agree.
  */
-import type { HttpAnswer } from "./http.js";
+
+/** The headers of an answer. */
+export interface AnswerHeaders {
+  /** The value of a header, by its name in lower case; the first one where there are several. */
+  header(name: string): string | undefined;
+}
 
 /** @returns ms from now, at least 0; undefined: the server did not say, or not in a form that there is */
-export function retryAfterMs(answer: Pick<HttpAnswer, "header">, nowMs: number): number | undefined {
+export function retryAfterMs(answer: AnswerHeaders, nowMs: number): number | undefined {
   const exact = answer.header("retry-after-ms")?.trim() ?? "";
   if (/^\d+(\.\d+)?$/.test(exact)) return Math.ceil(Number(exact));
   const said = answer.header("retry-after")?.trim() ?? "";

@@ -1,0 +1,233 @@
+/** What the coordinator knows of the instances of one job: facts gathered from their own reports and from those of their workers. */
+import type { InstanceId } from "../base/ids.js";
+import { limits } from "../base/limits.js";
+import type { Clock } from "../base/ports.js";
+import type { GoneInstance } from "../services/gone-report.js";
+import { LifeHistory } from "../services/life-history.js";
+import type { InstanceHistory, InstanceReport, JobSpec, ServiceSpec, WorkerReport } from "../wire/control.js";
+import type { LoadReport } from "../wire/frames.js";
+import type { InstanceFacts } from "./job.js";
+import { NOTHING } from "./placement.js";
+
+type Writable<T> = { -readonly [K in keyof T]: T[K] };
+
+interface KnownInstance extends Writable<Omit<InstanceFacts, "forMs">> {
+  /** When it entered its state, as far as this process has heard. */
+  sinceMs: number;
+  queuedRows: number;
+  rowMs: number;
+  /** What was granted is its own: nobody has said that its process has ended, or was never there (X5). */
+  holds: boolean;
+  /** Its worker has told of it. */
+  shown: boolean;
+  readonly history: LifeHistory;
+}
+
+export class InstanceBook {
+  #known = new Map<string, KnownInstance>();
+  /** Of an earlier leader, while it is not known which of them live. */
+  #left: readonly InstanceReport[] = [];
+
+  constructor(
+    private readonly spec: Pick<JobSpec, "job" | "services">,
+    private readonly clock: Clock,
+  ) {}
+
+  /** Newest first. */
+  facts(): InstanceFacts[] {
+    const now = this.clock.monotonicMs();
+    return [...this.#known.values()].reverse().map((one) => ({ ...one, forMs: now - one.sinceMs }));
+  }
+
+  /** Whose promises count (X5). */
+  get holding(): readonly InstanceFacts[] {
+    return this.facts().filter(({ instance }) => this.#known.get(instance)!.holds);
+  }
+
+  stateOf(instance: string): InstanceFacts["state"] | undefined {
+    return this.#known.get(instance)?.state;
+  }
+
+  /** @param left what an earlier leader noted of them last */
+  takeUp(left: readonly InstanceReport[]): void {
+    this.#left = left.filter(({ worker }) => worker !== "");
+  }
+
+  /** @returns those of the earlier leader that nobody has told of: they are gone, and their clients do not know */
+  adopted(): GoneInstance[] {
+    const gone = this.#left.filter(({ instance }) => !this.#known.has(instance));
+    const [code, reason] = ["MILL_WORKER_LOST", "its worker was lost while no coordinator led"];
+    const told = gone.map(({ service, instance, worker }) => {
+      this.expect({ service, instance: instance as InstanceId, worker, granted: NOTHING });
+      this.#fail(this.#known.get(instance)!, code, reason);
+      return { service, instance, state: "FAILED", code, reason } as const;
+    });
+    this.#left = [];
+    return told;
+  }
+
+  /** @param reason why it is on no worker yet */
+  expect(instance: Pick<InstanceFacts, "instance" | "service" | "worker" | "granted">, reason = ""): void {
+    const known = this.#known.get(instance.instance);
+    const holds = instance.worker !== "";
+    if (known?.worker === "" && known.state === "REQUESTED")
+      Object.assign(known, { ...instance, message: reason, holds });
+    known?.history.note("REQUESTED", 0, reason);
+    if (known !== undefined) return; // asked for again
+    const history = new LifeHistory();
+    const left = this.#left.find((one) => one.instance === instance.instance)?.transitions ?? [];
+    for (const one of left) history.note(one.state, one.enteredMs, one.reason, one.code);
+    history.note("REQUESTED", this.clock.nowMs(), reason || this.#whyAgain(instance.service));
+    this.#known.set(instance.instance, {
+      ...instance,
+      holds,
+      shown: false,
+      state: "REQUESTED",
+      served: false,
+      code: "",
+      message: reason,
+      sinceMs: this.clock.monotonicMs(),
+      queuedRows: 0,
+      rowMs: 0,
+      history,
+    });
+  }
+
+  #whyAgain(service: string): string {
+    const failed = [...this.#known.values()].filter((one) => one.service === service && one.state === "FAILED");
+    const last = failed.at(-1);
+    return last === undefined ? "" : `after ${last.instance}, which failed: ${last.message}`;
+  }
+
+  /** Nobody waits any more for those that were never placed. */
+  forgetWaiting(): void {
+    for (const known of this.#known.values()) {
+      if (known.worker !== "") continue;
+      Object.assign(known, { state: "STOPPED", message: "it was never placed" });
+      known.history.note("STOPPED", this.clock.nowMs(), known.message);
+    }
+  }
+
+  /** Found with a worker by a new leader. */
+  adopt({ worker, instances }: WorkerReport): void {
+    for (const { instance, service, job, state, granted } of instances) {
+      if (job !== this.spec.job || state !== "PROVISIONING") continue;
+      this.expect({ instance: instance as InstanceId, service, worker, granted });
+    }
+  }
+
+  onWorker({ worker, instances }: WorkerReport): void {
+    for (const told of instances) {
+      const known = this.#known.get(told.instance);
+      if (told.job !== this.spec.job || known === undefined || known.worker !== worker) continue;
+      known.shown = true;
+      if (told.startedMs > 0n) known.history.note("PROVISIONING", told.startedMs, `on worker ${worker}`);
+      if (told.state === "PROVISIONING" && known.state === "REQUESTED") known.state = "PROVISIONING";
+      if (isOver(known.state) || !isOver(told.state)) continue;
+      Object.assign(known, { state: told.state, sinceMs: this.clock.monotonicMs() });
+      known.code ||= told.code;
+      known.message ||= told.message;
+      known.history.note(told.state, told.endedMs || this.clock.nowMs(), known.message, known.code);
+    }
+    this.#release(worker, instances);
+  }
+
+  /** What its worker says has ended, or told of once and tells of no more, holds nothing (X5). */
+  #release(worker: string, instances: WorkerReport["instances"]): void {
+    const own = instances.filter(({ job, state }) => job === this.spec.job && !isOver(state));
+    const alive = new Set(own.map(({ instance }) => instance));
+    for (const known of this.#known.values()) {
+      if (known.worker === worker && known.shown && !alive.has(known.instance)) known.holds = false;
+    }
+  }
+
+  /** @returns those that are lost with it and cannot tell their clients */
+  onWorkerGone(worker: string, message: string): GoneInstance[] {
+    const lost: GoneInstance[] = [];
+    for (const known of this.#known.values()) {
+      if (known.worker !== worker) continue;
+      known.holds = false;
+      if (isOver(known.state)) continue;
+      this.#fail(known, "MILL_WORKER_LOST", message);
+      const { service, instance, code } = known;
+      lost.push({ service, instance, state: "FAILED", code, reason: message });
+    }
+    return lost;
+  }
+
+  /** Its worker does not take it: another will be asked (J5). */
+  onRefused(instance: string, code: string, message: string): void {
+    const known = this.#known.get(instance);
+    if (known?.state !== "REQUESTED") return;
+    known.holds = false;
+    this.#fail(known, code, message);
+  }
+
+  #fail(known: KnownInstance, code: string, message: string): void {
+    Object.assign(known, { state: "FAILED", code, message, sinceMs: this.clock.monotonicMs() });
+    known.history.note("FAILED", this.clock.nowMs(), message, code);
+  }
+
+  /** It says all there is to say of itself; it decides nothing. */
+  onHistory({ instance, transitions }: InstanceHistory): void {
+    const known = this.#known.get(instance);
+    for (const one of transitions) known?.history.note(one.state, one.enteredMs, one.reason, one.code);
+  }
+
+  /** @returns whether the instance's state has changed */
+  onLoad(report: LoadReport): boolean {
+    const known = this.#known.get(report.instance);
+    if (known === undefined || isOver(known.state)) return false;
+    const changed = known.state !== report.state;
+    const { state, code, reason: message, queuedRows, rowMs, enteredMs } = report;
+    known.history.note(state, enteredMs || this.clock.nowMs(), message, code);
+    Object.assign(known, { state, code, message, queuedRows: queuedRows + report.runningRows, rowMs });
+    if (changed) known.sinceMs = this.clock.monotonicMs();
+    known.served ||= state === "READY";
+    return changed;
+  }
+
+  /**
+   * Those that neither finish loading or warming nor fail within the time that their service declares: a handler that blocks its
+   * thread cannot say so.
+   */
+  expire(silenceMsMax: number, deafMs: number): void {
+    const now = this.clock.monotonicMs();
+    for (const known of this.#known.values()) {
+      known.sinceMs += deafMs;
+      const { instance, state } = known;
+      if (!(state === "LOADING" || state === "WARMING")) continue;
+      const { loadTimeoutMs, warmTimeoutMs } = this.#specOf(known.service);
+      const allowedMs = Number(state === "LOADING" ? loadTimeoutMs : warmTimeoutMs);
+      if (now - known.sinceMs <= allowedMs + silenceMsMax) continue;
+      const setting = state === "LOADING" ? "load.timeoutMs" : "load.warmTimeoutMs";
+      const message = `${instance} was still ${state} long after its ${setting} of ${allowedMs} ms was over, and did not say so itself`;
+      this.#fail(known, "MILL_SERVICE_TIMEOUT", message);
+    }
+  }
+
+  #specOf(service: string): ServiceSpec {
+    return this.spec.services.find((one) => one.service === service)!;
+  }
+
+  describe(): InstanceReport[] {
+    return [
+      ...this.#left.filter(({ instance }) => !this.#known.has(instance)),
+      ...this.#worthTelling().map(({ service, instance, worker, state, queuedRows, rowMs, message, history }) => {
+        return { service, instance, worker, state, queuedRows, rowMs, message, transitions: history.transitions };
+      }),
+    ];
+  }
+
+  /** Of those that have ended, only the newest: a service may fail for as long as a store is away. */
+  #worthTelling(): KnownInstance[] {
+    const all = [...this.#known.values()];
+    const ended = all.filter(({ state }) => isOver(state));
+    const old = new Set(ended.slice(0, Math.max(ended.length - limits.instancesEndedMax, 0)));
+    return all.filter((instance) => !old.has(instance));
+  }
+}
+
+function isOver(state: string): boolean {
+  return state === "STOPPED" || state === "FAILED";
+}

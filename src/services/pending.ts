@@ -1,0 +1,37 @@
+/** A request of a client, from the call to its answer. */
+import type { Given } from "./fallback.js";
+
+/** What a request may say beyond its rows. */
+export interface CallOptions {
+  /** Rows of different calls meet in one batch of an instance only where this is equal. */
+  readonly bucket?: string;
+  /** Requests with the same go to the same instance, if that can be. */
+  readonly affinity?: string;
+  /** One for each row, or none: who it is. */
+  readonly rowIds?: readonly string[];
+  /** One for each row: what is in it. Found out where they are not given, and the service shares answers. */
+  readonly cacheIds?: readonly string[];
+  /** Whoever called has been restored: an instance may hold these rows already (S10). */
+  readonly ask?: boolean;
+}
+
+export interface Pending extends Given {
+  readonly id: string;
+  readonly rows: number;
+  readonly bucket: string;
+  readonly affinity: string;
+  /** As instances of this service know its rows; or none. */
+  readonly rowIds: readonly string[];
+  /** By the monotonic clock; Infinity: none. */
+  readonly deadlineMs: number;
+  crashes: number;
+  tries: number;
+  sentMs: number;
+  /** Not sent before that. */
+  notBeforeMs: number;
+  /** Where it failed last. */
+  avoid: string;
+  /** Instance that has said it holds the rows. */
+  holder: string;
+  readonly suspect: boolean;
+}
