@@ -8,8 +8,24 @@ export { type DecodeAudioOptions, decodeAudio } from "./functions/audio/decode-a
 export { type ResampleAudioOptions, resampleAudio } from "./functions/audio/resample-audio.js";
 export { segmentsType, type VoiceActivityOptions, voiceActivity } from "./functions/audio/voice-activity.js";
 export { type WavLayout, wavLayout } from "./functions/audio/wav.js";
+export { type ContentScheme, type FetchContentOptions, fetchContent } from "./functions/fetch-content.js";
+export {
+  type Box,
+  type CropBoxesOptions,
+  type CropBoxOptions,
+  type CropImageOptions,
+  cropImage,
+} from "./functions/images/crop-image.js";
+export { type DecodeImageOptions, type DecodeSettings, decodeImage } from "./functions/images/decode-image.js";
+export { type EncodeImageOptions, encodeImage, type ImageFormat } from "./functions/images/encode-image.js";
+export type { EncodedColumn, ImageColumn, ImageLimits, PixelsType } from "./functions/images/image-content.js";
+export { hammingDistance, type ImageHashOptions, imageHash } from "./functions/images/image-hash.js";
+export { type ImageDtype, type ImageToTensorOptions, imageToTensor } from "./functions/images/image-to-tensor.js";
+export { type ResizeImageOptions, resizeImage } from "./functions/images/resize-image.js";
+export type { ResizeSettings } from "./functions/images/resize-settings.js";
 export type { MediaLimits } from "./functions/media-options.js";
 export { type Accepted, type RowFunctionSpec, rowFunction } from "./functions/row-function.js";
+export { type Step, type StepOptions, step } from "./functions/step.js";
 export { type ChunkTextOptions, type CountTokensOptions, chunkText, countTokens } from "./functions/text/chunk-text.js";
 export type { TokenizerSource } from "./functions/text/tokenizer.js";
 export { type FramePick, type VideoFramesOptions, videoFrames } from "./functions/video/video-frames.js";

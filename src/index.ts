@@ -38,7 +38,8 @@ export type {
   Split,
   SplitProgress,
 } from "./topology/endpoints.js";
-export type { BadRecordPolicy, GrantedGpu, KeyState, OperatorContext } from "./topology/nodes.js";
+export type { BadRecordPolicy, KeyState } from "./topology/nodes.js";
+export type { GrantedGpu, OperatorContext } from "./topology/operator-context.js";
 export type { GpuNeed, Resources, Size } from "./topology/resources.js";
 export {
   type Batching,

@@ -68,13 +68,14 @@ export class ActorDraft {
     this.addState(operator, keyedStateFrame.encode({ keyGroups: limits.keyGroups, first, end, groups: moved }));
   }
 
+  /** Content that it refers to belongs to the job that the savepoint is of. */
   encode(): Uint8Array {
     const calls = [...this.#calls].map(([operator, entries]) => ({
       operator,
       state: inferStateFrame.encode({ entries }),
     }));
     const blobs = this.#blobs.map((blob) => BigInt(blob.length));
-    const header = { operators: [...this.#states, ...calls], parked: this.#parked, ...this.#counts, blobs };
+    const header = { operators: [...this.#states, ...calls], parked: this.#parked, ...this.#counts, blobs, contents: -1 };
     return actorSnapshotFrame.encode(header, this.#blobs);
   }
 

@@ -3,6 +3,7 @@ import type { RecordBatch, Schema } from "apache-arrow";
 import type { OperatorId } from "../base/ids.js";
 import { limits } from "../base/limits.js";
 import type { PlannedChannel } from "../plan/plan.js";
+import type { SinkContext } from "../topology/endpoints.js";
 import type { DurableNode, OperatorNode, SourceNode } from "../topology/nodes.js";
 import { arrowSchema } from "../types/columns.js";
 import { lineageFrom, lineageOf, ownBatch, withLineage } from "../types/lineage.js";
@@ -17,6 +18,8 @@ import { fanOut, type Gate, type Parking } from "./gate.js";
 import { InferOperator } from "./infer-operator.js";
 import { KeyedOperator } from "./keyed-operator.js";
 import type { Emit, Operator, OperatorRuntime } from "./operator.js";
+import type { OutputContent } from "./output.js";
+import { type OwnedIn, ownedIn } from "./owned-content.js";
 import { RowsOperator } from "./rows-operator.js";
 import { SinkOperator } from "./sink-operator.js";
 import { type Assignments, SourceReader } from "./source-reader.js";
@@ -37,6 +40,7 @@ export class ActorGraph {
   readonly outputs: ChannelSender[] = [];
   /** Ways into channels, by the place's name. */
   readonly channelPlaces = new Map<string, Emit>();
+  readonly ownedIn: OwnedIn;
   #nodes: readonly OperatorNode[];
   #mover: ContentMover;
   /** By the operator that reads them in another actor. */
@@ -49,6 +53,7 @@ export class ActorGraph {
     private readonly runtimeFor: (operator: OperatorId) => OperatorRuntime,
   ) {
     const { actor, plan, content, topology } = options;
+    this.ownedIn = ownedIn(options.owned?.prefix);
     this.#mover = new ContentMover(content, topology.inlineLimitBytes);
     this.#nodes = options.topology.operators.filter((node) => actor.operators.includes(node.id));
     for (const channel of plan.channels) {
@@ -60,6 +65,17 @@ export class ActorGraph {
     for (const node of [...this.#nodes].reverse()) made.set(node.id, this.#make(node, made));
     for (const node of this.#nodes) this.operators.set(node.id, made.get(node.id)!);
     for (const [id, writer] of this.#durableWriters) this.operators.set(id, writer);
+  }
+
+  /** How a sink keeps alive what it publishes. */
+  contentOf({ operator, subtask, attempt, output }: Omit<SinkContext, "columns" | "log">): OutputContent {
+    const { owned } = this.options;
+    return {
+      ownedIn: this.ownedIn,
+      record: async (checkpoint, name = "", contents) => {
+        await owned?.record(operator, `${attempt}-${subtask}-${checkpoint}`, { url: output.url, name, contents });
+      },
+    };
   }
 
   /** The way into an operator. */
@@ -126,7 +142,7 @@ export class ActorGraph {
           log: runtime.log,
         };
         const moveOut = this.#mover.outOf(node.columns);
-        const sink = new SinkOperator(() => node.sink.open(context), runtime, false, moveOut);
+        const sink = new SinkOperator(() => node.sink.open(context), runtime, false, moveOut, this.contentOf(context));
         this.sinks.push(sink);
         return sink;
       }
@@ -150,7 +166,9 @@ export class ActorGraph {
   #durableWriter(node: DurableNode): Emit {
     const runtime = uncounted(this.runtimeFor(node.id));
     const moveOut = this.#mover.outOf(node.columns);
-    const writer = new SinkOperator(() => openDurableWriter(this.options, node), runtime, true, moveOut);
+    const writer = new SinkOperator(() => openDurableWriter(this.options, node), runtime, true, moveOut, {
+      ownedIn: this.ownedIn,
+    });
     this.sinks.push(writer);
     this.#durableWriters.set(node.id, writer);
     return (batch) => writer.process(batch);

@@ -5,6 +5,7 @@ import type { Bus } from "../bus/bus.js";
 import type { JobSubjects } from "../bus/subjects.js";
 import type { Plan, PlannedActor } from "../plan/plan.js";
 import type { ServiceClient } from "../services/client.js";
+import type { OwnedContent } from "../storage/content-roots.js";
 import type { ContentAccess, OutputFolder, Sink } from "../topology/endpoints.js";
 import type { Topology } from "../topology/nodes.js";
 import type { HostGpu } from "../wire/control.js";
@@ -33,6 +34,8 @@ export interface ActorOptions {
   readonly subjects: JobSubjects;
   readonly ports: Ports;
   readonly content: ContentAccess;
+  /** Absent: nothing that the job puts is its own. */
+  readonly owned?: OwnedContent;
   /** An object of the job, `jobKeys(job).exchangeSeed(...)`. Absent: no exchange of the job has seeds. */
   seedFor?(operator: OperatorId, partition: number, number: bigint): Promise<Uint8Array>;
   outputFor(url: string): OutputFolder;

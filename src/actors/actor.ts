@@ -12,7 +12,7 @@
  */
 import { MillraceError } from "../base/errors.js";
 import type { ActorId, OperatorId } from "../base/ids.js";
-import type { GrantedGpu } from "../topology/nodes.js";
+import type { GrantedGpu } from "../topology/operator-context.js";
 import type { HostGpu } from "../wire/control.js";
 import { actorSnapshotFrame, type OperatorState, type ParkedBatch } from "../wire/stored.js";
 import { ActorGraph, type ActorInput } from "./actor-graph.js";
@@ -67,15 +67,21 @@ export class Actor {
   #restored = false;
 
   constructor(private readonly options: ActorOptions) {
-    const { actor, topology } = options;
-    this.#deadLetters = new DeadLetters(options.deadLetterSink, {
+    const { actor, topology, owned } = options;
+    this.#graph = new ActorGraph(options, this.#gate, this.#parking, (operator) => this.#runtimeFor(operator));
+    const letters = {
       operator: `dead-letters-${actor.operators[0]}`,
       subtask: actor.subtask,
       attempt: options.attempt,
       output: options.outputFor(topology.deadLetters),
       log: options.ports.log,
-    });
-    this.#graph = new ActorGraph(options, this.#gate, this.#parking, (operator) => this.#runtimeFor(operator));
+    };
+    this.#deadLetters = new DeadLetters(
+      options.deadLetterSink,
+      letters,
+      this.#graph.contentOf(letters),
+      owned?.prefix,
+    );
     this.#alignment = new Alignment({
       clock: options.ports.clock,
       inputs: this.#graph.inputs.length,
@@ -271,7 +277,7 @@ export class Actor {
       return;
     }
     try {
-      const blobs = new BlobWriter();
+      const blobs = new BlobWriter(this.#graph.ownedIn);
       const operators: OperatorState[] = [];
       for (const [operator, encode] of states) operators.push({ operator, state: await encode(blobs) });
       const batches: ParkedBatch[] = [];
@@ -284,6 +290,7 @@ export class Actor {
         rowsRead: BigInt(counters.rowsRead),
         rowsWritten: BigInt(counters.rowsWritten),
         deadLetters: BigInt(counters.deadLetters),
+        contents: blobs.addContents(blobs.contents),
         blobs: blobs.lengths,
       };
       const snapshot = await chunksOf(actorSnapshotFrame.pieces(header, blobs.pieces), this.options.ports.clock);

@@ -8,7 +8,8 @@ import { type Data, makeData, RecordBatch, type Schema, Struct } from "apache-ar
 import { MillraceError } from "../base/errors.js";
 import { asDeclared } from "../services/declared-batch.js";
 import type { Applied } from "../topology/column-function.js";
-import type { ApplyNode, OperatorContext } from "../topology/nodes.js";
+import type { ApplyNode } from "../topology/nodes.js";
+import type { OperatorContext } from "../topology/operator-context.js";
 import { columnOf, rowsOf } from "../types/batches.js";
 import { arrowSchema, type Columns } from "../types/columns.js";
 import { derived } from "../types/lineage.js";

@@ -2,7 +2,8 @@
 import { makeData, RecordBatch, type Schema, Struct } from "apache-arrow";
 import { MillraceError } from "../base/errors.js";
 import { asDeclared } from "../services/declared-batch.js";
-import type { MapNode, OperatorContext, SelectNode } from "../topology/nodes.js";
+import type { MapNode, SelectNode } from "../topology/nodes.js";
+import type { OperatorContext } from "../topology/operator-context.js";
 import { columnOf } from "../types/batches.js";
 import { arrowSchema } from "../types/columns.js";
 import { derived } from "../types/lineage.js";

@@ -2,19 +2,33 @@
 import type { RecordBatch, Schema } from "apache-arrow";
 import { MillraceError } from "../base/errors.js";
 import { decodeBatch, encodeBatch } from "../wire/arrow.js";
+import { packHashes, unpackHashes } from "../wire/content-hashes.js";
+import { type OwnedIn, refersToNothing } from "./owned-content.js";
 
 export class BlobWriter {
   readonly pieces: Uint8Array[] = [];
   readonly lengths: bigint[] = [];
+  /** Owned content that anything in the snapshot refers to. */
+  readonly contents = new Set<string>();
+
+  constructor(private readonly ownedIn: OwnedIn = refersToNothing) {}
 
   /** @returns its number */
   add(batch: RecordBatch): number {
+    for (const hash of this.ownedIn(batch)) this.contents.add(hash);
     return this.#add(encodeBatch(batch));
   }
 
   /** @returns its number */
   addBytes(bytes: Uint8Array): number {
     return this.#add([bytes]);
+  }
+
+  /** A list of owned content. @returns its number; -1: it is empty */
+  addContents(contents: Iterable<string>): number {
+    const all = [...contents];
+    for (const hash of all) this.contents.add(hash);
+    return all.length === 0 ? -1 : this.addBytes(packHashes(all));
   }
 
   #add(pieces: readonly Uint8Array[]): number {
@@ -48,6 +62,11 @@ export class BlobReader {
   /** The batch is a view of the snapshot. */
   get(blob: number, schema: Schema): RecordBatch {
     return decodeBatch(schema, this.bytes(blob));
+  }
+
+  /** What `addContents` was given. */
+  contents(blob: number): string[] {
+    return blob < 0 ? [] : unpackHashes(this.bytes(blob));
   }
 
   /** A view of the snapshot. */

@@ -8,7 +8,8 @@ import type { Sink, SinkContext } from "../topology/endpoints.js";
 import { batchFromRows } from "../types/batches.js";
 import { type Row, t } from "../types/columns.js";
 import type { BadRecord } from "./operator.js";
-import { TransactionalOutput } from "./output.js";
+import { type OutputContent, TransactionalOutput } from "./output.js";
+import { ownedInText } from "./owned-content.js";
 
 export const deadLetterColumns = {
   operator: t.utf8,
@@ -26,8 +27,14 @@ const SHOWN_ELEMENTS = 8;
 export class DeadLetters {
   readonly output: TransactionalOutput;
 
-  constructor(sink: Sink, context: Omit<SinkContext, "columns">) {
-    this.output = new TransactionalOutput(() => sink.open({ ...context, columns: deadLetterColumns }));
+  /** @param prefix that addresses of owned content begin with; undefined: the job has none */
+  constructor(
+    sink: Sink,
+    context: Omit<SinkContext, "columns">,
+    content?: OutputContent,
+    private readonly prefix?: string,
+  ) {
+    this.output = new TransactionalOutput(() => sink.open({ ...context, columns: deadLetterColumns }), content);
   }
 
   async write(record: BadRecord): Promise<void> {
@@ -37,7 +44,7 @@ export class DeadLetters {
       message: record.message,
       record: JSON.stringify(record.row, showValue),
     };
-    await this.output.write(batchFromRows(deadLetterColumns, [row]));
+    await this.output.write(batchFromRows(deadLetterColumns, [row]), ownedInText(row.record, this.prefix));
   }
 }
 

@@ -3,6 +3,7 @@ import type { HostId, JobId, Namespace } from "../base/ids.js";
 import type { Ports } from "../base/ports.js";
 import type { Bus } from "../bus/bus.js";
 import type { Plan } from "../plan/plan.js";
+import type { OwnedContent } from "../storage/content-roots.js";
 import type { ObjectStore } from "../storage/object-store.js";
 import type { ContentAccess, OutputFolder, Sink } from "../topology/endpoints.js";
 import type { Topology } from "../topology/nodes.js";
@@ -19,6 +20,8 @@ export interface HostOptions {
   readonly topology: Topology;
   readonly plan: Plan;
   readonly content: ContentAccess;
+  /** Where that content is the job's own. Default: nowhere. */
+  readonly owned?: OwnedContent;
   outputFor(url: string): OutputFolder;
   readonly deadLetterSink: Sink;
   /** Devices of its actors' operators. Default: none. */

@@ -12,7 +12,7 @@ import type { RecordBatch } from "apache-arrow";
 import type { ErrorCode } from "../base/errors.js";
 import type { Log, Ports } from "../base/ports.js";
 import type { ContentAccess } from "../topology/endpoints.js";
-import type { GrantedGpu } from "../topology/nodes.js";
+import type { GrantedGpu } from "../topology/operator-context.js";
 import type { BlobReader, BlobWriter } from "./blobs.js";
 import type { Gate } from "./gate.js";
 

@@ -6,12 +6,15 @@
  *   U2  Nothing is published before its checkpoint is in the region's log; `publish` goes by number, oldest first.
  *   U3  A restored output publishes what its snapshot holds, and drops what no snapshot holds. Where that may take long, it is pending
  *       (U1) as it was before, and published like the rest.
+ *   U4  Which owned content a checkpoint's output refers to is recorded before anything of it can be published, and in each snapshot in
+ *       which it is pending.
  */
 import type { RecordBatch } from "apache-arrow";
 import type { SinkWriter } from "../topology/endpoints.js";
 import { type PendingOutput, sinkStateFrame } from "../wire/stored.js";
 import { BlobReader, type BlobWriter } from "./blobs.js";
 import type { Encode } from "./operator.js";
+import { type OwnedIn, refersToNothing } from "./owned-content.js";
 
 /** A frame's header is small; what some sinks prepare is not. */
 const INLINE_BYTES_MAX = 4 * 1024;
@@ -19,6 +22,14 @@ const INLINE_BYTES_MAX = 4 * 1024;
 interface Pending {
   readonly checkpoint: bigint;
   readonly prepared: Promise<Uint8Array>;
+  readonly contents: Iterable<string>;
+}
+
+/** How an output keeps alive what it refers to. */
+export interface OutputContent {
+  readonly ownedIn: OwnedIn;
+  /** Undefined: what is published is looked through by whoever has to know. @param name of what is published; undefined: nobody can say */
+  readonly record?: ((checkpoint: bigint, name: string | undefined, contents: readonly string[]) => Promise<void>) | undefined;
 }
 
 export class TransactionalOutput {
@@ -27,8 +38,13 @@ export class TransactionalOutput {
   #writer: SinkWriter | undefined;
   #pending: Pending[] = [];
   #publishing: Promise<void> = Promise.resolve();
+  /** What was written since the last cut refers to. */
+  #contents = new Set<string>();
 
-  constructor(private readonly openWriter: () => Promise<SinkWriter>) {}
+  constructor(
+    private readonly openWriter: () => Promise<SinkWriter>,
+    private readonly content: OutputContent = { ownedIn: refersToNothing },
+  ) {}
 
   async open(): Promise<SinkWriter> {
     this.#opening ??= this.openWriter();
@@ -36,7 +52,9 @@ export class TransactionalOutput {
     return this.#writer;
   }
 
-  write(batch: RecordBatch): void | Promise<void> {
+  /** @param contents owned content that it refers to */
+  write(batch: RecordBatch, contents = this.content.ownedIn(batch)): void | Promise<void> {
+    for (const hash of contents) this.#contents.add(hash);
     if (this.#writer !== undefined) return this.#writer.write(batch);
     return this.open().then((writer) => writer.write(batch));
   }
@@ -54,19 +72,30 @@ export class TransactionalOutput {
   /** Whoever writes holds the gate until it is done, so a writer that is not open has been given nothing. */
   cut(checkpoint: bigint): Encode | undefined {
     if (this.#writer !== undefined) {
-      const prepared = this.#writer.prepare(checkpoint);
+      const contents = [...this.#contents];
+      this.#contents.clear();
+      const prepared = this.#recorded(this.#writer, checkpoint, contents);
       prepared.catch(() => {}); // met by whoever encodes
-      this.#pending.push({ checkpoint, prepared });
+      this.#pending.push({ checkpoint, prepared, contents });
     }
     const pending = [...this.#pending];
     if (pending.length === 0) return undefined;
     return async (blobs) => {
       const all = await Promise.all(
-        pending.map(async (one) => ({ checkpoint: one.checkpoint, prepared: await one.prepared })),
+        pending.map(async (one) => ({ ...one, prepared: await one.prepared })),
       );
       const kept = all.filter(({ prepared }) => prepared.length > 0);
       return sinkStateFrame.encode({ pending: kept.map((one) => encodePending(one, blobs)) });
     };
+  }
+
+  /** U4 */
+  async #recorded(writer: SinkWriter, checkpoint: bigint, contents: readonly string[]): Promise<Uint8Array> {
+    const prepared = writer.prepare(checkpoint); // at once: it cuts
+    if (contents.length === 0) return prepared;
+    const recorded = this.content.record?.(checkpoint, writer.publishes?.(checkpoint), contents);
+    const [bytes] = await Promise.all([prepared, recorded]);
+    return bytes;
   }
 
   /** Whether all that was cut is published. */
@@ -81,7 +110,11 @@ export class TransactionalOutput {
     const prepared = pending.map((one) => (one.blob < 0 ? one.prepared : blobs.bytes(one.blob)));
     if (writer.resume === undefined) return writer.recover(prepared);
     await writer.resume(prepared);
-    this.#pending = pending.map(({ checkpoint }, i) => ({ checkpoint, prepared: Promise.resolve(prepared[i]!) }));
+    this.#pending = pending.map(({ checkpoint, contents }, i) => ({
+      checkpoint,
+      prepared: Promise.resolve(prepared[i]!),
+      contents: blobs.contents(contents),
+    }));
   }
 
   /** U2 */
@@ -100,7 +133,11 @@ export class TransactionalOutput {
   }
 }
 
-function encodePending(one: { checkpoint: bigint; prepared: Uint8Array }, blobs: BlobWriter): PendingOutput {
-  if (one.prepared.length <= INLINE_BYTES_MAX) return { ...one, blob: -1 };
-  return { checkpoint: one.checkpoint, prepared: new Uint8Array(), blob: blobs.addBytes(one.prepared) };
+function encodePending(
+  { checkpoint, prepared, contents }: { checkpoint: bigint; prepared: Uint8Array; contents: Iterable<string> },
+  blobs: BlobWriter,
+): PendingOutput {
+  const listed = blobs.addContents(contents);
+  if (prepared.length <= INLINE_BYTES_MAX) return { checkpoint, prepared, blob: -1, contents: listed };
+  return { checkpoint, prepared: new Uint8Array(), blob: blobs.addBytes(prepared), contents: listed };
 }

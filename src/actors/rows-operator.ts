@@ -8,7 +8,8 @@
  */
 import type { RecordBatch } from "apache-arrow";
 import { MillraceError } from "../base/errors.js";
-import type { OperatorContext, RowsNode } from "../topology/nodes.js";
+import type { RowsNode } from "../topology/nodes.js";
+import type { OperatorContext } from "../topology/operator-context.js";
 import { batchFromRows, rowsOf } from "../types/batches.js";
 import type { Columns } from "../types/columns.js";
 import { derived } from "../types/lineage.js";

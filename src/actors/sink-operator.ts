@@ -11,7 +11,7 @@ import type { RecordBatch } from "apache-arrow";
 import type { SinkWriter } from "../topology/endpoints.js";
 import { type MoveOut, staysAsItIs } from "./content-mover.js";
 import type { Operator, OperatorRuntime } from "./operator.js";
-import { TransactionalOutput } from "./output.js";
+import { type OutputContent, TransactionalOutput } from "./output.js";
 
 export class SinkOperator implements Operator {
   readonly output: TransactionalOutput;
@@ -26,8 +26,9 @@ export class SinkOperator implements Operator {
     /** What it writes is read in another region of the job. */
     readonly durable = false,
     private readonly moveOut: MoveOut = staysAsItIs,
+    content?: OutputContent,
   ) {
-    this.output = new TransactionalOutput(openWriter);
+    this.output = new TransactionalOutput(openWriter, content);
   }
 
   async open(): Promise<void> {

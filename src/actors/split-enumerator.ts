@@ -294,9 +294,21 @@ export class SplitEnumerator {
       done: split === null && this.#done,
       code: error?.code ?? "",
       message: error?.message ?? "",
+      more: split === null ? [] : this.#following(question),
     };
     // Lost, or too late: the reader asks again.
     void (async () => this.options.bus.publish(replyTo, splitAssignmentFrame.encode(answer)))().catch(() => {});
+  }
+
+  /** What its reader would ask for next, as far as it is recorded (D1). */
+  #following({ reader, number, more }: Question): Split[] {
+    const splits: Split[] = [];
+    for (let i = 1; i <= more; i++) {
+      const split = this.#assigned.get(nameOf(reader, number + BigInt(i)));
+      if (split === undefined) break;
+      splits.push(split);
+    }
+    return splits;
   }
 }
 

@@ -4,10 +4,10 @@ import { limits } from "../base/limits.js";
 import type { Clock } from "../base/ports.js";
 import type { Bus } from "../bus/bus.js";
 import { type SplitRequest, splitAssignmentFrame, splitRequestFrame } from "../wire/control.js";
-import type { GivenSplit, SplitWish } from "./splits-ahead.js";
+import type { GivenSplits, SplitWish } from "./splits-ahead.js";
 
 /**
- * The reader's assignment of that number. The same question always has the same answer, so it is asked until there is one: soon
+ * The reader's assignment of that number, and what is there of those after it. The same question always has the same answer, so it is asked until there is one: soon
  * again, because its answer may have died with the enumerator's host, which is there again in no time.
  * @param wish asked before each message
  * @throws {MillraceError} what keeps the source from being listed; the signal's reason
@@ -19,7 +19,7 @@ export async function requestSplit(
   request: Omit<SplitRequest, keyof SplitWish>,
   wish: () => SplitWish,
   signal: AbortSignal,
-): Promise<GivenSplit> {
+): Promise<GivenSplits> {
   let [timeoutMs, repeatMs]: [number, number] = [limits.splitRequestTimeoutMs, limits.splitRequestRepeatMs];
   for (;;) {
     let payload: Uint8Array;
@@ -38,10 +38,11 @@ export async function requestSplit(
       repeatMs = Math.min(repeatMs * 2, limits.splitRequestRepeatMsMax);
       continue;
     }
-    const { split, done, code, message } = splitAssignmentFrame.decode(payload).header;
+    const { split, done, code, message, more } = splitAssignmentFrame.decode(payload).header;
     if (code !== "") {
       throw new MillraceError(isErrorCode(code) ? code : "MILL_INTERNAL", message, { operator: request.operator });
     }
-    return split ?? (done ? "none" : "later");
+    if (split !== null) return [split, ...more];
+    return done ? "none" : "later";
   }
 }

@@ -3,7 +3,7 @@
  * moves to another host.
  *
  * Invariants:
- *   P1  Numbers are asked for one at a time and handed out in order.
+ *   P1  One question is asked at a time, for the next number; what is answered is handed out in the order of numbers.
  *   P2  A split that waits here is in no snapshot: `taken` counts those that were begun. So a restored reader asks for it again, and is
  *       given the same (D1 of the enumerator); a savepoint gives it back.
  *   P3  As many wait as last for `splitsReadyMs` at the pace of the last one, but one at least and `splitsReadyMax` at most. The
@@ -16,14 +16,14 @@ import type { Clock } from "../base/ports.js";
 import type { Split } from "../topology/endpoints.js";
 import type { SplitRequest } from "../wire/control.js";
 
-/** A split; that there is none, and none after it; or that there is none ahead of time. */
-export type GivenSplit = Split | "none" | "later";
+/** Splits, of that number and those after it; that there is none, and none after it; or that there is none ahead of time. */
+export type GivenSplits = readonly Split[] | "none" | "later";
 
 /** As in the request to the enumerator. */
 export type SplitWish = Pick<SplitRequest, "ahead" | "more">;
 
 /** @param wish asked before every message */
-export type AskForSplit = (number: bigint, wish: () => SplitWish) => Promise<GivenSplit>;
+export type AskForSplit = (number: bigint, wish: () => SplitWish) => Promise<GivenSplits>;
 
 export class SplitsAhead {
   #ready: Split[] = [];
@@ -31,7 +31,7 @@ export class SplitsAhead {
   /** Number of the next that is asked for. */
   #next = 0n;
   #waits = false;
-  #asking: Promise<GivenSplit> | undefined;
+  #asking: Promise<GivenSplits> | undefined;
   #filling = false;
   #tookMs = 0;
   #wanted = 1;
@@ -79,7 +79,7 @@ export class SplitsAhead {
     this.#filling = false;
   }
 
-  #askNext(): Promise<GivenSplit> {
+  #askNext(): Promise<GivenSplits> {
     this.#asking = this.#askOne().finally(() => {
       this.#asking = undefined;
     });
@@ -87,15 +87,15 @@ export class SplitsAhead {
   }
 
   /** P1 */
-  async #askOne(): Promise<GivenSplit> {
+  async #askOne(): Promise<GivenSplits> {
     const given = await this.ask(this.#next, () => {
       const waiting = this.#ready.length;
       return { ahead: this.#waits ? 0 : waiting + 1, more: Math.max(this.#wanted - waiting - 1, 0) };
     });
     if (given === "none") this.#over = true;
     else if (given !== "later") {
-      this.#ready.push(given);
-      this.#next += 1n;
+      this.#ready.push(...given);
+      this.#next += BigInt(given.length);
     }
     return given;
   }

@@ -79,6 +79,14 @@ export const limits = {
   /** Age from which on owned content is put again before it is handed out, and how many such times one process remembers. */
   contentTouchMs: 600_000,
   contentKnownMax: 65_536,
+  /** Pause between two collections of a job's owned content. */
+  contentCollectionMs: 600_000,
+  /** Age below which content stays, whatever refers to it: longer than it is handed out without being put again. */
+  contentAgeMsMin: 900_000,
+  /** Objects that one collection reads, moves or deletes at a time. */
+  contentCollectionObjectsAtOnce: 16,
+  /** Time that whoever asks for a collection waits for its end. */
+  contentCollectionTimeoutMs: 600_000,
   /** Bytes of content that one process keeps in memory, and that the processes of a node keep on its disk, together. */
   contentMemoryBytes: 256 * MiB,
   contentCacheBytes: 10 * 1024 * MiB,
@@ -107,6 +115,8 @@ export const limits = {
   httpBackoffMsMax: 5_000,
   httpRetryAfterMsMax: 30_000,
   httpRedirectsMax: 5,
+  /** Bytes of one object that `fetchContent` fetches, where nothing else is said. */
+  fetchBytesMax: 64 * MiB,
   /** Time for which a connection is kept that nobody uses. */
   httpKeepAliveMs: 10_000,
   /** Bytes of an answer that is an error which are looked at. */
@@ -123,6 +133,10 @@ export const limits = {
   mediaDurationMsMax: 4 * 3_600_000,
   mediaPixelsMax: 40_000_000,
   mediaFramesMax: 1_000,
+  /** The same for images: encoded bytes of one, time that it may take, and images cut out of one. */
+  imageBytesMax: 128 * MiB,
+  imageTimeoutMs: 30_000,
+  imageCropsMax: 1_000,
   /** Characters of one text, where a function of texts says nothing else; the same where tokens are counted; chunks of one text. */
   textCharsMax: 16_000_000,
   textTokenCharsMax: 2_000_000,
@@ -142,10 +156,10 @@ export const limits = {
   splitRequestRepeatMs: 10,
   splitRequestRepeatMsMax: 200,
   /** Splits that an enumerator lists before other work of its process has its turn. */
-  splitsListedInTurn: 256,
+  splitsListedInTurn: 128,
   /** Splits in hand for each reader from which on an enumerator makes a pause after each turn of its listing. */
-  splitsInHand: 256,
-  splitsListedPauseMs: 200,
+  splitsInHand: 96,
+  splitsListedPauseMs: 100,
   /** Records of an enumerator's log that a page repeats, and pages that a larger one does; sizes of pages. */
   splitPageParts: 16,
   splitPageLevels: 3,
@@ -222,9 +236,7 @@ export const limits = {
   callPauseMsMax: 10_000,
   /** Time of a call from which on its answers are kept in the object store, too. */
   answerPersistMs: 1_000,
-  /** Answers in the object store that are listed at once, to know which are there; where there are more, each row is asked for. */
-  answersListedMax: 10_000,
-  /** Of these objects, how many are written, read or deleted at a time. */
+  /** Answers in the object store that one client or instance writes, reads or deletes at a time, of one call. */
   answerObjectsAtOnce: 32,
   /** Ids of rows whose answers may be in the object store, which one client remembers, to delete them. */
   answersKeptMax: 65_536,
@@ -294,6 +306,7 @@ invariant(limits.exchangeEntryBytesMax * 2 <= limits.exchangeLogBytesMax, "a log
 invariant(limits.exchangeBackoffMs <= limits.exchangeBackoffMsMax, "pauses between attempts grow");
 invariant(limits.storeMultipartBytes >= 5 * MiB, "S3 refuses smaller parts, except for the last one");
 invariant(limits.storeBackoffMs <= limits.storeBackoffMsMax, "pauses between attempts grow");
+invariant(limits.contentTouchMs < limits.contentAgeMsMin, "content that is handed out is not old");
 invariant(limits.httpBackoffMs <= limits.httpBackoffMsMax, "pauses between attempts grow");
 invariant(limits.storeConnectTimeoutMs < limits.storeCheckTimeoutMs, "a check can try to connect twice");
 invariant(limits.drainCallsMs < limits.drainTimeoutMs, "an instance gives back what it could not finish");

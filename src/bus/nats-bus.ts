@@ -33,7 +33,7 @@ import { deleteNatsLog, type JetStream, openNatsLog } from "./nats-log.js";
 import { ERROR_HEADER, NatsOut } from "./nats-out.js";
 import { PART_HEADER, queueGroupError, Reassembly } from "./nats-parts.js";
 import { type OpenRequest, OpenRequests } from "./requests.js";
-import { checkName, checkPattern, checkPayload, checkSubject } from "./syntax.js";
+import { checkName, checkPattern, checkPayload, checkSubject, hasWildcard } from "./syntax.js";
 
 export type { NatsCredentials, NatsOptions } from "./nats-connect.js";
 
@@ -50,6 +50,8 @@ export async function connectNats(options: NatsOptions, ports: Ports): Promise<B
   return new NatsBus(connection, out, { ...ports, log: ports.log.child({ nats: urls }) }, options.replicas ?? 1);
 }
 
+const CHECKED_MAX = 1_024;
+
 interface Asked {
   readonly subject: string;
   readonly request: OpenRequest;
@@ -61,6 +63,8 @@ class NatsBus implements Bus {
   /** By the subject of the answer. */
   private readonly asked = new Map<string, Asked>();
   private readonly inbox = createInbox();
+  /** Subjects that are known to be such. */
+  private readonly checked = new Set<string>();
   private inboxNext = 0;
   private inboxOpen = false;
   private readonly reassemblies = new Set<Reassembly>();
@@ -82,8 +86,8 @@ class NatsBus implements Bus {
   }
 
   publish(subject: string, payload: Uint8Array, options?: { readonly replyTo?: string }): void | Promise<void> {
-    this.checkOpen(`publish to ${subject}`);
-    checkSubject(subject);
+    if (this.closing !== undefined) throw closedError(`publish to ${subject}`);
+    this.checkOnce(subject);
     if (options?.replyTo !== undefined) checkSubject(options.replyTo);
     checkPayload(subject, payload);
     this.out.send(subject, payload, options?.replyTo);
@@ -199,6 +203,7 @@ class NatsBus implements Bus {
     on: { onMessage(message: BusMessage, raw: Msg): void; onRefused(error: MillraceError): void },
   ): Subscription {
     const reassembly = new Reassembly(this.logPort);
+    const only = hasWildcard(subject) ? undefined : subject;
     this.reassemblies.add(reassembly);
     const subscription = this.connection.subscribe(subject, {
       ...(queue === undefined ? {} : { queue }),
@@ -209,7 +214,7 @@ class NatsBus implements Bus {
           if (refusal !== undefined) on.onRefused(refusal);
           return;
         }
-        const message = this.whole(raw, queue, reassembly);
+        const message = this.whole(raw, only ?? raw.subject, queue, reassembly);
         if (message !== undefined) on.onMessage(message, raw);
       },
     });
@@ -223,11 +228,10 @@ class NatsBus implements Bus {
   }
 
   /** The message, or nothing while parts of it are missing. */
-  private whole(raw: Msg, queue: string | undefined, reassembly: Reassembly): BusMessage | undefined {
-    const { subject, reply } = raw;
-    const replyTo = reply === undefined || reply === "" ? undefined : reply;
+  private whole(raw: Msg, subject: string, queue: string | undefined, reassembly: Reassembly): BusMessage | undefined {
     const header = raw.headers?.get(PART_HEADER);
-    if (header === undefined || header === "") return { subject, payload: raw.data, replyTo };
+    if (header === undefined || header === "") return new NatsMessage(subject, raw);
+    const { replyTo } = new NatsMessage(subject, raw);
     if (queue === undefined) {
       const whole = reassembly.add(subject, header, raw.data, replyTo);
       return whole && { subject, payload: whole.payload, replyTo: whole.replyTo };
@@ -338,8 +342,33 @@ class NatsBus implements Bus {
     for (const asked of this.asked.values()) if (asked.subject === subject) asked.request.reject(refusal);
   }
 
+  /** Most publications are to subjects that had one before. */
+  private checkOnce(subject: string): void {
+    if (this.checked.has(subject)) return;
+    checkSubject(subject);
+    if (this.checked.size >= CHECKED_MAX) this.checked.clear();
+    this.checked.add(subject);
+  }
+
   private checkOpen(what: string): void {
     if (this.closing !== undefined) throw closedError(what);
+  }
+}
+
+/** The client makes a text of a message's reply subject each time it is asked for it, and few ask. */
+class NatsMessage implements BusMessage {
+  readonly payload: Uint8Array;
+
+  constructor(
+    readonly subject: string,
+    private readonly raw: Msg,
+  ) {
+    this.payload = raw.data;
+  }
+
+  get replyTo(): string | undefined {
+    const { reply } = this.raw;
+    return reply === undefined || reply === "" ? undefined : reply;
   }
 }
 

@@ -4,6 +4,7 @@ import type { Ports } from "../base/ports.js";
 import { ContentReader } from "../storage/content.js";
 import { ContentCache } from "../storage/content-cache.js";
 import { ContentStore } from "../storage/content-store.js";
+import { HttpContent } from "../storage/http-content.js";
 import { openStore } from "../storage/open-store.js";
 import type { ContentSettings, S3Settings } from "./settings.js";
 
@@ -17,6 +18,7 @@ export interface ContentOptions {
 export function openContent({ settings, s3, job, ports }: ContentOptions): ContentReader {
   const { store, folder, folderBytesMax } = settings;
   return new ContentReader({ s3 }, ports, {
+    http: new HttpContent({ ports }),
     owned: new ContentStore({ store: openStore(store, { s3 }, ports), job, clock: ports.clock }),
     cache: folderBytesMax === 0 ? undefined : new ContentCache({ folder, bytesMax: folderBytesMax, ports }),
   });

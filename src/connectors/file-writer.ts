@@ -52,6 +52,7 @@ function fileWriter(extension: string, encoderOf: (columns: Columns) => FileEnco
   const { operator, subtask, attempt, output } = context;
   /** Of the checkpoint that is being filled, from its first row on. */
   let encoder: FileEncoder | undefined;
+  const nameOf = (checkpoint: bigint) => `${operator}-${subtask}-${checkpoint}.${extension}`;
   return {
     write(batch) {
       if (batch.numRows === 0) return;
@@ -61,11 +62,12 @@ function fileWriter(extension: string, encoderOf: (columns: Columns) => FileEnco
     prepare(checkpoint) {
       const cut = encoder;
       encoder = undefined;
-      const to = `${operator}-${subtask}-${checkpoint}.${extension}`;
+      const to = nameOf(checkpoint);
       return cut === undefined
         ? Promise.resolve(NOTHING)
         : stage(output, cut, { from: `${STAGING}${attempt}-${to}`, to });
     },
+    publishes: nameOf,
     async commit(bytes) {
       if (bytes.byteLength > 0) await publish(output, decode(bytes));
     },

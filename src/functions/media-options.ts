@@ -1,8 +1,6 @@
 /** Options of the functions of audio, video and text: what they have in common, and the check of numbers. */
 import { MillraceError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
-import type { Applied, ColumnFunction } from "../topology/column-function.js";
-import type { Columns } from "../types/columns.js";
 import type { FfmpegPrograms } from "./ffmpeg.js";
 
 /** Limits for content that nobody vouches for. Content over one is a bad record with `MILL_MEDIA_TOO_LARGE`. */
@@ -51,19 +49,4 @@ export function checkNumber(name: string, option: string, value: unknown, range:
     `${name}: ${option} is ${String(value)}; give a ${whole ? "whole " : ""}number from ${min} to ${max}.`,
     { function: name, option },
   );
-}
-
-/** What no other row would survive either fails the job, rather than make a dead letter of every row: ffmpeg is not there. */
-export function failingWithoutFfmpeg<O extends Columns>(fn: ColumnFunction<O>): ColumnFunction<O> {
-  return {
-    ...fn,
-    async apply(...args): Promise<Applied<O>> {
-      const applied = await fn.apply(...args);
-      const missing = applied.refused?.find(
-        ({ error }) => MillraceError.is(error) && error.code === "MILL_FFMPEG_MISSING",
-      );
-      if (missing !== undefined) throw missing.error;
-      return applied;
-    },
-  };
 }

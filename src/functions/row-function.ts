@@ -3,7 +3,7 @@
  */
 import { MillraceError } from "../base/errors.js";
 import type { Applied, ColumnFunction, RefusedRow } from "../topology/column-function.js";
-import type { OperatorContext } from "../topology/nodes.js";
+import type { OperatorContext } from "../topology/operator-context.js";
 import { batchFromRows, rowsOf } from "../types/batches.js";
 import type { Columns, ColumnType, Row } from "../types/columns.js";
 
@@ -37,28 +37,40 @@ export function rowFunction<O extends Columns>(spec: RowFunctionSpec<O>): Column
       const read = Object.fromEntries(Object.keys(reads).map((column) => [column, columns[column]!]));
       const rows = rowsOf(read, batch as never);
       const made: Row<O>[][] = rows.map(() => []);
-      const refused: RefusedRow[] = [];
-      let next = 0;
-      const lane = async () => {
-        while (next < rows.length) {
-          const row = next++;
-          try {
-            made[row] = [...(await spec.rows(complete(rows[row]!), context))];
-          } catch (error) {
-            context.signal.throwIfAborted();
-            made[row] = [];
-            refused.push({ row, error });
-          }
-        }
-      };
-      await Promise.all(Array.from({ length: Math.min(concurrency, rows.length) }, lane));
+      const refused = await workOnRows(rows.length, concurrency, context, async (row) => {
+        made[row] = [...(await spec.rows(complete(rows[row]!), context))];
+      });
       return together(to, made, refused);
     },
   };
 }
 
+/** @param work on the row of that number. @returns the rows for which it threw */
+export async function workOnRows(
+  count: number,
+  concurrency: number,
+  { signal }: Pick<OperatorContext, "signal">,
+  work: (row: number) => Promise<void>,
+): Promise<RefusedRow[]> {
+  const refused: RefusedRow[] = [];
+  let next = 0;
+  const lane = async () => {
+    while (next < count) {
+      const row = next++;
+      try {
+        await work(row);
+      } catch (error) {
+        signal.throwIfAborted();
+        refused.push({ row, error });
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(concurrency, count) }, lane));
+  return refused;
+}
+
 /** Without a value there is nothing to work on. */
-function complete(row: Row<Columns>): Row<Columns> {
+export function complete(row: Row<Columns>): Row<Columns> {
   const missing = Object.keys(row).find((column) => row[column] === null || row[column] === undefined);
   if (missing === undefined) return row;
   throw new MillraceError("MILL_RECORD_INVALID", `column "${missing}" has no value.`, { column: missing });

@@ -27,8 +27,10 @@ export interface AnswerStoreOptions {
 export class AnswerStore {
   #schema: Uint8Array;
   #opened: Promise<ObjectStore> | undefined;
-  /** A list that begins at the end of this turn. */
-  #next: Promise<ReadonlySet<string> | undefined> | undefined;
+  /** A look for the mark that begins at the end of this turn. */
+  #next: Promise<boolean> | undefined;
+  /** This one has left the mark, or is about to. */
+  #marked: Promise<void> | undefined;
 
   constructor(private readonly options: AnswerStoreOptions) {
     this.#schema = encodeSchema(options.schema);
@@ -37,50 +39,59 @@ export class AnswerStore {
   /** @param ids of each row; "" for rows without one */
   async save(ids: readonly string[], { records, rejected }: RowOutcome): Promise<void> {
     await this.#each(ids, "saved", async (store, key, row) => {
+      await this.#mark(store);
       await store.put(key, this.#encode(records.slice(row, row + 1), rejected.get(row)));
     });
   }
 
+  /** Before the first that is saved, so that nobody who misses the mark misses an answer. */
+  #mark(store: ObjectStore): Promise<void> {
+    this.#marked ??= store.put(this.#markKey, new Uint8Array()).then(
+      () => {},
+      (error: unknown) => {
+        this.#marked = undefined; // the next one tries again
+        throw error;
+      },
+    );
+    return this.#marked;
+  }
+
+  get #markKey(): string {
+    return jobKeys(this.options.job).savedAnswer(this.options.service, "any");
+  }
+
   /**
    * Of those that are there. A restored region asks about every row that it reads for a while, and most services keep nothing: a
-   * question for each row would cost the store, and everybody's processors, more than the rows do. So what is there is listed once
-   * for all rows that are looked for together, and only what the list names is read.
+   * question for each row would cost the store, and everybody's processors, more than the rows do. So one question is asked for
+   * all that are looked for together, whether any was ever saved. (Not a list: on some stores what is new is not in it for a while.)
    */
   async find(ids: readonly string[]): Promise<Map<string, RowAnswer>> {
     const found = new Map<string, RowAnswer>();
-    if (!ids.some((id) => id !== "")) return found;
-    const there = await this.#listed();
-    if (there?.size === 0) return found;
+    if (!ids.some((id) => id !== "") || !(await this.#hasAny())) return found;
     await this.#each(ids, "looked for", async (store, key, row) => {
-      if (there !== undefined && !there.has(key)) return;
       if ((await store.head(key)) !== undefined) found.set(ids[row]!, this.#decode(await store.get(key)));
     });
     return found;
   }
 
-  /** Keys of all that are there; undefined: they are too many, or could not be listed. What is kept from now on may be missing. */
-  #listed(): Promise<ReadonlySet<string> | undefined> {
+  #hasAny(): Promise<boolean> {
     this.#next ??= Promise.resolve().then(() => {
-      this.#next = undefined; // who looks later wants a newer one
-      return this.#list();
+      this.#next = undefined; // what is saved from now on, who looks later has to find
+      return this.#look();
     });
     return this.#next;
   }
 
-  async #list(): Promise<ReadonlySet<string> | undefined> {
-    const { job, service, log } = this.options;
-    const keys = new Set<string>();
+  /** Never rejects. */
+  async #look(): Promise<boolean> {
+    const { service, log } = this.options;
     try {
       this.#opened ??= Promise.resolve(this.options.store());
-      for await (const { key } of (await this.#opened).list(jobKeys(job).savedAnswer(service, ""))) {
-        if (keys.size === limits.answersListedMax) return undefined;
-        keys.add(key);
-      }
+      return (await (await this.#opened).head(this.#markKey)) !== undefined;
     } catch (error) {
-      log.warn("answers could not be listed", { service, error });
-      return undefined;
+      log.warn("answers could not be looked for", { service, error });
+      return true; // each may be there all the same
     }
-    return keys;
   }
 
   async delete(ids: readonly string[]): Promise<void> {

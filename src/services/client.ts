@@ -28,11 +28,10 @@ import { decodeBatch, encodeBatch, encodeSchema, schemaId } from "../wire/arrow.
 import { type Held, heldFrame } from "../wire/control.js";
 import {
   type AnswerHeader,
-  answerFrame,
   askFrame,
   cancelFrame,
-  frameKind,
-  holdingFrame,
+  decodeFrame,
+  type HoldingHeader,
   type LoadReport,
   loadReportFrame,
   releaseFrame,
@@ -45,10 +44,10 @@ import { Holders } from "./holders.js";
 import { InstanceTable, type KnownInstance } from "./instance-table.js";
 import type { RowAnswer } from "./journal.js";
 import { KeptIds } from "./kept-ids.js";
-import type { CallOptions, Pending } from "./pending.js";
+import { type CallOptions, newPending, type Pending } from "./pending.js";
 import { afterFailure } from "./retry.js";
 import { inOneBatch } from "./row-answers.js";
-import { isOfRows } from "./row-errors.js";
+import { isOfRows, poisoned, timedOut } from "./row-errors.js";
 import { contentIdsOf, idBytes } from "./row-ids.js";
 import { runsOf } from "./runs.js";
 import { type Answer, checkRows, halves, joinAnswers, type Part, singles } from "./split-request.js";
@@ -146,20 +145,21 @@ export class ServiceClient {
       const { bucket = "", affinity = "", rowIds: lineageIds = [], ask = false } = about;
       const cacheIds = about.cacheIds ?? this.#cacheIds(records);
       const rowIds = this.service.cache === "content" ? cacheIds : lineageIds;
-      const { deadlineMs } = this.service;
-      const now = this.options.ports.clock.monotonicMs();
-      const request: Pending = {
-        ...{ id: `${this.options.client}-${++this.#calls}`, owner, records, rows: records.numRows },
-        ...{ bucket, affinity, rowIds, lineageIds, ask, resolve, reject },
-        deadlineMs: deadlineMs === 0 ? Number.POSITIVE_INFINITY : now + deadlineMs,
-        ...{ crashes: 0, tries: 0, sentMs: 0, notBeforeMs: 0, avoid: "", holder: "", suspect: false },
-      };
+      const id = `${this.options.client}-${++this.#calls}`;
+      const given = { owner, records, lineageIds, ask, resolve, reject };
+      const request = newPending(id, given, { rowIds, bucket, affinity, deadlineMs: this.#deadlineMs() });
       if (ask && rowIds.length > 0) this.#holders.find(request);
       else {
         this.#queue.push(request);
         if (!this.#blocked) this.#dispatch();
       }
     });
+  }
+
+  /** Of a call that begins now. */
+  #deadlineMs(): number {
+    const { deadlineMs } = this.service;
+    return deadlineMs === 0 ? Number.POSITIVE_INFINITY : this.options.ports.clock.monotonicMs() + deadlineMs;
   }
 
   /** Cuts the rows into requests as the service wants them, and calls with each. */
@@ -243,6 +243,11 @@ export class ServiceClient {
   // Sending
 
   #dispatch(): void {
+    if (this.#queue.length === 0) {
+      this.#blocked = false;
+      this.#sweepLater();
+      return;
+    }
     const now = this.options.ports.clock.monotonicMs();
     const pausing: Pending[] = [];
     let i = 0;
@@ -259,7 +264,7 @@ export class ServiceClient {
     }
     this.#blocked = i < this.#queue.length;
     if (i > pausing.length) this.#queue = [...pausing, ...this.#queue.slice(i)];
-    if (this.#sweep === undefined && this.#error === undefined && this.#hasRequests) this.#sweepLater();
+    this.#sweepLater();
   }
 
   get #hasRequests(): boolean {
@@ -280,19 +285,29 @@ export class ServiceClient {
     this.counts.calls += 1;
     this.#instances.add(instance, request);
     // The window of the `infer` operators bounds what is under way, so the bus's own bound is not waited for here.
-    void this.#publish(request, instance).catch((cause: unknown) => {
-      instance.schemaSent = false; // it may have been in what was not sent
-      if (!this.#instances.take(instance, request.id)) return;
-      request.reject(MillraceError.from(cause, "MILL_SERVICE_LOST", `service "${this.service.id}"`));
-      this.#dispatch();
-    });
+    try {
+      this.#publish(request, instance)?.catch((cause: unknown) => this.#unsent(request, instance, cause));
+    } catch (cause) {
+      // Not in the middle of a dispatch.
+      queueMicrotask(() => this.#unsent(request, instance, cause));
+    }
   }
 
-  async #publish(request: Pending, instance: KnownInstance<Pending>): Promise<void> {
+  #unsent(request: Pending, instance: KnownInstance<Pending>, cause: unknown): void {
+    instance.schemaSent = false; // it may have been in what was not sent
+    if (!this.#instances.take(instance, request.id)) return;
+    request.reject(MillraceError.from(cause, "MILL_SERVICE_LOST", `service "${this.service.id}"`));
+    this.#dispatch();
+  }
+
+  /** @returns a promise where the bus has no room */
+  #publish(request: Pending, instance: KnownInstance<Pending>): Promise<void> | undefined {
     const { id, bucket, crashes, rows } = request;
     const frame = requestFrame.encode(
       {
-        ...{ id, crashes, rows },
+        id,
+        crashes,
+        rows,
         client: this.options.client,
         service: this.service.id,
         instance: instance.id,
@@ -307,7 +322,7 @@ export class ServiceClient {
       encodeBatch(request.records),
     );
     instance.schemaSent = true;
-    await this.options.bus.publish(instance.report.subject, frame);
+    return this.options.bus.publish(instance.report.subject, frame) ?? undefined;
   }
 
   /** 0: no limit. */
@@ -329,11 +344,13 @@ export class ServiceClient {
   // What comes back
 
   #onAnswer({ payload: bytes }: BusMessage): void {
-    if (frameKind(bytes) === "holding") this.#holders.onHolding(holdingFrame.decode(bytes).header);
-    else this.#onOutcome(answerFrame.decode(bytes));
+    const { kind, header, payload } = decodeFrame(bytes);
+    if (kind === "answer") this.#onOutcome(header as AnswerHeader, payload);
+    else if (kind === "holding") this.#holders.onHolding(header as HoldingHeader);
+    else throw new MillraceError("MILL_FRAME_INVALID", `a client was sent a frame of kind "${kind}".`);
   }
 
-  #onOutcome({ header, payload }: { readonly header: AnswerHeader; readonly payload: Uint8Array }): void {
+  #onOutcome(header: AnswerHeader, payload: Uint8Array): void {
     const instance = this.#instances.get(header.instance);
     const request = instance && this.#instances.take(instance, header.id);
     if (instance !== undefined) instance.full = header.status === "REJECTED";
@@ -357,8 +374,8 @@ export class ServiceClient {
       request.tries -= 1; // it was not begun
       // One that holds the rows has no room just now; elsewhere they would be paid for again.
       if (header.status === "REJECTED" && request.holder !== "") request.notBeforeMs = this.#nextSweepMs;
-      else request.holder = "";
       this.#queue.unshift(request);
+      if (header.status === "RETURNED") this.#forgetHolder(instance.id);
     }
     this.#dispatch();
   }
@@ -470,6 +487,7 @@ export class ServiceClient {
 
   #onReport(report: LoadReport): void {
     const lost = this.#instances.onReport(report);
+    if (report.state !== "READY") this.#forgetHolder(report.instance);
     if (lost !== undefined) this.#lose(lost, report);
     this.#dispatch();
   }
@@ -504,23 +522,13 @@ export class ServiceClient {
       // One that was told to stop has not crashed.
       const crashes = request.crashes + (report.state === "FAILED" ? 1 : 0);
       if (crashes === 0) again.push(request);
-      else if (crashes >= limits.inferCrashesMax) this.#giveUp(request, this.#poison(request, crashes, report.reason));
+      else if (crashes >= limits.inferCrashesMax)
+        this.#giveUp(request, poisoned(this.service, request, crashes, report.reason));
       else if (request.rows > 1) again.push(...this.#split(request, singles(request.rows), { crashes, suspect: true }));
       else again.push({ ...request, crashes, suspect: true });
     }
-    // A slow service may have finished, and kept, what its instance could not send any more.
-    const { persistAfterMs, batch } = this.service;
-    const slow = report.rowMs === 0 || report.rowMs * batch.rowsMax >= persistAfterMs;
-    if (slow && persistAfterMs > 0) this.#holders.lookUp(again);
-    else this.#queue.unshift(...again);
-  }
-
-  #poison({ rows }: Pending, crashes: number, reason: string): MillraceError {
-    const what = `this request of ${rows} rows was on board of ${crashes} instances that were lost; the last one: ${reason}`;
-    return new MillraceError("MILL_SERVICE_LOST", `service "${this.service.id}": ${what}`, {
-      service: this.service.id,
-      crashes,
-    });
+    // It may have finished, and kept, what it could not send any more.
+    this.#holders.lookUp(again);
   }
 
   // Time
@@ -530,6 +538,7 @@ export class ServiceClient {
   }
 
   #sweepLater(): void {
+    if (this.#sweep !== undefined || this.#error !== undefined || !this.#hasRequests) return;
     this.#sweep = this.options.ports.clock.after(limits.callSweepMs, () => {
       this.#sweep = undefined;
       this.#expire();
@@ -553,11 +562,18 @@ export class ServiceClient {
     }
   }
 
-  #timedOut({ tries }: Pending): MillraceError {
-    const { id, deadlineMs } = this.service;
+  /** What it holds it will not answer any more (S11). */
+  #forgetHolder(instance: string): void {
+    const held = this.#queue.filter(({ holder }) => holder === instance);
+    if (held.length === 0) return;
+    this.#queue = this.#queue.filter(({ holder }) => holder !== instance);
+    for (const request of held) request.holder = "";
+    this.#holders.lookUp(held);
+  }
+
+  #timedOut(request: Pending): MillraceError {
     this.counts.timeouts += 1;
-    const what = `no answer within its deadlineMs of ${deadlineMs} ms, ${tries} tries`;
-    return new MillraceError("MILL_SERVICE_TIMEOUT", `service "${id}": ${what}.`, { service: id, tries });
+    return timedOut(this.service, request);
   }
 
   #onAnswered(request: Pending, answers: readonly (RowAnswer | undefined)[]): void {

@@ -2,8 +2,9 @@
  * A batch that somebody else's function made, held to the columns that were declared for it. Batches are sent without
  * names, column by column in the declared order, so one in another order would arrive with its columns exchanged.
  */
-import { makeData, type RecordBatch, RecordBatch as RecordBatchOf, type Schema, Struct } from "apache-arrow";
+import type { DataType, RecordBatch, Schema } from "apache-arrow";
 import { MillraceError } from "../base/errors.js";
+import { recordBatch } from "../types/record-batch.js";
 
 /**
  * The declared columns of `batch`, by reference, in the order of `schema`; others are left out.
@@ -21,18 +22,17 @@ export function asDeclared(maker: string, schema: Schema, batch: unknown): Recor
   const children = schema.fields.map((field) => {
     const at = made.schema.fields.findIndex((candidate) => candidate.name === field.name);
     const data = made.data.children[at];
-    const found = made.schema.fields[at]?.type.toString() ?? "no such column";
+    const type: DataType | undefined = made.schema.fields[at]?.type;
     const nulls = !field.nullable && (data?.nullCount ?? 0) > 0;
-    if (data !== undefined && found === field.type.toString() && !nulls) return data;
+    // Of one declaration the types are the same objects.
+    const fits = type === field.type || type?.toString() === field.type.toString();
+    if (data !== undefined && fits && !nulls) return data;
+    const found = type?.toString() ?? "no such column";
     throw new MillraceError(
       "MILL_TOPOLOGY_TYPE",
       `${maker}: it declared column "${field.name}" as ${field.type}, but returned ${nulls ? "nulls in it; declare it with t.optional(...)" : found}.`,
       { maker, column: field.name },
     );
   });
-  const type = new Struct(schema.fields);
-  return new RecordBatchOf(
-    schema,
-    makeData({ type, length: made.numRows, nullCount: 0, children } as never) as never,
-  ) as RecordBatch;
+  return recordBatch(schema, children, made.numRows);
 }

@@ -8,6 +8,7 @@
  */
 import type { RecordBatch, Schema } from "apache-arrow";
 import { MillraceError } from "../base/errors.js";
+import type { ContentAccess } from "../topology/endpoints.js";
 import type { LoadedHandler } from "../topology/service.js";
 import type { Columns } from "../types/columns.js";
 import { concatBatches } from "../types/concat.js";
@@ -34,6 +35,7 @@ export class CheckedHandler {
     service: string,
     private readonly handler: LoadedHandler<Columns, Columns>,
     private readonly declared: Schema,
+    private readonly content: ContentAccess,
     private readonly onOutOfMemory: (rows: number) => void,
   ) {
     this.#maker = `the handler of service "${service}"`;
@@ -68,6 +70,7 @@ export class CheckedHandler {
       get signal() {
         return abort.signal;
       },
+      content: this.content,
       timeLeftMs,
       rowId,
       reject(row, cause) {

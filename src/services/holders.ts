@@ -5,7 +5,7 @@
  * Invariants:
  *   S10 A request that is asked about goes on when every READY instance has said what it holds, or had time to; and then to the one
  *       that holds its rows, if there is one.
- *   S11 What no instance holds is looked for among the answers that are kept as objects, before it is sent; not for longer than
+ *   S11 What no instance holds that takes requests is looked for among the answers that are kept as objects, before it is sent; not for longer than
  *       `limits.storeCheckTimeoutMs`, for it can be worked on again.
  */
 import type { InstanceId } from "../base/ids.js";
@@ -111,7 +111,9 @@ export class Holders<Request extends AskedRequest> {
     const round = this.#round;
     if (round === undefined) return;
     const held = new Set(idsOf(rowIds));
-    const found = [...round.requests].filter((request) => request.rowIds.some((id) => held.has(id)));
+    // One that drains takes no request, whatever it holds: its rows are looked for where it has saved them.
+    const takes = this.options.ready().includes(instance as InstanceId);
+    const found = [...round.requests].filter((request) => takes && request.rowIds.some((id) => held.has(id)));
     for (const request of found) {
       round.requests.delete(request);
       request.holder = instance;

@@ -72,7 +72,9 @@ export class InstanceTable<Request extends Outstanding> {
     }
     if (known !== undefined) {
       if (hasBegunCall(known.report, report)) known.runningSinceMs = heardMs;
-      Object.assign(known, { report, heardMs, sentSinceRows: 0 });
+      known.report = report;
+      known.heardMs = heardMs;
+      known.sentSinceRows = 0;
     } else {
       const counts = { outstandingRows: 0, sentSinceRows: 0, lastSent: 0, runningSinceMs: heardMs };
       const fresh = { schemaSent: false, full: false, health: HEALTHY, ...counts };
@@ -84,12 +86,12 @@ export class InstanceTable<Request extends Outstanding> {
   /** @param avoid where it has just failed: only if there is no other */
   choose(request: Outstanding, wish: Wish, avoid: string): KnownInstance<Request> | undefined {
     const now = this.ports.clock.monotonicMs();
-    const ready = [...this.#known.values()].filter(({ report }) => report.state === "READY");
+    const ready: KnownInstance<Request>[] = [];
+    for (const instance of this.#known.values()) if (instance.report.state === "READY") ready.push(instance);
     // Where all are put aside none is worse than the others: they have nobody to be compared with any more.
-    const stands = ready.map(({ health }) => standing(health, now));
-    const comparable = stands.some((one) => one !== "aside");
-    const open = ready.filter((instance, i) => isOpen(instance, request, comparable ? stands[i]! : "good"));
-    const others = open.filter(({ id }) => id !== avoid);
+    const comparable = ready.some(({ health }) => standing(health, now) !== "aside");
+    const open = ready.filter((one) => isOpen(one, request, comparable ? standing(one.health, now) : "good"));
+    const others = avoid === "" ? open : open.filter(({ id }) => id !== avoid);
     const views = (others.length > 0 ? others : open).map((instance) => this.#viewOf(instance, request, now));
     const chosen = chooseInstance(views, wish, () => this.ports.random.next());
     return chosen && this.#known.get(chosen.instance);
@@ -113,10 +115,9 @@ export class InstanceTable<Request extends Outstanding> {
 
   /** S8 */
   onOutcome(instance: KnownInstance<Request>, failed: boolean): void {
-    const peers = [...this.#known.values()].filter((other) => other !== instance && other.report.state === "READY");
     const before = instance.health;
     const now = this.ports.clock.monotonicMs();
-    const peersHealth = peers.map(({ health }) => health);
+    const peersHealth = failed ? this.#peersOf(instance) : []; // a success is judged by itself
     instance.health = afterOutcome(before, failed, peersHealth, now);
     if (instance.health.asideTimes === before.asideTimes) return;
     const facts = { service: this.service.id, instance: instance.id };
@@ -132,13 +133,22 @@ export class InstanceTable<Request extends Outstanding> {
     });
   }
 
+  #peersOf(instance: KnownInstance<Request>): Health[] {
+    const peers = [...this.#known.values()].filter((other) => other !== instance && other.report.state === "READY");
+    return peers.map(({ health }) => health);
+  }
+
   #viewOf(instance: KnownInstance<Request>, request: Outstanding, nowMs: number): InstanceView {
     const { batch, concurrency } = this.service;
     const { id, report, heardMs, outstandingRows, sentSinceRows, lastSent, runningSinceMs } = instance;
     const { state, rowMs } = report;
     const depth = nowMs - heardMs > limits.loadStaleMs ? 0 : depthOf(report);
     return {
-      ...{ instance: id, state, rowMs, outstandingRows, lastSent },
+      instance: id,
+      state,
+      rowMs,
+      outstandingRows,
+      lastSent,
       reportedRows: depth + sentSinceRows,
       doneMs: Math.min(nowMs - runningSinceMs, (Math.min(depth, batch.rowsMax) * rowMs) / concurrency),
       outstandingRowsMax: request.suspect ? 1 : outstandingMax(batch.rowsMax, concurrency, rowMs),

@@ -186,12 +186,12 @@ export class Instance {
   }
 
   #openDesk(handler: LoadedHandler<Columns, Columns>): Desk {
-    const { service, ports, job, openStore } = this.options;
+    const { service, ports, job, content, openStore } = this.options;
     const schema = arrowSchema(service.output);
     return new Desk({
       service,
       handler: (onOutOfMemory) =>
-        new CheckedHandler(service.id, handler, schema, (rows) => {
+        new CheckedHandler(service.id, handler, schema, content, (rows) => {
           ports.log.warn("a call did not fit the memory; it is made again in halves", { service: service.id, rows });
           onOutOfMemory(rows);
         }),

@@ -35,3 +35,32 @@ export interface Pending extends Given {
   holder: string;
   readonly suspect: boolean;
 }
+
+/** Not sent yet. Its parts are written out: to spread so many takes longer than to send them. */
+export function newPending(
+  id: string,
+  { owner, records, lineageIds, ask, resolve, reject }: Given,
+  { rowIds, bucket, affinity, deadlineMs }: Pick<Pending, "rowIds" | "bucket" | "affinity" | "deadlineMs">,
+): Pending {
+  return {
+    id,
+    owner,
+    records,
+    rows: records.numRows,
+    bucket,
+    affinity,
+    rowIds,
+    lineageIds,
+    ask,
+    deadlineMs,
+    resolve,
+    reject,
+    crashes: 0,
+    tries: 0,
+    sentMs: 0,
+    notBeforeMs: 0,
+    avoid: "",
+    holder: "",
+    suspect: false,
+  };
+}

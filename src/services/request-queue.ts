@@ -52,18 +52,25 @@ export class RequestQueue {
   ): Exclude<BatchDecision, { kind: "call" }> | { readonly kind: "call"; readonly requests: readonly QueuedRequest[] } {
     const decision = nextCall(this.#queue, rules, nowMs);
     if (decision.kind !== "call") return decision;
-    const taken = new Set(decision.take.map((i) => this.#queue[i]!));
-    return { kind: "call", requests: this.remove((request) => taken.has(request)) };
+    return { kind: "call", requests: this.#takeAt(decision.take) };
   }
 
   /** Takes out what matches, oldest first. */
   remove(matches: (request: QueuedRequest) => boolean): QueuedRequest[] {
-    const removed = this.#queue.filter(matches);
-    if (removed.length === 0) return removed;
-    const gone = new Set(removed);
-    this.#queue = this.#queue.filter((request) => !gone.has(request));
-    for (const request of removed) this.#count(request, -1);
-    return removed;
+    const places: number[] = [];
+    for (let i = 0; i < this.#queue.length; i++) if (matches(this.#queue[i]!)) places.push(i);
+    return this.#takeAt(places);
+  }
+
+  /** @param places ascending */
+  #takeAt(places: readonly number[]): QueuedRequest[] {
+    if (places.length === 0) return [];
+    const taken: QueuedRequest[] = [];
+    const left: QueuedRequest[] = [];
+    for (const [i, request] of this.#queue.entries()) (i === places[taken.length] ? taken : left).push(request);
+    this.#queue = left;
+    for (const request of taken) this.#count(request, -1);
+    return taken;
   }
 
   /** Takes out the newest requests, as long as they have at most `rows` together. */

@@ -16,6 +16,7 @@ export function idsOf(bytes: Uint8Array): string[] {
     throw new MillraceError("MILL_FRAME_INVALID", `ids of rows have ${bytes.length} bytes; each has ${BYTES}.`);
   }
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("latin1");
+  if (text.length === BYTES) return [text];
   return Array.from({ length: bytes.length / BYTES }, (_, i) => text.slice(i * BYTES, (i + 1) * BYTES));
 }
 

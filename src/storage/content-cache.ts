@@ -15,6 +15,7 @@ import { mkdir, open, readdir, readFile, rename, rm, stat, utimes } from "node:f
 import { join } from "node:path";
 import { limits } from "../base/limits.js";
 import type { Ports } from "../base/ports.js";
+import { sha256OfFile } from "./asset-cache.js";
 import { type ContentRef, checked, sha256Of } from "./content-checks.js";
 import { isGone, type Lock, takeLock, thisProcess } from "./content-lock.js";
 import { codeOf } from "./fs-errors.js";
@@ -53,6 +54,8 @@ export class ContentCache {
   /** By the monotonic clock; until then nothing is written. */
   #pausedUntilMs = Number.NEGATIVE_INFINITY;
   #warned = false;
+  /** Files that this process has written, or read once: they are streamed without another look before. */
+  #checked = new Set<string>();
 
   constructor(private readonly options: ContentCacheOptions) {
     this.#folder = options.folder;
@@ -176,20 +179,22 @@ export class ContentCache {
   }
 
   async #stream(ref: ContentRef, sha256: string): Promise<AsyncIterable<Uint8Array> | undefined> {
-    const file = await open(this.#pathOf(sha256)).catch(() => undefined);
+    const path = this.#pathOf(sha256);
+    if (!this.#checked.has(sha256)) {
+      const found = await sha256OfFile(path).catch(() => undefined);
+      if (found !== undefined && found !== sha256) await rm(path, { force: true }).catch(() => {});
+      if (found !== sha256) return undefined;
+      this.#remember(sha256);
+    }
+    const file = await open(path).catch(() => undefined);
     if (file === undefined) return undefined;
     await this.#touch(sha256);
-    return this.#checkedFile(ref, sha256, file.createReadStream());
+    return checked(ref, file.createReadStream());
   }
 
-  /** A file that is not what it was goes, so that the next reader gets it anew. */
-  async *#checkedFile(ref: ContentRef, sha256: string, pieces: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
-    try {
-      yield* checked(ref, pieces);
-    } catch (error) {
-      await rm(this.#pathOf(sha256), { force: true }).catch(() => {});
-      throw error;
-    }
+  #remember(sha256: string): void {
+    if (this.#checked.size >= limits.contentKnownMax) this.#checked.clear();
+    this.#checked.add(sha256);
   }
 
   /** Its age says when it was used last. */
@@ -208,6 +213,7 @@ export class ContentCache {
       await this.#write(staged, source.pieces());
       await mkdir(join(this.#pathOf(sha256), ".."), { recursive: true });
       await rename(staged, this.#pathOf(sha256));
+      this.#remember(sha256);
       if (this.#counted !== undefined) this.#counted.written += sizeBytes;
     } catch (error) {
       await rm(staged, { force: true }).catch(() => {});

@@ -6,14 +6,14 @@
  * A process that dies while it writes leaves its hidden file behind. Nobody lists it, and nobody removes it.
  */
 import { randomUUID } from "node:crypto";
-import { createReadStream } from "node:fs";
+import { type BigIntStats, createReadStream } from "node:fs";
 import { type FileHandle, link, mkdir, open, readdir, readFile, rename, rm, rmdir, stat } from "node:fs/promises";
 import { dirname, join, relative, sep } from "node:path";
 import { pathToFileURL } from "node:url";
 import { limits } from "../base/limits.js";
 import { codeOf, explain, explainRead, isMissing, noFile } from "./fs-errors.js";
 import { checkKey, checkRange, compareKeys, isReserved, piecesOf, RESERVED } from "./object-calls.js";
-import type { ByteRange, CallOptions, ObjectBody, ObjectInfo, ObjectStore, PutOptions } from "./object-store.js";
+import type { ByteRange, CallOptions, ListedObject, ObjectBody, ObjectInfo, ObjectStore, PutOptions } from "./object-store.js";
 
 export class FsStore implements ObjectStore {
   readonly url: string;
@@ -84,22 +84,18 @@ export class FsStore implements ObjectStore {
   async head(key: string, options: CallOptions = {}): Promise<ObjectInfo | undefined> {
     const path = this.#path(key);
     options.signal?.throwIfAborted();
-    try {
-      const found = await stat(path, { bigint: true });
-      return found.isFile() ? infoOf(key, found) : undefined;
-    } catch (error) {
-      if (isMissing(error)) return undefined;
-      throw explain(this.url, key, path, error);
-    }
+    const found = await this.#stat(key, path);
+    return found && infoOf(key, found);
   }
 
-  async *list(prefix: string, options: CallOptions = {}): AsyncIterable<ObjectInfo> {
+  async *list(prefix: string, options: CallOptions = {}): AsyncIterable<ListedObject> {
     options.signal?.throwIfAborted();
     const folder = prefix.includes("/") ? prefix.slice(0, prefix.lastIndexOf("/")) : "";
     const keys = isReserved(prefix) ? [] : await this.#write(prefix, () => this.#keysBelow(join(this.root, folder)));
     for (const key of keys.filter((candidate) => candidate.startsWith(prefix)).sort(compareKeys)) {
-      const info = await this.head(key, options);
-      if (info !== undefined) yield info;
+      options.signal?.throwIfAborted();
+      const found = await this.#stat(key, this.#path(key));
+      if (found !== undefined) yield { ...infoOf(key, found), sinceMs: Number(found.mtimeNs / 1_000_000n) };
     }
   }
 
@@ -165,10 +161,21 @@ export class FsStore implements ObjectStore {
     }
   }
 
+  async #stat(key: string, path: string): Promise<BigIntStats | undefined> {
+    try {
+      const found = await stat(path, { bigint: true });
+      return found.isFile() ? found : undefined;
+    } catch (error) {
+      if (isMissing(error)) return undefined;
+      throw explain(this.url, key, path, error);
+    }
+  }
+
   /** @returns whether it was done; if not, the source is gone, or a folder of the target that others had tidied away */
   async #rename(source: string, target: string): Promise<boolean> {
     await makeFolder(dirname(target));
     try {
+      await touch(source); // before, so that nobody ever sees the new name with the old time
       await rename(source, target);
     } catch (error) {
       if (codeOf(error) === "ENOENT") return false;
@@ -213,6 +220,16 @@ export class FsStore implements ObjectStore {
     } catch (error) {
       throw explain(this.url, key, join(this.root, key), error);
     }
+  }
+}
+
+/** Gives the file a new time, by the file system's own clock: setting the length that it has counts as a change. */
+async function touch(path: string): Promise<void> {
+  const file = await open(path, "r+");
+  try {
+    await file.truncate((await file.stat()).size);
+  } finally {
+    await file.close();
   }
 }
 

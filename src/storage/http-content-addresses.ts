@@ -63,18 +63,51 @@ export function isPublicAddress(address: string): boolean {
   switch (isIP(address)) {
     case 4:
       return !notPublicV4.check(address, "ipv4");
-    case 6: {
-      const [plain = ""] = address.split("%"); // a zone says which network card
-      return publicV6.check(plain, "ipv6") && !notPublicV6.check(plain, "ipv6");
-    }
+    case 6:
+      return publicV6.check(plain(address), "ipv6") && !notPublicV6.check(plain(address), "ipv6");
     default:
       return false;
   }
 }
 
+/** Without the zone, which says by which network card. */
+function plain(address: string): string {
+  return address.replace(/%.*$/, "");
+}
+
+function typeOf(address: string): "ipv4" | "ipv6" {
+  return isIP(address) === 4 ? "ipv4" : "ipv6";
+}
+
+/** Whether an address may be connected to. */
+export type AddressRule = (address: string) => boolean;
+
+/**
+ * @param others all others are allowed, too, or those in these ranges
+ * @throws {MillraceError} `MILL_CONFIG`
+ */
+export function addressRule(others: boolean | readonly string[]): AddressRule {
+  if (typeof others === "boolean") return others ? () => true : isPublicAddress;
+  const list = new BlockList();
+  for (const range of others) addRange(list, range);
+  return (address) => isPublicAddress(address) || (isIP(address) !== 0 && list.check(plain(address), typeOf(address)));
+}
+
+function addRange(list: BlockList, range: string): void {
+  const [, net = "", bits] = /^([^/]*)(?:\/(\d{1,3}))?$/.exec(range) ?? [];
+  const most = isIP(net) === 4 ? 32 : 128;
+  if (isIP(net) === 0 || net.includes("%") || Number(bits ?? most) > most) {
+    throw new MillraceError(
+      "MILL_CONFIG",
+      `allowPrivateAddresses: ${JSON.stringify(range)} is no range of addresses. Give such as "10.1.0.0/16" or "fd00::/8".`,
+    );
+  }
+  list.addSubnet(net, Number(bits ?? most), typeOf(net));
+}
+
 /** @throws {MillraceError} `MILL_CONTENT_REFUSED` */
-export function requirePublic(host: string, address: string): void {
-  if (isPublicAddress(address)) return;
+export function requireAllowed(host: string, address: string, allows: AddressRule): void {
+  if (allows(address)) return;
   throw new MillraceError(
     "MILL_CONTENT_REFUSED",
     `${host === address ? host : `${host} is ${address}, which`} is not an address of the public internet, so nothing is fetched from it. Set allowPrivateAddresses if the job is to read from your own network.`,
@@ -82,16 +115,13 @@ export function requirePublic(host: string, address: string): void {
   );
 }
 
-/**
- * For `net.connect`: resolves a name and hands its addresses on when all of them are public (A1, A2).
- * @param anywhere they need not be
- */
-export function publicLookup(resolve: Resolve, anywhere: boolean): LookupFunction {
+/** For `net.connect`: resolves a name and hands its addresses on when all of them are allowed (A1, A2). */
+export function guardedLookup(resolve: Resolve, allows: AddressRule): LookupFunction {
   return (host, options, done) => {
     resolve(host).then(
       (found) => {
         try {
-          if (!anywhere) for (const { address } of found) requirePublic(host, address);
+          for (const { address } of found) requireAllowed(host, address, allows);
         } catch (error) {
           return done(error as Error, "", 0);
         }

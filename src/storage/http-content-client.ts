@@ -9,11 +9,13 @@ import { MillraceError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
 import { shown } from "./content-checks.js";
 import {
+  type AddressRule,
+  addressRule,
+  guardedLookup,
   hostMatches,
   isHostPattern,
-  publicLookup,
   type Resolve,
-  requirePublic,
+  requireAllowed,
   systemResolve,
 } from "./http-content-addresses.js";
 import { type Asked, connectionFailure, failure } from "./http-content-errors.js";
@@ -21,7 +23,7 @@ import { HostLanes } from "./http-content-waits.js";
 
 export interface HttpClientSettings {
   readonly allowedHosts: readonly string[] | undefined;
-  readonly allowPrivateAddresses: boolean;
+  readonly allowPrivateAddresses: boolean | readonly string[];
   readonly connectTimeoutMs: number;
   readonly answerTimeoutMs: number;
   readonly idleTimeoutMs: number;
@@ -43,9 +45,11 @@ const DRAIN_BYTES = 16 * 1024;
 export class HttpContentClient {
   #agent: Promise<Agent> | undefined;
   #lanes: HostLanes;
+  #allows: AddressRule;
 
   constructor(private readonly settings: HttpClientSettings) {
     this.#lanes = new HostLanes(settings.concurrencyPerHost);
+    this.#allows = addressRule(settings.allowPrivateAddresses);
     const bad = settings.allowedHosts?.find((pattern) => !isHostPattern(pattern));
     if (bad === undefined) return;
     throw new MillraceError(
@@ -115,15 +119,16 @@ export class HttpContentClient {
 
   async #open(): Promise<Agent> {
     const undici = await import("undici");
-    const { connectTimeoutMs: timeout, allowPrivateAddresses, resolve = systemResolve } = this.settings;
-    const lookup = publicLookup(resolve, allowPrivateAddresses);
+    const { connectTimeoutMs: timeout, resolve = systemResolve } = this.settings;
+    const lookup = guardedLookup(resolve, this.#allows);
     const connect = undici.buildConnector({ timeout, lookup } as buildConnector.BuildOptions);
     return new undici.Agent({
       keepAliveTimeout: limits.httpKeepAliveMs,
+      connections: this.settings.concurrencyPerHost,
       connect: (options, done) => {
         try {
           // What is an address already is not looked up.
-          if (!allowPrivateAddresses && isIP(options.hostname) !== 0) requirePublic(options.hostname, options.hostname);
+          if (isIP(options.hostname) !== 0) requireAllowed(options.hostname, options.hostname, this.#allows);
         } catch (error) {
           return done(error as Error, null);
         }

@@ -74,14 +74,19 @@ export function statusFailure(
 /** Of what the connection, or the library below, said. */
 export function connectionFailure(asked: Asked, cause: unknown): MillraceError | Transient {
   if (MillraceError.is(cause)) return cause;
-  const { code = "", message } = cause as NodeJS.ErrnoException;
+  const { code = "", name, message } = cause as NodeJS.ErrnoException;
   if (code === "UND_ERR_CONNECT_TIMEOUT" || code === "UND_ERR_HEADERS_TIMEOUT" || code === "UND_ERR_BODY_TIMEOUT") {
     return new Transient(
       failure("MILL_CONTENT_SLOW", asked, `${SLOW[code]}. Look at the server and the network.`, cause),
     );
   }
-  if (code.startsWith("HPE_") || code === "UND_ERR_HEADERS_OVERFLOW") {
-    return failure("MILL_STORE_FAILED", asked, `what answers does not speak HTTP (${code}). Check the address.`, cause);
+  if (name === "HTTPParserError" || code === "UND_ERR_HEADERS_OVERFLOW") {
+    return failure(
+      "MILL_STORE_FAILED",
+      asked,
+      `what answers does not speak HTTP (${message}). Check the address.`,
+      cause,
+    );
   }
   const unreachable = failure(
     "MILL_STORE_UNREACHABLE",

@@ -11,6 +11,7 @@
  *   H5  User and password of an address go to its own origin only. No proxy of the environment is used.
  *   H6  Connections are kept for further requests; of one host, no more than `concurrencyPerHost` answers are under way.
  */
+import { MillraceError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
 import type { Ports } from "../base/ports.js";
 import { retryAfterMs } from "../base/retry-after.js";
@@ -26,8 +27,11 @@ import { checkRange, joined } from "./object-calls.js";
 export interface HttpContentPolicy {
   /** Hosts that may be asked: `example.com`, `*.example.com`, `example.com:8443`. Default: any of the public internet. */
   readonly allowedHosts?: readonly string[];
-  /** Whether addresses that are not of the public internet may be connected to: your own network, this machine. Default false. */
-  readonly allowPrivateAddresses?: boolean;
+  /**
+   * Which addresses that are not of the public internet may be connected to: all of them, or those in ranges such as `10.1.0.0/16`.
+   * Default false: none.
+   */
+  readonly allowPrivateAddresses?: boolean | readonly string[];
   /** Bytes of one object, or of the part that is read. Default 4 GiB; what is held in memory, 512 MiB at most. */
   readonly sizeBytesMax?: number;
   /** Time for a connection to come about, ms. Default 10,000. */
@@ -82,21 +86,39 @@ interface Read {
 
 const NOTHING_KNOWN: HttpContentInfo = { sizeBytes: -1n, mediaType: "", version: "" };
 
+/** @throws {MillraceError} `MILL_CONFIG` */
+export function checkPolicy(policy: HttpContentPolicy): void {
+  new HttpContentClient(clientSettings(policy));
+  const { sizeBytesMax, timeoutMs, attemptsMax } = policy;
+  for (const [option, value] of Object.entries({ sizeBytesMax, timeoutMs, attemptsMax, ...clientTimes(policy) })) {
+    if (value === undefined || (Number.isSafeInteger(value) && value >= 1)) continue;
+    throw new MillraceError("MILL_CONFIG", `${option} is ${value}; give a whole number from 1 on.`, { option });
+  }
+}
+
+function clientTimes(policy: HttpContentPolicy) {
+  return {
+    connectTimeoutMs: policy.connectTimeoutMs ?? limits.httpConnectTimeoutMs,
+    answerTimeoutMs: policy.answerTimeoutMs ?? limits.httpAnswerTimeoutMs,
+    idleTimeoutMs: policy.idleTimeoutMs ?? limits.httpIdleTimeoutMs,
+    concurrencyPerHost: policy.concurrencyPerHost ?? limits.httpConcurrencyPerHost,
+  };
+}
+
+function clientSettings(policy: HttpContentPolicy, resolve?: Resolve) {
+  const { allowedHosts, allowPrivateAddresses = false } = policy;
+  return { allowedHosts, allowPrivateAddresses, resolve, ...clientTimes(policy) };
+}
+
 export class HttpContent {
   #client: HttpContentClient;
   #sizeBytesMax: number;
 
+  /** @throws {MillraceError} `MILL_CONFIG` */
   constructor(private readonly options: HttpContentOptions) {
+    checkPolicy(options);
     this.#sizeBytesMax = options.sizeBytesMax ?? limits.httpBytesMax;
-    this.#client = new HttpContentClient({
-      allowedHosts: options.allowedHosts,
-      allowPrivateAddresses: options.allowPrivateAddresses ?? false,
-      connectTimeoutMs: options.connectTimeoutMs ?? limits.httpConnectTimeoutMs,
-      answerTimeoutMs: options.answerTimeoutMs ?? limits.httpAnswerTimeoutMs,
-      idleTimeoutMs: options.idleTimeoutMs ?? limits.httpIdleTimeoutMs,
-      concurrencyPerHost: options.concurrencyPerHost ?? limits.httpConcurrencyPerHost,
-      resolve: options.resolve,
-    });
+    this.#client = new HttpContentClient(clientSettings(options, options.resolve));
   }
 
   /**
@@ -241,7 +263,7 @@ export class HttpContent {
       read.at += to - from;
       if (read.at - read.mark >= limits.storeMultipartBytes) [read.mark, read.failed] = [read.at, 0];
       yield from === 0 && to === value.length ? value : value.subarray(from, to);
-      if (read.at >= read.to) return;
+      if (read.at >= read.to && position < part.to) return; // else the end is awaited, and the connection can be used again
     }
   }
 

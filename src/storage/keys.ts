@@ -18,6 +18,8 @@
  *     jobs/<job>/savepoint-exchanges/<name>/<operator>/<partition>/<n>-<sha256>   what it keeps of a durable exchange
  *     jobs/<job>/content/<sha256>                           content that belongs to the job, by its hash (`content-store.ts`)
  *     jobs/<job>/content-trash/<sha256>                     the same on its way out: nothing named it when it was moved there
+ *     jobs/<job>/content-roots/<operator>/<attempt>-<subtask>-<checkpoint>   what published output refers to (`content-roots.ts`)
+ *     jobs/<job>/content-mark                               put to read the store's clock
  */
 import type { JobId } from "../base/ids.js";
 
@@ -46,6 +48,8 @@ export interface JobKeys {
   exchangeSeed(operator: string, partition: number, number: bigint): string;
   /** `row` in hex. */
   savedAnswer(service: string, row: string): string;
+  /** Every answer is below this. */
+  readonly savedAnswers: string;
   /** Every savepoint is below this. */
   readonly savepoints: string;
   savepoint(name: string): string;
@@ -55,6 +59,10 @@ export interface JobKeys {
   /** Given nothing: what they all begin with. */
   content(sha256: string): string;
   contentTrash(sha256: string): string;
+  /** Every record of what published output refers to is below this. */
+  readonly contentRoots: string;
+  contentRoot(operator: string, part: string): string;
+  readonly contentMark: string;
 }
 
 export function jobKeys(job: JobId): JobKeys {
@@ -73,6 +81,7 @@ export function jobKeys(job: JobId): JobKeys {
     splitRecord: (source, number) => `${root}/sources/${source}/log/${digits(number)}`,
     exchangeSeed: (operator, partition, number) => `${root}/exchanges/${operator}/${partition}/${digits(number)}`,
     splitPage: (source, size, number) => `${root}/sources/${source}/pages/${size}/${digits(number)}`,
+    savedAnswers: `${root}/answers/`,
     savedAnswer: (service, row) => `${root}/answers/${service}/${row}`,
     savepoints: `${root}/savepoints/`,
     savepoint: (name) => `${root}/savepoints/${name}`,
@@ -81,6 +90,9 @@ export function jobKeys(job: JobId): JobKeys {
       `${root}/savepoint-exchanges/${name}/${operator}/${partition}/${digits(number)}-${sha256}`,
     content: (sha256) => `${root}/content/${sha256}`,
     contentTrash: (sha256) => `${root}/content-trash/${sha256}`,
+    contentRoots: `${root}/content-roots/`,
+    contentRoot: (operator, part) => `${root}/content-roots/${operator}/${part}`,
+    contentMark: `${root}/content-mark`,
   };
 }
 

@@ -1,11 +1,21 @@
 /** An object store in this process's memory: for embedded runs and tests. Nothing survives the process (O4 does not apply). */
+import type { Clock } from "../base/ports.js";
 import { checkKey, collect, compareKeys, cut, inHand, joined, notFound } from "./object-calls.js";
-import type { ByteRange, CallOptions, ObjectBody, ObjectInfo, ObjectStore, PutOptions } from "./object-store.js";
+import type { ByteRange, CallOptions, ListedObject, ObjectBody, ObjectInfo, ObjectStore, PutOptions } from "./object-store.js";
+
+interface Kept {
+  readonly pieces: readonly Uint8Array[];
+  readonly info: ObjectInfo;
+  readonly sinceMs: number;
+}
 
 export class MemoryStore implements ObjectStore {
   readonly url = "memory:";
-  #objects = new Map<string, { readonly pieces: readonly Uint8Array[]; readonly info: ObjectInfo }>();
+  #objects = new Map<string, Kept>();
   #writes = 0;
+
+  /** @param clock without one, everything is as new as can be */
+  constructor(private readonly clock: Pick<Clock, "nowMs"> = { nowMs: () => Number.MAX_SAFE_INTEGER }) {}
 
   async put(key: string, body: ObjectBody, options: PutOptions = {}): Promise<ObjectInfo> {
     checkKey(key);
@@ -47,12 +57,12 @@ export class MemoryStore implements ObjectStore {
     return this.#objects.get(key)?.info;
   }
 
-  async *list(prefix: string, options: CallOptions = {}): AsyncIterable<ObjectInfo> {
+  async *list(prefix: string, options: CallOptions = {}): AsyncIterable<ListedObject> {
     options.signal?.throwIfAborted();
     const found = [...this.#objects.values()].filter(({ info }) => info.key.startsWith(prefix));
-    for (const { info } of found.sort((a, b) => compareKeys(a.info.key, b.info.key))) {
+    for (const { info, sinceMs } of found.sort((a, b) => compareKeys(a.info.key, b.info.key))) {
       options.signal?.throwIfAborted();
-      yield info;
+      yield { ...info, sinceMs };
     }
   }
 
@@ -81,7 +91,7 @@ export class MemoryStore implements ObjectStore {
   #keep(key: string, pieces: readonly Uint8Array[]): ObjectInfo {
     const sizeBytes = pieces.reduce((sum, piece) => sum + piece.length, 0);
     const info = { key, sizeBytes, version: String(++this.#writes) };
-    this.#objects.set(key, { pieces, info });
+    this.#objects.set(key, { pieces, info, sinceMs: this.clock.nowMs() });
     return info;
   }
 }

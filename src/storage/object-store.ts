@@ -19,6 +19,11 @@ export interface ObjectInfo {
   readonly version: string;
 }
 
+export interface ListedObject extends ObjectInfo {
+  /** When it got its key, by a put, a create or a move, by the store's own clock: milliseconds since the Unix epoch. */
+  readonly sinceMs: number;
+}
+
 export interface CallOptions {
   readonly signal?: AbortSignal;
 }
@@ -55,7 +60,7 @@ export interface ObjectStore {
   stream(key: string, options?: CallOptions & { readonly range?: ByteRange }): AsyncIterable<Uint8Array>;
   head(key: string, options?: CallOptions): Promise<ObjectInfo | undefined>;
   /** Every published object whose key starts with `prefix`, in key order (UTF-8 bytes). Never a half-written one. */
-  list(prefix: string, options?: CallOptions): AsyncIterable<ObjectInfo>;
+  list(prefix: string, options?: CallOptions): AsyncIterable<ListedObject>;
   /**
    * Makes the object known as `from` be known as `to` instead, replacing what was there; readers see one or the other
    * whole. Moving again after success changes nothing. @throws `MILL_STORE_NOT_FOUND` when neither is there

@@ -19,7 +19,7 @@ import { MillraceError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
 import type { Ports } from "../base/ports.js";
 import { checkKey, checkRange, isReserved, notFound, RESERVED } from "./object-calls.js";
-import type { ByteRange, CallOptions, ObjectBody, ObjectInfo, ObjectStore, PutOptions } from "./object-store.js";
+import type { ByteRange, CallOptions, ListedObject, ObjectBody, ObjectInfo, ObjectStore, PutOptions } from "./object-store.js";
 import { S3Calls, type S3Options } from "./s3-calls.js";
 import { download, downloadWhole } from "./s3-download.js";
 import { NO_S3, statusOf } from "./s3-errors.js";
@@ -82,7 +82,7 @@ export class S3Store implements ObjectStore {
     });
   }
 
-  async *list(prefix: string, options: CallOptions = {}): AsyncIterable<ObjectInfo> {
+  async *list(prefix: string, options: CallOptions = {}): AsyncIterable<ListedObject> {
     let ContinuationToken: string | undefined;
     do {
       // Encoded as a URL: XML has no way to write some characters that a key may have.
@@ -95,10 +95,13 @@ export class S3Store implements ObjectStore {
       const page = await this.#calls.call(prefix, options.signal, (send) =>
         this.#calls.client.send(new ListObjectsV2Command(request), send),
       );
-      for (const { Key, Size, ETag } of page.Contents ?? []) {
+      for (const { Key, Size, ETag, LastModified } of page.Contents ?? []) {
         options.signal?.throwIfAborted();
         const key = decodeURIComponent(Key!.replaceAll("+", " ")).slice(this.#root.length);
-        if (!isReserved(key)) yield { key, sizeBytes: Size ?? 0, version: ETag ?? "" };
+        if (isReserved(key)) continue;
+        // One that does not say how old it is counts as new: nobody throws that away.
+        const sinceMs = LastModified?.getTime() ?? Number.MAX_SAFE_INTEGER;
+        yield { key, sizeBytes: Size ?? 0, version: ETag ?? "", sinceMs };
       }
       ContinuationToken = page.NextContinuationToken;
     } while (ContinuationToken !== undefined);

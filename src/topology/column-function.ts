@@ -3,7 +3,7 @@
  */
 import type { RecordBatch } from "apache-arrow";
 import type { ArrowColumns, Columns } from "../types/columns.js";
-import type { OperatorContext } from "./nodes.js";
+import type { OperatorContext } from "./operator-context.js";
 
 /** A row that the function refuses: it becomes a dead letter, or fails the job, as the user chose. */
 export interface RefusedRow {

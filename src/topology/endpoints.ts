@@ -141,6 +141,11 @@ export interface SinkWriter {
    * @returns what the snapshot of the checkpoint keeps until it is committed; empty: there is nothing to commit
    */
   prepare(checkpoint: bigint): Promise<Uint8Array>;
+  /**
+   * Asked right after `prepare`, where its rows refer to content that belongs to the job: the name below `SinkContext.output` under
+   * which they will be published. As long as that is there, the content is kept; without a name, for as long as the job has any.
+   */
+  publishes?(checkpoint: bigint): string;
   /** Publishes; the checkpoint's manifest exists. Empty bytes are allowed, and nothing. */
   commit(prepared: Uint8Array): Promise<void>;
   /**

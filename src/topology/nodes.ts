@@ -3,35 +3,12 @@
  */
 import type { RecordBatch } from "apache-arrow";
 import type { OperatorId } from "../base/ids.js";
-import type { Log, Ports } from "../base/ports.js";
 import type { Columns } from "../types/columns.js";
 import type { ColumnFunction } from "./column-function.js";
-import type { ContentAccess, Sink, Source } from "./endpoints.js";
+import type { Sink, Source } from "./endpoints.js";
+import type { OperatorContext } from "./operator-context.js";
 import type { Needs } from "./resources.js";
 import type { Service } from "./service.js";
-
-/** A device that an operator may use, or a part of it. */
-export interface GrantedGpu {
-  /** Its UUID; or its number where a worker was told of it. */
-  readonly uuid: string;
-  /** 1: all of it. */
-  readonly share: number;
-  /** 0: not counted. */
-  readonly memoryBytes: number;
-}
-
-/** What an operator's function is handed beside its rows. */
-export interface OperatorContext {
-  readonly operator: string;
-  readonly subtask: number;
-  /** Devices that were promised to this parallel instance; none where it asks for none, or for an optional one that nobody had. */
-  readonly gpus: readonly GrantedGpu[];
-  readonly content: ContentAccess;
-  readonly log: Log;
-  readonly signal: AbortSignal;
-  /** For built-in functions, which have limits of time. What a user's function makes must not depend on them. */
-  readonly ports: Pick<Ports, "clock" | "random">;
-}
 
 export type MapFunction = (batch: RecordBatch, context: OperatorContext) => RecordBatch | Promise<RecordBatch>;
 export type RowFunction = (row: unknown, context: OperatorContext) => unknown;

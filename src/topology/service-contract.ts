@@ -84,6 +84,8 @@ export interface HandlerContext {
 }
 
 export interface CallContext {
+  /** As in `HandlerContext`: content of the rows. */
+  readonly content: ContentAccess;
   /** Refuses one row of the batch; its place in the answer is ignored and the row becomes a dead letter. */
   reject(row: number, error: unknown): void;
   /** Aborted when nobody waits for the answer any more: every request of the call was cancelled, or its time is up. */

@@ -26,15 +26,8 @@ import {
 } from "./checks.js";
 import type { ColumnFunction } from "./column-function.js";
 import type { Sink, Source } from "./endpoints.js";
-import type {
-  BadRecordPolicy,
-  KeyState,
-  OperatorContext,
-  OperatorKind,
-  OperatorNode,
-  RowFunction,
-  Topology,
-} from "./nodes.js";
+import type { BadRecordPolicy, KeyState, OperatorKind, OperatorNode, RowFunction, Topology } from "./nodes.js";
+import type { OperatorContext } from "./operator-context.js";
 import { needsOf, type Resources } from "./resources.js";
 import type { Service } from "./service.js";
 

@@ -64,6 +64,14 @@ export function ownedContentOf(batch: RecordBatch, prefix: string): string[] {
 
 type FieldLike = RecordBatch["schema"]["fields"][number];
 
+/** Whether values of the column may refer to content: what `ownedContentOf` looks at. */
+export function holdsContent(field: FieldLike): boolean {
+  if (isContentType(field) || extensionOf(field) === "millrace.object_ref") return true;
+  const { typeId } = field.type;
+  if (typeId !== Type.List && typeId !== Type.Struct) return false;
+  return (field.type.children as FieldLike[]).some(holdsContent);
+}
+
 function collect(data: Data, field: FieldLike, prefix: string, found: Set<string>): void {
   const children = (data.type.children ?? []) as FieldLike[];
   if (isContentType(field) || extensionOf(field) === "millrace.object_ref") {

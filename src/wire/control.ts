@@ -362,6 +362,7 @@ export interface SplitAssignment {
   readonly done: boolean;
   readonly code: string;
   readonly message: string;
+  readonly more: readonly Split[];
 }
 
 export interface Held {

@@ -50,6 +50,7 @@ export interface ActorSnapshot {
   readonly rowsWritten: bigint;
   readonly deadLetters: bigint;
   readonly blobs: readonly bigint[];
+  readonly contents: number;
 }
 
 export interface Split {
@@ -117,6 +118,7 @@ export interface PendingOutput {
   readonly checkpoint: bigint;
   readonly prepared: Uint8Array;
   readonly blob: number;
+  readonly contents: number;
 }
 
 export interface SinkState {

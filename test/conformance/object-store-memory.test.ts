@@ -6,7 +6,7 @@ objectStoreConformance("memory", async () => {
   const places = new Map<string, MemoryStore>();
   return {
     open(place) {
-      const store = places.get(place) ?? new MemoryStore();
+      const store = places.get(place) ?? new MemoryStore({ nowMs: () => Date.now() });
       places.set(place, store);
       return store;
     },

@@ -8,7 +8,7 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { MillraceError } from "../../src/base/errors.js";
-import type { ObjectBody, ObjectInfo, ObjectStore } from "../../src/storage/object-store.js";
+import type { ListedObject, ObjectBody, ObjectStore } from "../../src/storage/object-store.js";
 import { bytes, pattern, sameBytes, text, within } from "./bus-support.js";
 
 export interface StoreSystem {
@@ -77,7 +77,9 @@ export function objectStoreConformance(name: string, make: () => Promise<StoreSy
         const reader = open();
         assert.equal(text(await reader.get("a/b")), "one");
         assert.deepEqual(await reader.head("a/b"), info);
-        assert.deepEqual(await listed(reader), [info]);
+        const [{ sinceMs, ...shown }] = (await listed(reader)) as [ListedObject];
+        assert.deepEqual(shown, info);
+        assert.ok(sinceMs > 0);
         assert.equal(info.key, "a/b");
         assert.equal(info.sizeBytes, 3);
       });
@@ -314,7 +316,34 @@ export function objectStoreConformance(name: string, make: () => Promise<StoreSy
       it("gives size and version as head does", async () => {
         await store.put("a", bytes("one"));
         await store.put("b", pattern(9 * MB));
-        for (const info of await listed(store)) assert.deepEqual(info, await store.head(info.key));
+        for (const { sinceMs: _, ...info } of await listed(store)) assert.deepEqual(info, await store.head(info.key));
+      });
+
+      it("says since when an object has its key: since it was put, put again, created or moved there", async () => {
+        const since = async (key: string) => (await listed(store, key))[0]!.sinceMs;
+        /** When the store's clock has gone on, as far as it shows. */
+        const later = async (thanMs: number) => {
+          for (;;) {
+            await store.put("clock", bytes("tick"));
+            if ((await since("clock")) > thanMs) return;
+          }
+        };
+        await store.put("a", bytes("one"));
+        const put = await since("a");
+        await later(put);
+        assert.equal(await since("a"), put, "it does not change by itself");
+        await store.put("a", bytes("one"));
+        const again = await since("a");
+        assert.ok(again > put, "put again");
+        await later(again);
+        await store.move("a", "b");
+        const moved = await since("b");
+        assert.ok(moved > again, "moved");
+        await later(moved);
+        assert.equal((await store.create("a", bytes("two"))).created, true);
+        assert.ok((await since("a")) > moved, "created");
+        assert.equal((await store.create("b", bytes("two"))).created, false);
+        assert.equal(await since("b"), moved, "what was not created is as old as it was");
       });
 
       it("gives more than one page", async () => {
@@ -537,8 +566,8 @@ async function whole(pieces: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
   return Buffer.concat(all);
 }
 
-async function listed(store: ObjectStore, prefix = "", signal?: AbortSignal): Promise<ObjectInfo[]> {
-  const found: ObjectInfo[] = [];
+async function listed(store: ObjectStore, prefix = "", signal?: AbortSignal): Promise<ListedObject[]> {
+  const found: ListedObject[] = [];
   for await (const info of store.list(prefix, signal === undefined ? {} : { signal })) found.push(info);
   return found;
 }

@@ -50,5 +50,14 @@ export function checked(make: (run: CheckedRun) => Checker, felt: readonly Fault
     checker.onStore?.({ kind: bytes === undefined ? "delete" : "put", key, bytes, before: undefined, by: "somebody" });
   };
   const pass = (ms: number) => world.runUntil(() => false, world.nowMs + ms);
-  return { world, checker, tell, record, object, pass, found: () => world.findings.map(({ checker: name }) => name) };
+  return {
+    world,
+    scenario,
+    checker,
+    tell,
+    record,
+    object,
+    pass,
+    found: () => world.findings.map(({ checker: name }) => name),
+  };
 }

@@ -1,17 +1,27 @@
 import assert from "node:assert/strict";
+import { SinkOperator } from "../../src/actors/sink-operator.js";
+import type { MillraceError } from "../../src/base/errors.js";
 import { limits } from "../../src/base/limits.js";
+import { batchFromRows } from "../../src/types/batches.js";
 import { triggerFrame } from "../../src/wire/control.js";
-import { creditFrame, dataFrame } from "../../src/wire/frames.js";
+import { creditFrame, dataFrame, loadReportFrame, releaseFrame } from "../../src/wire/frames.js";
 import { savepointFrame } from "../../src/wire/stored.js";
+import { ActorCrashes } from "./actor-crashes.js";
 import { checked, REGION } from "./checked.js";
 import { boundsChecker } from "./checkers/bounds.js";
 import { isolationChecker } from "./checkers/isolation.js";
+import { paidChecker } from "./checkers/paid.js";
 import { progressChecker } from "./checkers/progress.js";
 import { regionLogChecker } from "./checkers/region-log.js";
 import { retentionChecker } from "./checkers/retention.js";
-import { FAULT_PROFILES, Faults } from "./faults.js";
+import { BLINDING, FAULT_KINDS, FAULT_PROFILES, type FaultKind, Faults, UNFELT } from "./faults.js";
 import { drawKnobs, turn } from "./knobs.js";
+import type { SimBus } from "./sim-bus.js";
+import { SimWorld } from "./sim-clock.js";
+import { SimProcess } from "./sim-process.js";
 import { SimRandom } from "./sim-random.js";
+import type { ServiceCall } from "./topologies/scenario.js";
+import { Trace } from "./trace.js";
 
 describe("sim/checkers: what they find", () => {
   it("credit that was leaked, or given twice (MEM2)", () => {
@@ -197,6 +207,30 @@ describe("sim/faults: what is felt", () => {
   });
 });
 
+describe("sim/faults: seeds in which few kinds are on", () => {
+  const seeds = Array.from({ length: 100 }, (_, seed) => new Faults(FAULT_PROFILES.recovery, new SimRandom(`${seed}`)));
+  const on = (faults: Faults) => FAULT_KINDS.filter((kind) => faults.isOn(kind));
+
+  it("in some only what regions are not to feel strikes, and coordinators stand still", () => {
+    const unfelt = seeds.filter(({ isUnfelt }) => isUnfelt);
+    assert.ok(unfelt.length >= 3, `${unfelt.length} of 100 seeds`);
+    for (const faults of unfelt) {
+      assert.ok(on(faults).every((kind) => UNFELT.has(kind)));
+      assert.ok(on(faults).length === 0 || faults.isOn("coordinator-pause"));
+    }
+  });
+
+  it("in clear sight nobody is kept from asking or answering", () => {
+    for (const faults of seeds) {
+      faults.clear();
+      assert.deepEqual(
+        on(faults).filter((kind) => BLINDING.has(kind)),
+        [],
+      );
+    }
+  });
+});
+
 describe("sim/knobs: bounds that a seed changes", () => {
   it("leave patience as it is where few faults strike", () => {
     const names = ["inferCrashesMax", "regionFailuresMax", "serviceLoadAttemptsMax"] as const;
@@ -222,3 +256,108 @@ describe("sim/knobs: bounds that a seed changes", () => {
     assert.deepEqual({ ...limits }, before);
   });
 });
+
+describe("sim/checkers/paid: work that is done twice", () => {
+  const row = "0".repeat(32);
+  const watched = (felt: readonly FaultKind[] = []) => {
+    const run = checked(paidChecker, felt);
+    const [watcher] = run.scenario.watchers ?? [];
+    const instance = (name: string) => new SimProcess(run.world, name, "instance");
+    const call = (what: ServiceCall["what"], process: SimProcess) => watcher!({ what, process, ids: [`0 ${row}`] });
+    const release = () => {
+      const rowIds = Buffer.from(row, "hex");
+      run.tell("mr.sim.job.service.label.ask", releaseFrame.encode({ service: "label", rowIds }));
+    };
+    return { ...run, instance, call, release };
+  };
+
+  it("an instance that begins a row again, unless it was released (PAID1)", () => {
+    const { instance, call, release, found } = watched(["instance-pause"]);
+    const one = instance("one");
+    call("begun", one);
+    release();
+    call("begun", one);
+    assert.deepEqual(found(), []);
+    call("begun", one);
+    assert.deepEqual(found(), ["paid (PAID1)"]);
+  });
+
+  it("a row that another instance has ended, if that can be asked (PAID2)", () => {
+    for (const [what, expected] of [
+      ["nothing", ["paid (PAID2)"]],
+      ["it has not ended it", []],
+      ["it was killed", []],
+      ["it drains", []],
+      ["a message was lost", []],
+    ] as const) {
+      const { instance, call, checker, found } = watched(what === "a message was lost" ? ["message-lost"] : []);
+      const [one, other] = [instance("one"), instance("other")];
+      call("begun", one);
+      if (what !== "it has not ended it") call("ended", one);
+      if (what === "it was killed") one.end("SIGKILL");
+      if (what === "it drains") {
+        const load = { service: "label", instance: "one", sequence: 1n, subject: "s", state: "DRAINING" as const };
+        const payload = loadReportFrame.encode({ ...load, ...{ queuedRows: 0, runningRows: 0, rowMs: 0 }, ...QUIET });
+        checker.onMessage?.({ subject: "mr.sim.job.service.label.load", payload, replyTo: undefined }, {
+          process: one,
+        } as SimBus);
+      }
+      call("begun", other);
+      assert.deepEqual(found(), expected, what);
+    }
+  });
+
+  it("a row whose answer was kept before its instance ended, while it is there (PAID3)", () => {
+    const key = `jobs/job/answers/label/${row}`;
+    for (const [what, expected] of [
+      ["kept", ["paid (PAID3)"]],
+      ["kept after its end", []],
+      ["deleted again", []],
+      ["the store fails", []],
+    ] as const) {
+      const { instance, call, checker, found } = watched(what === "the store fails" ? ["store-fails-before"] : []);
+      const one = instance("one");
+      call("begun", one);
+      call("ended", one);
+      if (what === "kept after its end") one.end("SIGKILL");
+      const change = { kind: "put" as const, key, bytes: new Uint8Array(1), before: undefined, by: "one" };
+      checker.onStore?.(change);
+      if (what === "deleted again") checker.onStore?.({ ...change, kind: "delete", bytes: undefined });
+      one.end("SIGKILL");
+      call("begun", instance("other"));
+      assert.deepEqual(found(), expected, what);
+    }
+  });
+});
+
+describe("sim/actor-crashes: an actor that fails", () => {
+  it("fails with the next batch that an operator of its process is given, once", async () => {
+    const world = new SimWorld(new SimRandom("crash"), new Trace(undefined));
+    const [one, other] = ["one", "other"].map((name) => new SimProcess(world, name, "host"));
+    let struck = 0;
+    const crashes = new ActorCrashes(world, () => {
+      struck += 1;
+    });
+    const seen: string[] = [];
+    const give = (process: SimProcess) =>
+      process.later(1, "a batch", () => {
+        const operator = new SinkOperator(() => Promise.reject(new Error("none")), {} as never);
+        try {
+          void Promise.resolve(operator.process(batchFromRows({}, []))).catch(() => {});
+          seen.push("taken");
+        } catch (error) {
+          seen.push((error as MillraceError).code);
+        }
+      });
+    crashes.arm(one!);
+    for (const process of [other!, one!, one!]) {
+      give(process);
+      await world.runUntil(() => false, world.nowMs + 10);
+    }
+    crashes.release();
+    assert.deepEqual(seen, ["taken", "MILL_STORE_UNREACHABLE", "taken"]);
+    assert.equal(struck, 1);
+  });
+});
+
+const QUIET = { reason: "", code: "", enteredMs: 0n };

@@ -136,6 +136,8 @@ export class Faults {
 
   /** Few faults strike. */
   readonly isLean: boolean;
+  /** Only what regions are not to feel strikes. */
+  readonly isUnfelt: boolean;
 
   constructor(
     readonly profile: FaultProfile,
@@ -146,12 +148,12 @@ export class Faults {
     this.isLean = random.fork("lean").chance(LEAN);
     const swarm = random.fork("swarm");
     const none = swarm.chance(0.03);
-    const unfeltAlone = random.fork("unfelt alone").chance(UNFELT_ALONE);
+    this.isUnfelt = random.fork("unfelt alone").chance(UNFELT_ALONE);
     for (const kind of FAULT_KINDS) {
       const on = swarm.chance(KINDS_ON);
       const rate = swarm.logBetween(...(this.isLean ? LEAN_RATE : (RATE_OF[kind] ?? RATE)));
       if (none || !profile.kinds.has(kind)) continue;
-      if (unfeltAlone ? kind === "coordinator-pause" || (on && UNFELT.has(kind)) : on) this.#rates.set(kind, rate);
+      if (this.isUnfelt ? kind === "coordinator-pause" || (on && UNFELT.has(kind)) : on) this.#rates.set(kind, rate);
     }
   }
 

@@ -1,6 +1,6 @@
 /** What all views of the simulated object store share: the objects, its speed, who cannot reach it, who watches. */
 import { MemoryStore } from "../../src/storage/memory-store.js";
-import type { ObjectInfo } from "../../src/storage/object-store.js";
+import type { ListedObject, ObjectInfo } from "../../src/storage/object-store.js";
 import type { Faults } from "./faults.js";
 import type { SimWorld } from "./sim-clock.js";
 import type { SimProcess } from "./sim-process.js";
@@ -19,11 +19,11 @@ export interface StoreChange {
 const STALE_MS_MAX = 5_000;
 
 export class SharedStore {
-  readonly objects = new MemoryStore();
+  readonly objects: MemoryStore;
   readonly watchers: ((change: StoreChange) => void)[] = [];
   #content = new Map<string, Uint8Array>();
   /** Newest last; what a stale listing does not know yet. */
-  #history: { readonly atMs: number; readonly key: string; readonly info: ObjectInfo | undefined }[] = [];
+  #history: { readonly atMs: number; readonly key: string; readonly info: ListedObject | undefined }[] = [];
   #cutOff = new Set<string>();
   #random: SimRandom;
   #latencyMs: number;
@@ -32,6 +32,7 @@ export class SharedStore {
     readonly world: SimWorld,
     readonly faults: Faults,
   ) {
+    this.objects = new MemoryStore({ nowMs: () => world.nowMs });
     this.#random = world.random.fork("store");
     this.#latencyMs = this.#random.logBetween(0.2, 60);
   }
@@ -86,8 +87,8 @@ export class SharedStore {
   }
 
   /** What begins with `prefix`, perhaps as it was some seconds ago. */
-  async list(prefix: string): Promise<ObjectInfo[]> {
-    const found = new Map<string, ObjectInfo>();
+  async list(prefix: string): Promise<ListedObject[]> {
+    const found = new Map<string, ListedObject>();
     for await (const info of this.objects.list(prefix)) found.set(info.key, info);
     if (!this.faults.strikes("store-stale-list")) return [...found.values()];
     const asOfMs = Math.max(this.world.nowMs - this.#random.between(0, STALE_MS_MAX), 0);
@@ -119,7 +120,8 @@ export class SharedStore {
     const before = this.#content.get(key);
     if (bytes === undefined) this.#content.delete(key);
     else this.#content.set(key, bytes);
-    this.#history.push({ atMs: this.world.nowMs, key, info });
+    const atMs = this.world.nowMs;
+    this.#history.push({ atMs, key, info: info && { ...info, sinceMs: atMs } });
     for (const watcher of this.watchers) watcher({ kind, key, bytes, before, by: by.name });
   }
 }

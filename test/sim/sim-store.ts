@@ -15,6 +15,7 @@ import { checkKey, collect, notFound, unlessAborted } from "../../src/storage/ob
 import type {
   ByteRange,
   CallOptions,
+  ListedObject,
   ObjectBody,
   ObjectInfo,
   ObjectStore,
@@ -70,7 +71,7 @@ export class SimStore implements ObjectStore {
     return info === undefined ? undefined : this.#own(info);
   }
 
-  async *list(prefix: string, options: CallOptions = {}): AsyncIterable<ObjectInfo> {
+  async *list(prefix: string, options: CallOptions = {}): AsyncIterable<ListedObject> {
     const at = this.prefix + prefix;
     const found = await this.#call(`list ${at}`, options, () => this.shared.list(at));
     for (const info of found) {
@@ -104,7 +105,7 @@ export class SimStore implements ObjectStore {
     return this.prefix + key;
   }
 
-  #own(info: ObjectInfo): ObjectInfo {
+  #own<Info extends ObjectInfo>(info: Info): Info {
     return { ...info, key: info.key.slice(this.prefix.length) };
   }
 

@@ -124,7 +124,8 @@ async function run(seed: number, { world, faults, trace }: Ground, knobs: string
 async function bothPhases(cluster: SimCluster, checkers: readonly Checker[], trace: Trace) {
   const { world, scenario } = cluster;
   await cluster.prepare();
-  const faultsMs = world.random.fork("phases").logBetween(scenario.isRestless === true ? 30_000 : 2_000, 180_000);
+  const needsTime = scenario.isRestless === true || cluster.faults.isUnfelt;
+  const faultsMs = world.random.fork("phases").logBetween(needsTime ? 30_000 : 10_000, 180_000);
   const nemesis = new Nemesis(cluster, faultsMs);
   cluster.startCoordinator();
   for (let i = 0; i < scenario.workers; i++) cluster.startWorker(`machine-${i}`);

@@ -1,11 +1,12 @@
 /** `decodeAudio`: encoded audio, or the sound of a video, to samples. */
 import { MillraceError } from "../../base/errors.js";
-import type { OperatorContext } from "../../topology/nodes.js";
+import type { OperatorContext } from "../../topology/operator-context.js";
 import { type ColumnType, t } from "../../types/columns.js";
 import type { Content, ObjectRef } from "../../types/content-types.js";
+import { failingWith } from "../fatal.js";
 import { ffmpeg, tooLarge } from "../ffmpeg.js";
 import { withMediaFile } from "../media-file.js";
-import { checkNumber, failingWithoutFfmpeg, type MediaOptions, mediaSettings } from "../media-options.js";
+import { checkNumber, type MediaOptions, mediaSettings } from "../media-options.js";
 import { type Named, named, namedValue } from "../named.js";
 import { rowFunction } from "../row-function.js";
 import { type Step, type StepOptions, step } from "../step.js";
@@ -50,7 +51,8 @@ export function decodeAudioFunction<F extends string, I extends string>(options:
   checkSound("decodeAudio", options);
   const settings = { ...mediaSettings("decodeAudio", options), ...wanted(options) };
   const to = named(into, t.samples("float32"));
-  return failingWithoutFfmpeg(
+  return failingWith(
+    "MILL_FFMPEG_MISSING",
     rowFunction({
       name: "decodeAudio",
       reads: { [from]: encodedAudio },
@@ -115,7 +117,8 @@ async function decodeOther(file: number, settings: Settings, signal: AbortSignal
       ...["-map", "0:a:0", "-vn", "-sn", "-dn", "-filter_threads", "1"],
       ...["-t", String(durationMsMax / 1000 + 1)], // enough to see that there is more
       ...(sampleRate === undefined ? [] : ["-ar", String(sampleRate)]),
-      ...(channels === undefined ? [] : ["-ac", String(channels)]),
+      // What is mixed stays within -1 and 1, and is the mean of two: ffmpeg alone would make it louder.
+      ...(channels === undefined ? [] : ["-ac", String(channels), "-rematrix_maxval", "1"]),
       // As WAV: then the output says which rate and how many channels it has.
       ...["-c:a", "pcm_f32le", "-f", "wav"],
     ],

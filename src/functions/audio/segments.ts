@@ -70,7 +70,7 @@ function runsOfSpeech(probabilities: ArrayLike<number>, windowMs: number, rules:
       silentFrom = -1;
     }
   }
-  if (first >= 0) runs.push([first, probabilities.length]);
+  if (first >= 0) runs.push([first, silentFrom < 0 ? probabilities.length : silentFrom]);
   return runs;
 }
 

@@ -24,8 +24,12 @@ const EXTENSIBLE = 0xfffe;
 /** Of one file, before its samples; real ones have fewer than ten. */
 const CHUNKS_MAX = 1_000;
 
-/** @returns undefined: it is no uncompressed WAV, or not one that is read here */
-export function wavLayout(bytes: Uint8Array): WavLayout | undefined {
+/**
+ * @param bytes the file, or its begin, as far as its samples at least
+ * @param fileBytes of all of it
+ * @returns undefined: it is no uncompressed WAV, not one that is read here, or its samples begin behind `bytes`
+ */
+export function wavLayout(bytes: Uint8Array, fileBytes = bytes.length): WavLayout | undefined {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (tag(view, 0) !== "RIFF" || tag(view, 8) !== "WAVE") return undefined;
   let format: Omit<WavLayout, "dataOffset" | "dataBytes"> | undefined;
@@ -36,20 +40,15 @@ export function wavLayout(bytes: Uint8Array): WavLayout | undefined {
     const body = at + 8;
     if (name === "fmt ") format = readFormat(view, body, Math.min(size, view.byteLength - body));
     if (name === "data")
-      return format && { ...format, dataOffset: body, dataBytes: wholeFrames(view, body, size, format) };
+      return format && { ...format, dataOffset: body, dataBytes: wholeFrames(fileBytes - body, size, format) };
     at = body + size + (size % 2); // chunks begin at even places
   }
   return undefined;
 }
 
 /** A writer that did not know the length wrote the largest number; a file that was cut off has fewer bytes than it says. */
-function wholeFrames(
-  view: DataView,
-  body: number,
-  size: number,
-  { frameBytes }: { readonly frameBytes: number },
-): number {
-  const there = Math.min(size, view.byteLength - body);
+function wholeFrames(rest: number, size: number, { frameBytes }: { readonly frameBytes: number }): number {
+  const there = Math.min(size, rest);
   return there - (there % frameBytes);
 }
 

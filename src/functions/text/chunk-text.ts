@@ -3,9 +3,10 @@ import { setImmediate } from "node:timers/promises";
 import { MillraceError } from "../../base/errors.js";
 import { limits } from "../../base/limits.js";
 import type { ColumnFunction } from "../../topology/column-function.js";
-import type { OperatorContext } from "../../topology/nodes.js";
+import type { OperatorContext } from "../../topology/operator-context.js";
 import type { ColumnType, Row } from "../../types/columns.js";
 import { t } from "../../types/columns.js";
+import { failingWith } from "../fatal.js";
 import { checkNumber } from "../media-options.js";
 import { type Named, named, namedValue } from "../named.js";
 import { rowFunction } from "../row-function.js";
@@ -94,25 +95,28 @@ export function chunkTextFunction<F extends string, I extends string>(
   checkNumber(name, "charsMax", charsMax, { min: 1, max: 0x1fff_ffff, whole: true });
   const chunks = chunker(name, options, size, overlap);
   const to = { ...named(into, t.utf8), ...chunkColumns } as Named<I, typeof t.utf8> & typeof chunkColumns;
-  return rowFunction({
-    name,
-    reads: { [from]: plainText },
-    to,
-    async rows(row, context) {
-      const text = row[from] as string;
-      checkLength(text, charsMax);
-      const rows: Row<typeof to>[] = [];
-      for (const { start, end } of await chunks(text, context)) {
-        if (rows.length === chunksMax) throw tooLong(`it would have more than ${chunksMax} chunks`);
-        if (from !== (into as string)) checkRepeated(text, rows.length + 1, from);
-        const place = { chunkIndex: rows.length, chunkStart: start, chunkEnd: end };
-        rows.push({ [into]: text.slice(start, end), ...place } as unknown as Row<typeof to>);
-        if (rows.length % CHUNKS_IN_TURN === 0) await setImmediate();
-        context.signal.throwIfAborted();
-      }
-      return rows;
-    },
-  });
+  return failingWith(
+    "MILL_CONFIG",
+    rowFunction({
+      name,
+      reads: { [from]: plainText },
+      to,
+      async rows(row, context) {
+        const text = row[from] as string;
+        checkLength(text, charsMax);
+        const rows: Row<typeof to>[] = [];
+        for (const { start, end } of await chunks(text, context)) {
+          if (rows.length === chunksMax) throw tooLong(`it would have more than ${chunksMax} chunks`);
+          if (from !== (into as string)) checkRepeated(text, rows.length + 1, from);
+          const place = { chunkIndex: rows.length, chunkStart: start, chunkEnd: end };
+          rows.push({ [into]: text.slice(start, end), ...place } as unknown as Row<typeof to>);
+          if (rows.length % CHUNKS_IN_TURN === 0) await setImmediate();
+          context.signal.throwIfAborted();
+        }
+        return rows;
+      },
+    }),
+  );
 }
 
 type Chunker = (text: string, context: OperatorContext) => Iterable<Chunk> | Promise<Iterable<Chunk>>;
@@ -144,16 +148,19 @@ export function countTokensFunction<F extends string, I extends string>(
   checkTokenizer(name, options.tokenizer);
   const tokenizer = new LazyTokenizer(name, options.tokenizer);
   const to = named(into, t.int32);
-  return rowFunction({
-    name,
-    reads: { [from]: plainText },
-    to,
-    async rows(row, context) {
-      const text = row[from] as string;
-      checkLength(text, charsMax);
-      return [namedValue(to, await (await tokenizer.get(context)).countAll(text, context.signal))];
-    },
-  });
+  return failingWith(
+    "MILL_CONFIG",
+    rowFunction({
+      name,
+      reads: { [from]: plainText },
+      to,
+      async rows(row, context) {
+        const text = row[from] as string;
+        checkLength(text, charsMax);
+        return [namedValue(to, await (await tokenizer.get(context)).countAll(text, context.signal))];
+      },
+    }),
+  );
 }
 
 function checkLocale(name: string, locale: string): void {

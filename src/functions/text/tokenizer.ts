@@ -6,7 +6,7 @@
  */
 import { setImmediate } from "node:timers/promises";
 import { MillraceError } from "../../base/errors.js";
-import type { OperatorContext } from "../../topology/nodes.js";
+import type { OperatorContext } from "../../topology/operator-context.js";
 import { wordEnd } from "./cuts.js";
 
 /** Parsed content of a `tokenizer.json`. */

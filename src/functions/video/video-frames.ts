@@ -2,12 +2,13 @@
 import { MillraceError } from "../../base/errors.js";
 import { limits } from "../../base/limits.js";
 import type { ColumnFunction } from "../../topology/column-function.js";
-import type { OperatorContext } from "../../topology/nodes.js";
+import type { OperatorContext } from "../../topology/operator-context.js";
 import { type ColumnType, type Row, t } from "../../types/columns.js";
 import { type Content, inline, type ObjectRef, type Pixels } from "../../types/content-types.js";
+import { failingWith } from "../fatal.js";
 import { ffmpeg, tooLarge } from "../ffmpeg.js";
 import { withMediaFile } from "../media-file.js";
-import { checkNumber, failingWithoutFfmpeg, type MediaOptions, mediaSettings } from "../media-options.js";
+import { checkNumber, type MediaOptions, mediaSettings } from "../media-options.js";
 import type { Named } from "../named.js";
 import { rowFunction } from "../row-function.js";
 import { type Step, type StepOptions, step } from "../step.js";
@@ -82,7 +83,8 @@ export function videoFramesFunction<F extends string, I extends string, P extend
   const settings = settingsOf(options);
   const type = settings.output === "jpeg" ? t.image : t.pixels();
   const to = { [into]: type, ...frameColumns } as unknown as FrameColumns<I, P>;
-  return failingWithoutFfmpeg(
+  return failingWith(
+    "MILL_FFMPEG_MISSING",
     rowFunction({
       name: "videoFrames",
       reads: { [from]: encodedVideo },

@@ -1,9 +1,10 @@
 /** `videoMetadata`: what a video is, without decoding it. */
 import { type ColumnType, t } from "../../types/columns.js";
 import type { Content, ObjectRef } from "../../types/content-types.js";
+import { failingWith } from "../fatal.js";
 import { tooLarge } from "../ffmpeg.js";
 import { withMediaFile } from "../media-file.js";
-import { failingWithoutFfmpeg, type MediaOptions, mediaSettings } from "../media-options.js";
+import { type MediaOptions, mediaSettings } from "../media-options.js";
 import { type Named, named, namedValue } from "../named.js";
 import { rowFunction } from "../row-function.js";
 import { type Step, type StepOptions, step } from "../step.js";
@@ -47,7 +48,8 @@ export function videoMetadataFunction<F extends string, I extends string>(option
   const { from, into } = options;
   const settings = mediaSettings("videoMetadata", options);
   const to = named(into, videoMetadataType);
-  return failingWithoutFfmpeg(
+  return failingWith(
+    "MILL_FFMPEG_MISSING",
     rowFunction({
       name: "videoMetadata",
       reads: { [from]: encodedVideo },

@@ -2,7 +2,8 @@
  * Columns to tensors and back, where the user gives no functions of his own.
  *
  * A column is one tensor [rows, ...]: a plain value adds no size, a list one, a list of lists two. Text and content are
- * BYTES. `binary` with another datatype is the tensor's raw content, row by row: pixels need no list of numbers.
+ * BYTES. `binary` with another datatype is the tensor's raw content, row by row: pixels need no list of numbers. Tensors of one
+ * shape, and embeddings, go as they lie.
  *
  * Invariants:
  *   T1  No value changes on its way: a datatype that cannot hold a column's values, or whose values the column cannot hold, is
@@ -14,6 +15,7 @@ import { MillraceError } from "../../base/errors.js";
 import { batchFromColumns, columnOf } from "../../types/batches.js";
 import type { ArrowColumns, Columns, ColumnType } from "../../types/columns.js";
 import { span } from "../../types/concat.js";
+import type { TensorDtype } from "../../types/tensor-types.js";
 import {
   arrayOver,
   bytesOver,
@@ -67,12 +69,27 @@ const HELD: Readonly<Record<string, readonly Datatype[]>> = {
   utf8: ["BYTES"],
 };
 
+const OF_DTYPE: Readonly<Record<TensorDtype, Datatype>> = {
+  int8: "INT8",
+  int16: "INT16",
+  int32: "INT32",
+  int64: "INT64",
+  uint8: "UINT8",
+  uint16: "UINT16",
+  uint32: "UINT32",
+  uint64: "UINT64",
+  float16: "FP16",
+  float32: "FP32",
+  float64: "FP64",
+};
+
 function leafOf(type: ColumnType): ColumnType {
   return type.item === undefined ? type : leafOf(type.item);
 }
 
 export function datatypeOf(type: ColumnType, options: TensorOptions = {}): Datatype {
-  return options.datatype ?? DEFAULTS[leafOf(type).name] ?? "BYTES";
+  if (options.datatype !== undefined) return options.datatype;
+  return type.tensor === undefined ? (DEFAULTS[leafOf(type).name] ?? "BYTES") : OF_DTYPE[type.tensor.dtype];
 }
 
 /** @throws {MillraceError} `MILL_TOPOLOGY_TYPE` for a column that no tensor can stand for */
@@ -95,6 +112,12 @@ export function checkColumn(
   for (let part: ColumnType | undefined = type; part !== undefined; part = part.item) {
     if (part.nullable) throw bad("tensors have no nulls. Declare it without t.optional");
   }
+  if (type.tensor !== undefined) {
+    if (type.tensor.size === undefined) throw bad("its shape differs from row to row. Give every size of it");
+    const own = OF_DTYPE[type.tensor.dtype];
+    if (datatype !== own) throw bad(`its elements are ${own}, and ${datatype} is something else`);
+    return;
+  }
   if (DEFAULTS[leaf.name] === undefined)
     throw bad("use bool, int32, int64, float32, float64, timestamp, utf8, binary, or lists of these");
   if (leaf.name === "binary" && (datatype === "BYTES" || type === leaf)) return;
@@ -109,6 +132,13 @@ export function tensorOf(name: string, type: ColumnType, batch: RecordBatch, opt
   const datatype = datatypeOf(type, options);
   const tensor = options.tensor ?? name;
   const rows = batch.numRows;
+  if (type.tensor?.size !== undefined) {
+    const { size, shape: own } = type.tensor;
+    const shape = options.shape ?? (own as readonly number[]);
+    checkSize(name, size, shape);
+    const values = data.children[0]!.values as NumberArray;
+    return { name: tensor, datatype, shape: [rows, ...shape], data: values.subarray(0, rows * size) };
+  }
   if (type.name === "binary" && isNumberDatatype(datatype)) {
     const content = Buffer.concat(piecesOf(data));
     const size = DATATYPES[datatype].BYTES_PER_ELEMENT;
@@ -208,6 +238,10 @@ export function columnsOf<O extends Columns>(
 
 function columnOfTensor(type: ColumnType, tensor: Tensor, invalid: (what: string) => MillraceError): Data {
   const [rows = 0, ...sizes] = tensor.shape;
+  if (type.tensor !== undefined) {
+    if (elementsOf(sizes) === type.tensor.size) return leafData(type, tensor.data);
+    throw invalid(`tensor "${tensor.name}" has ${elementsOf(sizes)} values for each ${type.name}`);
+  }
   if (type.name === "binary" && !isBytes(tensor.data)) {
     const bytes = bytesOver(tensor.data);
     const each = rows === 0 ? 0 : bytes.length / rows;
@@ -248,7 +282,8 @@ function leafData(type: ColumnType, data: Tensor["data"]): Data {
   return batchFromColumns({ leaf: type }, { leaf: valuesFor(type, data) as never }).data.children[0]!;
 }
 
-function valuesFor(type: ColumnType, data: Tensor["data"]): Data | readonly unknown[] {
+function valuesFor(type: ColumnType, data: Tensor["data"]): Data | Tensor["data"] | readonly unknown[] {
+  if (type.tensor !== undefined) return data; // of its elements: `checkColumn` has seen to that
   if (isBytes(data)) return type.name === "utf8" ? data.map((piece) => Buffer.from(piece).toString("utf8")) : data;
   switch (type.name) {
     case "bool":

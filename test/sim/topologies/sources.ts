@@ -52,9 +52,9 @@ export interface Restart {
 
 const SAVEPOINTS = 0.2;
 
-/** @param share of the seeds that have one */
-export function drawRestart(random: SimRandom, share = SAVEPOINTS): Restart {
-  const savepointMs = random.chance(share) ? random.logBetween(1_000, 100_000) : undefined;
+/** @param share of the seeds that have one @param latestMs when it is taken at the latest */
+export function drawRestart(random: SimRandom, share = SAVEPOINTS, latestMs = 100_000): Restart {
+  const savepointMs = random.chance(share) ? random.logBetween(1_000, latestMs) : undefined;
   const rescales = random.chance(0.6);
   const how = rescales ? "other parallelism" : "the same parallelism";
   return {

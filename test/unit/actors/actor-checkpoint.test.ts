@@ -5,7 +5,8 @@ import { limits } from "../../../src/base/limits.js";
 import type { Sink } from "../../../src/topology/endpoints.js";
 import { topology } from "../../../src/topology/topology.js";
 import { t } from "../../../src/types/columns.js";
-import { doubler, numbersIn, source, World, type WorldOptions, type WorldSink } from "./checkpoint-world.js";
+import { inline } from "../../../src/types/content-types.js";
+import { doubler, LARGE, numbersIn, source, World, type WorldOptions, type WorldSink } from "./checkpoint-world.js";
 import { gate, turns, until } from "./support.js";
 
 const BOUND = 4_000;
@@ -34,7 +35,36 @@ const listOf = (n: number) => ({ id: n, parts: Array.from({ length: n % 4 }, (_,
 /** Of the hash exchange's sources. */
 const splitOf = (n: number) => (n < 5_000 ? Math.floor(n / 240) : Math.floor((n - 5_000) / 120) + 10);
 
+const paged = { ...numbersIn, page: t.document };
+const pageOf = (n: number) => ({
+  ...keyed(n),
+  page: inline(Buffer.from(n % 3 === 0 ? "small" : `${LARGE}${n}`), "text/plain"),
+});
+
 const scenarios: Scenario[] = [
+  {
+    name: "content that is moved out on its way to another process, to a service and to a sink",
+    meets: ["infer", "ask", "channel", "raw-out", "references"],
+    runs: 12,
+    channels: "bus",
+    serviceTurns: 20,
+    sinks: ["out", "raw", "copies"],
+    define: (world, sink) =>
+      topology(
+        "t",
+        (job) => {
+          const shape = { splits: 3, batches: 8, rows: 6 };
+          const pages = job.read(source(paged, 0, shape, pageOf, world.pause), { id: "pages" });
+          pages.to(sink("raw"), { id: "raw-out" });
+          pages.infer(doubler, { id: "ask" }).to(sink("out"), { id: "out" });
+          pages
+            .mapRows({ id: "copy", to: paged }, async (row) => row)
+            .isolate()
+            .to(sink("copies"), { id: "copies-out" });
+        },
+        { inlineLimitBytes: LARGE.length },
+      ).build({}),
+  },
   {
     name: "one chain whose infer window is full",
     meets: ["infer", "ask"],
@@ -137,7 +167,8 @@ interface Outcome {
   readonly met: ReadonlySet<string>;
 }
 
-const shown = (rows: readonly unknown[]) => rows.map((row) => JSON.stringify(row));
+const shown = (rows: readonly unknown[]) =>
+  rows.map((row) => JSON.stringify(row, (_, value) => (typeof value === "bigint" ? String(value) : value)));
 
 /** @param kills how many attempts are killed, at moments of the seed's choice */
 async function run(scenario: Scenario, seed: number, kills: number): Promise<Outcome> {

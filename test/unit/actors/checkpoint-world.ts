@@ -19,13 +19,15 @@ import { MemoryBus } from "../../../src/bus/memory-bus.js";
 import { jobSubjects } from "../../../src/bus/subjects.js";
 import { type Plan, planTopology } from "../../../src/plan/plan.js";
 import type { Answer, CallOptions, ServiceClient } from "../../../src/services/client.js";
+import { sha256Of } from "../../../src/storage/content-checks.js";
 import { jobKeys } from "../../../src/storage/keys.js";
 import { MemoryStore } from "../../../src/storage/memory-store.js";
-import type { Sink, SinkContext, Source, SplitProgress } from "../../../src/topology/endpoints.js";
+import type { ContentAccess, Sink, SinkContext, Source, SplitProgress } from "../../../src/topology/endpoints.js";
 import type { Topology } from "../../../src/topology/nodes.js";
 import { service } from "../../../src/topology/service.js";
 import { batchFromRows, rowsOf } from "../../../src/types/batches.js";
 import { type Columns, t } from "../../../src/types/columns.js";
+import { inline } from "../../../src/types/content-types.js";
 import { actorSnapshotFrame } from "../../../src/wire/stored.js";
 import { noContent, noOutput } from "./support.js";
 
@@ -79,6 +81,10 @@ class TurnClock implements Clock {
     });
   }
 }
+
+/** What addresses of content begin with, and what content that is to be moved out does. */
+const OWNED = "world:/content/";
+export const LARGE = "LARGE-CONTENT-OF-";
 
 export const numbersIn = { n: t.int32, key: t.utf8 };
 export const answered = { doubled: t.int32 };
@@ -256,6 +262,18 @@ export class World {
     this.plan = planTopology(this.topology);
   }
 
+  /** Content by its hash, over all attempts. */
+  readonly #content = new Map<string, Uint8Array>();
+  readonly content: ContentAccess = {
+    ...noContent,
+    put: async (bytes) => {
+      const sha256 = sha256Of(bytes);
+      for (let i = 0; i < 10; i++) await this.pause();
+      this.#content.set(sha256, bytes);
+      return { ...inline(bytes, ""), uri: `${OWNED}${sha256}`, sha256, bytes: null };
+    },
+  };
+
   readonly pause = async (): Promise<void> => {
     for (let i = this.random(3); i > 0; i--) await (this.random(3) === 0 ? turn() : Promise.resolve());
   };
@@ -318,7 +336,7 @@ export class World {
         bus,
         subjects: SUBJECTS,
         ports,
-        content: noContent,
+        content: this.content,
         outputFor: () => noOutput,
         deadLetterSink: this.deadLetters,
         clientFor: () => this.#client(),
@@ -375,7 +393,13 @@ export class World {
   }
 
   #look(snapshot: readonly Uint8Array[]): void {
-    const { parked, operators } = actorSnapshotFrame.decode(Buffer.concat(snapshot)).header;
+    const bytes = Buffer.concat(snapshot);
+    assert.ok(!bytes.includes(LARGE), "content above the limit is moved out before a snapshot is made of it");
+    for (const [, sha256 = ""] of bytes.toString("latin1").matchAll(new RegExp(`${OWNED}([0-9a-f]{64})`, "g"))) {
+      assert.ok(this.#content.has(sha256), "what a snapshot refers to is in the store");
+      this.met.add("references");
+    }
+    const { parked, operators } = actorSnapshotFrame.decode(bytes).header;
     const kindOf = (id: string) => this.topology.operators.find((node) => node.id === id)?.kind;
     for (const { operator } of operators) if (kindOf(operator) === "infer") this.met.add("infer");
     const inputs = new Map<string, number>();

@@ -48,7 +48,7 @@ function setUp({ batches = 6, rowBytes = 10, step = async (_n: number): Promise<
     let asked = 0;
     await bus.subscribe(SUBJECTS.splits("in" as OperatorId), ({ replyTo }) => {
       const split = { id: "all", payload: new Uint8Array(), rows: batches };
-      const none = { split: null, done: true, code: "", message: "" };
+      const none = { split: null, done: true, code: "", message: "", more: [] };
       void bus.publish(replyTo!, splitAssignmentFrame.encode(asked++ === 0 ? { ...none, split, done: false } : none));
     });
   }

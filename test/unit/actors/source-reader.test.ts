@@ -17,7 +17,7 @@ import { source } from "./checkpoint-world.js";
 import { gate, numbered, range, testRuntime, turns, until } from "./support.js";
 
 const SUBJECT = "mr.test.splits";
-const NONE = { split: null, done: false, code: "", message: "" };
+const NONE = { split: null, done: false, code: "", message: "", more: [] };
 
 /** Splits by the number of the question; every answer is by the book. */
 async function setUp({

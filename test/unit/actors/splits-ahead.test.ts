@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { type GivenSplit, SplitsAhead, type SplitWish } from "../../../src/actors/splits-ahead.js";
+import { type GivenSplits, SplitsAhead, type SplitWish } from "../../../src/actors/splits-ahead.js";
 import { MillraceError } from "../../../src/base/errors.js";
 import { limits } from "../../../src/base/limits.js";
 import { FakeClock } from "../coordinator/fake-ports.js";
@@ -10,8 +10,10 @@ interface Asked {
   readonly ahead: number;
 }
 
+const split = (number: bigint) => ({ id: `s${number}`, payload: new Uint8Array(), rows: 1 });
+
 /** An enumerator that answers as the test says; by default with the split of that number, `most` of them. */
-function setUp({ most = 1_000n, answer = async (_: Asked): Promise<GivenSplit | undefined> => undefined } = {}) {
+function setUp({ most = 1_000n, answer = async (_: Asked): Promise<GivenSplits | undefined> => undefined } = {}) {
   const clock = new FakeClock();
   const asked: string[] = [];
   const wished: SplitWish[] = [];
@@ -20,7 +22,7 @@ function setUp({ most = 1_000n, answer = async (_: Asked): Promise<GivenSplit | 
     const question = { number, ahead: wished.at(-1)!.ahead };
     asked.push(`${number}/${question.ahead}`);
     const given = await answer(question);
-    return given ?? (number > most ? "none" : { id: `s${number}`, payload: new Uint8Array(), rows: 1 });
+    return given ?? (number > most ? "none" : [split(number)]);
   }, clock);
   const take = async (number: bigint) => (await splits.take(number))?.id;
   /** Reads splits of that length, from that number on. */
@@ -58,6 +60,23 @@ describe("actors/splits-ahead: what waits to be begun", () => {
       asked.map((one) => one.split("/")[0]),
       ["5", "6", "7", "8", "9", "10"],
     );
+  });
+
+  it("what one answer gives is handed out in order, and the next question is for what follows it (P1)", async () => {
+    const { asked, wished, take } = setUp({
+      answer: async ({ number }) => {
+        const more = wished.at(-1)!.more;
+        return Array.from({ length: 1 + Math.min(more, 3) }, (_, i) => split(number + BigInt(i)));
+      },
+    });
+    const got: (string | undefined)[] = [];
+    for (let number = 1n; number <= 20n; number++) got.push(await take(number));
+    assert.deepEqual(
+      got,
+      Array.from({ length: 20 }, (_, i) => `s${i + 1}`),
+    );
+    const numbers = asked.map((one) => Number(one.split("/")[0]));
+    assert.deepEqual(numbers.slice(0, 5), [1, 2, 3, 7, 11]);
   });
 
   for (const { lastsMs, wait } of [

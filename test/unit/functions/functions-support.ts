@@ -5,7 +5,7 @@ import { readFile } from "node:fs/promises";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { realPorts } from "../../../src/base/real/ports.js";
 import type { ColumnFunction } from "../../../src/topology/column-function.js";
-import type { OperatorContext } from "../../../src/topology/nodes.js";
+import type { OperatorContext } from "../../../src/topology/operator-context.js";
 import { batchFromRows, rowsOf } from "../../../src/types/batches.js";
 import type { Columns, Row } from "../../../src/types/columns.js";
 import type { Content, ObjectRef } from "../../../src/types/content-types.js";

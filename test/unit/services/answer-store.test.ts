@@ -3,7 +3,6 @@ import type { InstanceId, JobId } from "../../../src/base/ids.js";
 import { limits } from "../../../src/base/limits.js";
 import { AnswerStore } from "../../../src/services/answer-store.js";
 import { idBytes } from "../../../src/services/row-ids.js";
-import { jobKeys } from "../../../src/storage/keys.js";
 import { MemoryStore } from "../../../src/storage/memory-store.js";
 import { rowsOf } from "../../../src/types/batches.js";
 import { arrowSchema } from "../../../src/types/columns.js";
@@ -36,13 +35,12 @@ describe("services/answer-store: answers as objects", () => {
 
   it("are not found where the store is away; nobody fails for it", async () => {
     const store = new MemoryStore();
-    const fails = (member: "put" | "head" | "list") => {
-      const away = () => Promise.reject(new Error("away"));
-      store[member] = (member === "list" ? () => ({ [Symbol.asyncIterator]: () => ({ next: away }) }) : away) as never;
+    const fails = (member: "put" | "head") => {
+      store[member] = (() => Promise.reject(new Error("away"))) as never;
     };
     const kept = keptIn(store);
     await kept.save([a], outcome(1));
-    for (const member of ["head", "list", "put"] as const) {
+    for (const member of ["head", "put"] as const) {
       fails(member);
       assert.equal((await kept.find([a])).size, 0, member);
       await kept.save([b], outcome(1));
@@ -74,45 +72,51 @@ describe("services/answer-store: answers as objects", () => {
   it("where none is kept, the store is asked once for rows that are looked for together, and not for each", async () => {
     const { kept, asked } = counted(new MemoryStore());
     await Promise.all([kept.find([a, b]), kept.find([c]), kept.find([""])]);
-    assert.deepEqual(asked, ["list"]);
+    assert.deepEqual(asked, ["head"]);
     await kept.save([b], outcome(2));
     assert.deepEqual([...(await kept.find([a, b, c])).keys()], [b], "what is kept later is found");
   });
 
-  it("where some are kept, only these are read, and none twice", async () => {
-    const { kept, asked } = counted(new MemoryStore());
-    await kept.save([b], outcome(2));
-    asked.length = 0;
-    const found = await Promise.all([kept.find([a, b]), kept.find([c])]);
-    assert.deepEqual(
-      found.map(({ size }) => size),
-      [1, 0],
-    );
-    assert.deepEqual(asked, ["list", "head", "get"]);
-  });
-
-  it("one that was kept while a list was under way is found by who looks after that", async () => {
+  it("one that was kept while somebody looked is found by who looks after that", async () => {
     const store = new MemoryStore();
     const kept = keptIn(store);
     const first = kept.find([a]);
     await Promise.resolve();
-    await Promise.resolve(); // the list has begun
+    await Promise.resolve(); // the look has begun
     await kept.save([a], outcome(1));
     assert.equal((await kept.find([a])).size, 1);
     await first;
   });
 
-  it("too many to be listed are asked for one by one, some at a time; so they are deleted", async () => {
-    const count = limits.answersListedMax + 1;
+  it("the mark that there are some is there before the first, and is tried again", async () => {
+    const { kept, asked } = counted(new MemoryStore());
+    await Promise.all([kept.save([a], outcome(1)), kept.save([b], outcome(2))]);
+    await kept.save([c], outcome(3));
+    assert.deepEqual(asked, ["put", "put", "put", "put"], "once for each of those that save");
     const store = new MemoryStore();
-    const ids = Array.from({ length: count }, (_, i) => String(i).padStart(16, "0"));
-    const { kept, asked, open } = counted(store);
-    const { savedAnswer } = jobKeys(job as JobId);
-    for (const id of ids) await store.put(savedAnswer("double", Buffer.from(id).toString("hex")), new Uint8Array());
-    assert.equal((await kept.find([a, b, c])).size, 0);
-    assert.deepEqual(asked, ["list", "head", "head", "head"]);
-    await kept.delete(ids.slice(0, 100));
+    const put = store.put.bind(store);
+    const keys: string[] = [];
+    store.put = (key, ...rest) => {
+      keys.push(key.split("/").at(-1)!);
+      return keys.length === 1 ? Promise.reject(new Error("away")) : put(key, ...rest);
+    };
+    const again = keptIn(store);
+    await again.save([a], outcome(1));
+    assert.equal((await again.find([a])).size, 0, "nothing is kept that nobody would find");
+    await again.save([b], outcome(2));
+    assert.deepEqual(keys.slice(0, 2), ["any", "any"]);
+    assert.equal((await again.find([b])).size, 1);
+  });
+
+  it("many are asked for and deleted some at a time", async () => {
+    const { kept, open } = counted(new MemoryStore());
+    await kept.save([a], outcome(1));
+    const ids = Array.from({ length: 100 }, (_, i) => String(i).padStart(16, "0"));
+    assert.equal((await kept.find([...ids, a])).size, 1);
     assert.equal(open.most, limits.answerObjectsAtOnce);
+    await kept.delete([...ids, a]);
+    assert.equal(open.most, limits.answerObjectsAtOnce);
+    assert.equal((await kept.find([a])).size, 0);
   });
 });
 
@@ -190,6 +194,38 @@ describe("services/client: answers that are kept as objects (S11, guarantee 3)",
     client.release([a, b]);
     await clock.settle();
     assert.deepEqual([...(await keptIn(store).find([a, b])).keys()], [a]);
+    client.close();
+  });
+
+  it("rows of an instance that drains are looked for as if it did not hold them: it takes none (S10, S11)", async () => {
+    const store = new MemoryStore();
+    const { client, clock, bus, instance } = await setUp(undefined, {}, { saved: keptIn(store) });
+    const [leaving, other] = [await instance("a"), await instance("b")];
+    await other.says("READY");
+    await keptIn(store).save([a, b], outcome(1, 2));
+    const holding = (from: string, rowId: string) =>
+      bus.publish(
+        subjects.answer("client-1"),
+        holdingFrame.encode({ service: "double", instance: from as InstanceId, rowIds: idBytes([rowId]) }),
+      );
+    await leaving.says("DRAINING");
+    const first = client.call(batch(1), owner, { rowIds: [a], ask: true });
+    await clock.settle();
+    await holding("a", a);
+    await clock.advance(600);
+    assert.deepEqual(doubled(await within("the first", first)), [2]);
+    // One that is full, and drains before it has room.
+    const full = await instance("c");
+    await full.says("READY");
+    const second = client.call(batch(2), owner, { rowIds: [b], ask: true });
+    await clock.settle();
+    await holding("c", b);
+    await clock.settle();
+    await full.answers("REJECTED");
+    await full.says("DRAINING");
+    await clock.advance(600);
+    assert.deepEqual(doubled(await within("the second", second)), [4]);
+    assert.equal(other.requests.length, 0);
     client.close();
   });
 

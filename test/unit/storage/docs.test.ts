@@ -2,10 +2,35 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { isErrorCode } from "../../../src/base/errors.js";
+import { ERROR_CODES, isErrorCode } from "../../../src/base/errors.js";
 import { limits } from "../../../src/base/limits.js";
 import { clusterSettings, s3Settings } from "../../../src/cli/settings.js";
 import { packageRoot } from "../../servers/find.js";
+
+describe("docs/content.md", () => {
+  const page = readFileSync(join(packageRoot(), "docs", "content.md"), "utf8");
+
+  it("has every limit of content, with its value", () => {
+    const said = [...page.matchAll(/^\| `(\w+)` \| (\d+) \|/gm)].map(([, name, value]) => [name, Number(value)]);
+    const real = Object.entries(limits).filter(([name]) => /^(content|inlineLimit)/.test(name));
+    const shown = Object.fromEntries(said);
+    for (const [name, value] of real.filter(([name]) => name in shown)) assert.equal(shown[name], value, name);
+    assert.deepEqual(
+      Object.keys(shown).filter((name) => !(name in limits)),
+      [],
+    );
+    for (const name of ["inlineLimitBytes", "contentTimeoutMs", "contentCacheBytes"]) assert.ok(name in shown, name);
+  });
+
+  it("says of each error whether a retry may help, as the table of codes does", () => {
+    const said = [...page.matchAll(/\| `(MILL_\w+)` \| (yes|no) \|/g)];
+    assert.ok(said.length >= 9);
+    for (const [, code = "", helps] of said) {
+      assert.ok(isErrorCode(code), code);
+      assert.equal(ERROR_CODES[code].retry, helps === "yes" ? "backoff" : "never", code);
+    }
+  });
+});
 
 describe("docs/storage.md", () => {
   const page = readFileSync(join(packageRoot(), "docs", "storage.md"), "utf8");

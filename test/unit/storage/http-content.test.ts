@@ -55,7 +55,7 @@ describe("storage/http-content: servers that behave badly", () => {
   it("gives all of it, a range of it, and what the server says of it; the connection is used again (H6)", async () => {
     serve({ ...ETAG, "Content-Type": "Text/Plain; charset=utf-8" });
     const before = server.connections();
-    const http = content();
+    const http = content({ concurrencyPerHost: 1 });
     const { bytes, ...info } = await http.fetch(uri());
     assert.equal(Buffer.from(bytes).toString(), WHOLE);
     assert.deepEqual(info, { sizeBytes: 26n, mediaType: "text/plain", version: '"v1"' });
@@ -67,7 +67,9 @@ describe("storage/http-content: servers that behave badly", () => {
   });
 
   it("head reads nothing", async () => {
-    server.behave((_, socket) => void socket.write(answer(200, { "Content-Length": "12", "Content-Type": "image/png" })));
+    server.behave(
+      (_, socket) => void socket.write(answer(200, { "Content-Length": "12", "Content-Type": "image/png" })),
+    );
     assert.deepEqual(await content().head(uri()), { sizeBytes: 12n, mediaType: "image/png", version: "" });
     assert.equal(server.requests[0]!.line, "HEAD /x");
   });
@@ -93,7 +95,9 @@ describe("storage/http-content: servers that behave badly", () => {
   it("a server that gives less than it was asked for is asked for the rest (H4)", async () => {
     server.behave((request, socket) => {
       const [first] = rangeOf(request)!;
-      socket.write(answer(206, { ...ETAG, "Content-Range": `bytes ${first}-${first + 1}/26` }, WHOLE.slice(first, first + 2)));
+      socket.write(
+        answer(206, { ...ETAG, "Content-Range": `bytes ${first}-${first + 1}/26` }, WHOLE.slice(first, first + 2)),
+      );
     });
     assert.equal(await text(content().get(uri(), { range: { offset: 1, length: 6 } })), "bcdefg");
     assert.equal(server.requests.length, 3);
@@ -129,7 +133,10 @@ describe("storage/http-content: servers that behave badly", () => {
     it("a packed answer is refused, and not unpacked (H3)", async () => {
       const bomb = gzipSync(Buffer.alloc(10_000_000)).toString("latin1");
       server.behave((_, socket) => {
-        socket.write(answer(200, { "Content-Encoding": "gzip", "Content-Length": String(bomb.length) }) + bomb, "latin1");
+        socket.write(
+          answer(200, { "Content-Encoding": "gzip", "Content-Length": String(bomb.length) }) + bomb,
+          "latin1",
+        );
       });
       await fails(content().get(uri()), "MILL_CONTENT_REFUSED", /packed \(gzip\)/);
     });
@@ -235,7 +242,9 @@ describe("storage/http-content: servers that behave badly", () => {
     ];
     for (const [status, body, code] of statuses) {
       it(`status ${status} ${body.slice(0, 30)} is ${code}, at once`, async () => {
-        server.behave((_, socket) => void socket.write(status === 204 ? "HTTP/1.1 204 No\r\n\r\n" : answer(status, {}, body)));
+        server.behave(
+          (_, socket) => void socket.write(status === 204 ? "HTTP/1.1 204 No\r\n\r\n" : answer(status, {}, body)),
+        );
         await fails(content().get(uri()), code);
         assert.equal(server.requests.length, 1);
       });

@@ -65,7 +65,10 @@ export async function startBadServer(): Promise<BadServer> {
 
 function requestOf(head: string): Request {
   const [line = "", ...rest] = head.split("\r\n");
-  const headers = rest.map((each) => [each.slice(0, each.indexOf(":")).toLowerCase(), each.slice(each.indexOf(":") + 1).trim()]);
+  const headers = rest.map((each) => [
+    each.slice(0, each.indexOf(":")).toLowerCase(),
+    each.slice(each.indexOf(":") + 1).trim(),
+  ]);
   return { line: line.replace(/ HTTP\/1\.1$/, ""), headers: Object.fromEntries(headers) };
 }
 

@@ -3,7 +3,7 @@ import { execFile } from "node:child_process";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { packageRoot } from "../../servers/find.js";
-import { type Example, examples } from "./guide.js";
+import { type Example, examples, functionPages, page } from "./guide.js";
 
 /** What the page says of examples without an import. */
 function asModule({ code }: Example): string {
@@ -41,7 +41,8 @@ async function compile(modules: Readonly<Record<string, string>>): Promise<strin
   }
 }
 
-describe("docs/topology.md and docs/types.md: their examples", () => {
+describe("docs: the examples of topology.md, types.md and functions", function () {
+  this.timeout(60_000);
   const blocks = examples("ts");
 
   it("are there, whole files and parts", () => {
@@ -55,8 +56,25 @@ describe("docs/topology.md and docs/types.md: their examples", () => {
     const modules = [
       ...blocks.map((block) => [`line-${block.line}.ts`, asModule(block)]),
       ...types.map((block) => [`types-line-${block.line}.ts`, asModule(block)]),
+      ...functionPages().flatMap((page) =>
+        examples("ts", `functions/${page}`).map(({ line, code }) => [`${page}-line-${line}.ts`, code]),
+      ),
     ];
     assert.equal(await compile(Object.fromEntries(modules)), "");
+  });
+
+  it("of a function are on its own page, whole files that use it; and the list has every page", () => {
+    const list = page("functions/README.md");
+    for (const name of functionPages().filter((file) => file !== "README.md")) {
+      const used = examples("ts", `functions/${name}`);
+      assert.ok(used.length > 0 && used.every(({ code }) => code.startsWith("import ")), name);
+      const call = `${name.replace(/\.md$/, "")}(`;
+      assert.ok(
+        used.some(({ code }) => code.includes(call)),
+        `${name}: ${call}`,
+      );
+      assert.ok(list.includes(`](${name})`), `docs/functions/README.md has no link to ${name}`);
+    }
   });
 
   it("would not compile with a wrong column, and the compiler says what a service lacks", async () => {

@@ -77,6 +77,27 @@ describe("types/own-row: rows that are kept", () => {
     assert.equal(flat.n, 1);
   });
 
+  it("take bytes and tensors of their own, not the batch that these are views of", () => {
+    const columns = {
+      image: t.image,
+      vector: t.embedding(2, { metric: "dot" }),
+      free: t.list(t.tensor("int16", [null])),
+    };
+    const row = {
+      image: inline(new Uint8Array(1_000), "image/png"),
+      vector: Float32Array.of(1, 2),
+      free: [{ data: Int16Array.of(3), shape: [1] }],
+    };
+    const large = rowsOf(columns, batchFromRows(columns, [row, row, row]))[1]!;
+    for (const copy of [ownRow(columns, large), copyOf(columns, large)]) {
+      assert.deepEqual(copy, row);
+      assert.equal(copy.image.bytes?.buffer.byteLength, 1_000);
+      copy.vector[0] = 5;
+      copy.free[0]!.data[0] = 5;
+    }
+    assert.deepEqual(large, row);
+  });
+
   it("have the columns that are declared and no others", () => {
     assert.deepEqual(ownRow({ a: t.int32, b: t.optional(t.utf8) }, { a: 1, c: 2 } as never), { a: 1, b: null });
   });

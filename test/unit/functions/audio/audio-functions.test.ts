@@ -9,7 +9,7 @@ import { t } from "../../../../src/types/columns.js";
 import { inline, type Samples } from "../../../../src/types/content-types.js";
 import { applyTo, contextOf, fileRef } from "../functions-support.js";
 import { MediaFolder, media } from "../programs.js";
-import { sine, wavFile } from "./wav-file.js";
+import { sine, twice, wavFile } from "./wav-file.js";
 
 const columns = { ref: t.objectRef };
 const names = { from: "ref", into: "sound", ...media } as const;
@@ -50,7 +50,7 @@ describe("functions/audio: decodeAudio and resampleAudio", function () {
   });
 
   it("a WAV at another rate and mono is what ffmpeg makes of the same sound", async () => {
-    const stereo = sine(440, 0.5, 44_100).reduce<number[]>((all, value) => (all.push(value, value), all), []);
+    const stereo = twice(sine(440, 0.5, 44_100));
     const path = wav("tone.wav", stereo, { channels: 2, sampleRate: 44_100, encoding: "float", bitsPerSample: 32 });
     const flac = folder.make("tone.flac", "-i", path, "-sample_fmt", "s32");
     const options = { sampleRate: 16_000, channels: 1 };

@@ -10,7 +10,7 @@ import { batchFromRows, rowsOf } from "../../../../src/types/batches.js";
 import type { Columns } from "../../../../src/types/columns.js";
 import { packageRoot } from "../../../servers/find.js";
 import { contextOf } from "../functions-support.js";
-import { sine } from "./wav-file.js";
+import { sine, twice } from "./wav-file.js";
 
 const service = voiceService({ from: "sound", into: "segments" });
 
@@ -48,7 +48,7 @@ describe("functions/audio: voiceActivity, with the real model", function () {
     const rejected = new Map<number, { code: string; message: string }>();
     const call = { signal: contextOf().signal, reject: (row: number, error: never) => void rejected.set(row, error) };
     const rows = sounds.map((sound) => ({ sound: samplesValue({ sampleRate: 16_000, channels: 1, ...sound }) }));
-    const batch = await loaded.infer(batchFromRows(service.input, rows), call as unknown as CallContext);
+    const batch = await loaded.infer(batchFromRows(service.input, rows) as never, call as unknown as CallContext);
     const found = rowsOf(service.output, batch as never).map(({ segments }) => segments);
     return { found, rejected };
   }
@@ -83,7 +83,7 @@ describe("functions/audio: voiceActivity, with the real model", function () {
   });
 
   it("channels are mixed; a rate that the model does not know is refused, the other rows are not", async () => {
-    const stereo = Float32Array.from(speech().reduce<number[]>((all, value) => (all.push(value, value), all), []));
+    const stereo = twice(speech());
     const { found, rejected } = await hear([
       { samples: stereo, channels: 2 },
       { samples: speech(), sampleRate: 44_100 },

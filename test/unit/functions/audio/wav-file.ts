@@ -46,3 +46,8 @@ export function sine(hertz: number, seconds: number, sampleRate: number): Float3
   const samples = new Float32Array(Math.round(seconds * sampleRate));
   return samples.map((_, i) => 0.5 * Math.sin((2 * Math.PI * hertz * i) / sampleRate));
 }
+
+/** Two channels that are the same. */
+export function twice(samples: Float32Array): Float32Array {
+  return Float32Array.from({ length: samples.length * 2 }, (_, i) => samples[i >> 1]!);
+}

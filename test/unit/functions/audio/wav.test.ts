@@ -46,6 +46,12 @@ describe("functions/audio/wav: uncompressed WAV", () => {
     assert.equal(wavLayout(whole)!.dataBytes, 6);
   });
 
+  it("the begin of a file is enough, if it says how large the file is", () => {
+    const whole = wavFile([0, 0.5, -0.5, 1], { channels: 2 });
+    assert.deepEqual(wavLayout(whole.subarray(0, 44), whole.length), wavLayout(whole));
+    assert.equal(wavLayout(whole.subarray(0, 43), whole.length), undefined);
+  });
+
   it("anything else is none: compressed, no format, other files, nothing", () => {
     const bytes = wavFile([0, 0.5]);
     const compressed = Uint8Array.from(bytes);

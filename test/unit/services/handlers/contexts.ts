@@ -23,6 +23,7 @@ export function loadContext(given: Partial<HandlerContext> = {}): HandlerContext
 /** A call without an end to its time, in which no row may be refused. */
 export function callContext(given: Partial<CallContext> = {}): CallContext {
   return {
+    content: noContent,
     signal: new AbortController().signal,
     timeLeftMs: Number.POSITIVE_INFINITY,
     rowId: () => "",

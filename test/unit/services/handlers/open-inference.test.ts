@@ -48,6 +48,8 @@ describe("services/handlers/open-inference", () => {
     table: t.list(t.list(t.int64)),
     words: t.list(t.utf8),
     flags: t.list(t.bool),
+    pixels: t.tensor("uint8", [2, 3]),
+    embedding: t.embedding(2, { metric: "cosine" }),
   };
   const row = (i: number): Row<typeof everything> => ({
     flag: i % 2 === 0,
@@ -65,6 +67,8 @@ describe("services/handlers/open-inference", () => {
     ],
     words: ["a", "ü".repeat(i)],
     flags: [i === 1, true, false],
+    pixels: Uint8Array.of(i, 1, 2, 3, 4, 255),
+    embedding: Float32Array.of(i, -0.5),
   });
   const rows = [row(0), row(1), row(2), row(3)];
   /** JSON keeps integers up to 2^53. */
@@ -111,11 +115,14 @@ describe("services/handlers/open-inference", () => {
         "table INT64 2x2x2",
         "words BYTES 2x2",
         "flags BOOL 2x3",
+        "pixels UINT8 2x2x3",
+        "embedding FP32 2x2",
       ],
     );
     assert.equal(bytes.get("image")?.toString("hex"), "02000000fafb03000000fafbfc");
     assert.equal(bytes.get("count")?.toString("hex"), "fefffffffdffffff");
     assert.equal(bytes.get("flag")?.toString("hex"), "0100");
+    assert.equal(bytes.get("pixels")?.toString("hex"), "0201020304ff0301020304ff");
     assert.deepEqual(request.outputs?.[0], { name: "flag", parameters: { binary_data: true } });
   });
 
@@ -290,6 +297,9 @@ describe("services/handlers/open-inference", () => {
       ["a struct", { n: t.struct({ a: t.int32 }) }],
       ["a column with nulls", { n: t.optional(t.int32) }],
       ["a list of values that may be null", { n: t.list(t.optional(t.int32)) }],
+      ["a tensor of many shapes", { n: t.tensor("uint8", [null]) }],
+      ["a tensor that may be null", { n: t.optional(t.tensor("uint8", [1])) }],
+      ["a list of tensors", { n: t.list(t.tensor("uint8", [1])) }],
     ] as const) {
       it(`${what} is MILL_TOPOLOGY_TYPE and asks for encode`, async () => {
         const error = await errorOf(load<Columns>(given));
@@ -302,6 +312,9 @@ describe("services/handlers/open-inference", () => {
       const error = await errorOf(load({ n: t.float64 }, { inputs: { n: { datatype: "FP32" } } }));
       assert.equal(error.code, "MILL_TOPOLOGY_TYPE");
       assert.match(error.message, /FP32 is not what holds its values. That is FP64/);
+      const other = await errorOf(load({ n: t.tensor("uint8", [1]) }, { inputs: { n: { datatype: "INT8" } } }));
+      assert.equal(other.code, "MILL_TOPOLOGY_TYPE");
+      assert.match(other.message, /its elements are UINT8, and INT8 is something else/);
     });
   });
 

@@ -4,14 +4,14 @@ import { spawnSync } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { arrow } from "../../../src/connectors/arrow-file.js";
-import { parquet } from "../../../src/connectors/parquet.js";
-import { batchFromRows } from "../../../src/types/batches.js";
-import { t } from "../../../src/types/columns.js";
-import { inline } from "../../../src/types/content-types.js";
-import { packageRoot } from "../../servers/find.js";
-import { PYTHON_INSTALL_MS_MAX, pythonFor } from "../../servers/python.js";
-import { published } from "./writing.js";
+import { arrow } from "../../src/connectors/arrow-file.js";
+import { parquet } from "../../src/connectors/parquet.js";
+import { batchFromRows } from "../../src/types/batches.js";
+import { t } from "../../src/types/columns.js";
+import { inline } from "../../src/types/content-types.js";
+import { packageRoot } from "../servers/find.js";
+import { PYTHON_INSTALL_MS_MAX, pythonFor } from "../servers/python.js";
+import { published } from "../unit/connectors/writing.js";
 
 const columns = {
   ref: t.objectRef,
