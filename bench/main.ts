@@ -9,6 +9,7 @@ import { run as callOverhead } from "./call-overhead.js";
 import { run as checkpointCost } from "./checkpoint-cost.js";
 import { run as checkpointVsCall } from "./checkpoint-vs-call.js";
 import { run as duplicateCalls } from "./duplicate-calls.js";
+import { run as functions } from "./functions.js";
 import { run as objectRef } from "./object-ref.js";
 import { run as pipelineOverhead } from "./pipeline-overhead.js";
 import { run as regionIsolation } from "./region-isolation.js";
@@ -52,6 +53,10 @@ const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   "object-ref": {
     what: "5 MB payloads through five processes, by reference and inline: bytes over NATS, records/s, store reads",
     run: objectRef,
+  },
+  functions: {
+    what: "decode and resize to a tensor by built-in functions, against a bare loop over sharp",
+    run: functions,
   },
   "bus-hop": { what: "decode, map and encode over NATS, against raw publish and subscribe", run: busHop },
 };

@@ -4,6 +4,9 @@
  * @packageDocumentation
  */
 
+export { type SimilarityOptions, type SimilarityToOptions, similarity } from "./functions/ai/similarity.js";
+export { nearestType, type TopKOptions, topK, type VectorIndexOptions } from "./functions/ai/top-k.js";
+export type { Metric, VectorColumn } from "./functions/ai/vectors.js";
 export { type DecodeAudioOptions, decodeAudio } from "./functions/audio/decode-audio.js";
 export { type ResampleAudioOptions, resampleAudio } from "./functions/audio/resample-audio.js";
 export { segmentsType, type VoiceActivityOptions, voiceActivity } from "./functions/audio/voice-activity.js";

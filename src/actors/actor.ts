@@ -76,12 +76,7 @@ export class Actor {
       output: options.outputFor(topology.deadLetters),
       log: options.ports.log,
     };
-    this.#deadLetters = new DeadLetters(
-      options.deadLetterSink,
-      letters,
-      this.#graph.contentOf(letters),
-      owned?.prefix,
-    );
+    this.#deadLetters = new DeadLetters(options.deadLetterSink, letters, this.#graph.contentOf(letters), owned?.prefix);
     this.#alignment = new Alignment({
       clock: options.ports.clock,
       inputs: this.#graph.inputs.length,

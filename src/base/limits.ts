@@ -141,6 +141,9 @@ export const limits = {
   textCharsMax: 16_000_000,
   textTokenCharsMax: 2_000_000,
   textChunksMax: 100_000,
+  /** Of an index of vectors that `topK` searches, where it says nothing else: bytes of its file, and vectors. */
+  vectorIndexBytesMax: 1024 * MiB,
+  vectorIndexVectorsMax: 5_000_000,
   /** Characters of a text times the chunks that carry it along. */
   textRepeatedCharsMax: 256_000_000,
 

@@ -29,6 +29,7 @@ export class RegionBook {
   #notBeforeMs = 0;
   #givenUp = 0;
   #commit: RegionRecord | undefined;
+  #commitFromMs: number | undefined;
   /** The newest records, in order and without a gap; those that were deleted are left out. */
   #logged: LoggedRecord[] = [];
   /** Of checkpoints that were given up. */
@@ -98,6 +99,11 @@ export class RegionBook {
     return this.#commit;
   }
 
+  /** When that was triggered, by the monotonic clock; undefined: another leader did it. */
+  get commitFromMs(): number | undefined {
+    return this.#commitFromMs;
+  }
+
   /** Every sink of the region has published what this checkpoint and all before it hold; durable exchanges may not have. */
   hasPublished(checkpoint: bigint): boolean {
     if (this.phase === "FINISHED") return true;
@@ -155,6 +161,7 @@ export class RegionBook {
     this.#logged.push({ number: record.number, kind: record.kind, snapshots });
     if (record.kind === "COMMIT") {
       this.#commit = record;
+      this.#commitFromMs = open?.sinceMs;
       this.#givenUp = 0;
       if (open?.wanted) this.#wanted = false;
       this.#failures = 0;

@@ -42,6 +42,16 @@ export interface KeepOptions {
 
 const START: ExchangePosition = { next: 1n, writers: [], seed: 0n, seedBatches: 0, incarnation: "" };
 
+/** Where the reader of a partition stands, by its snapshot; `read`: it has read the partition to its end. */
+export function positionIn(snapshot: Uint8Array, exchange: string): ExchangePosition | "read" {
+  const { operators } = actorSnapshotFrame.decode(snapshot).header;
+  const state = operators.find(({ operator }) => operator === exchange)?.state;
+  if (state === undefined) return START;
+  const { ended, taken, split, position } = sourceStateFrame.decode(state).header;
+  if (ended || (taken > 0n && split === null)) return "read";
+  return position === null ? START : exchangePositionFrame.decode(position).header;
+}
+
 /** Which regions are on both sides of an exchange. */
 export function sidesOf({ regions }: Pick<JobBook, "regions">, { readers, writers }: ExchangeSpec): ExchangeSides {
   const regionOf = (actor: string) => [...regions.values()].find(({ actors }) => actors.includes(actor))!.region;
@@ -100,12 +110,7 @@ class Keeping {
   async #position(): Promise<ExchangePosition | "read"> {
     const reader = this.spec.readers[this.partition]!;
     const own = [...this.taken.values()].flatMap(({ actors }) => actors).find(({ actor }) => actor === reader)!;
-    const { operators } = actorSnapshotFrame.decode(await this.#snapshotOf(own)).header;
-    const state = operators.find(({ operator }) => operator === this.spec.operator)?.state;
-    if (state === undefined) return START;
-    const { ended, taken, split, position } = sourceStateFrame.decode(state).header;
-    if (ended || (taken > 0n && split === null)) return "read";
-    return position === null ? START : exchangePositionFrame.decode(position).header;
+    return positionIn(await this.#snapshotOf(own), this.spec.operator);
   }
 
   #snapshotOf({ key, inline }: ActorCheckpoint): Promise<Uint8Array> {

@@ -59,7 +59,7 @@ export const MUTANTS: readonly Mutant[] = [
     "actor.trigger(command.checkpoint);",
     "actor.trigger(command.checkpoint), void actor.complete(command.checkpoint);",
   ]),
-  mutant("what a restored snapshot has pending is not published (output U3)", 5, [
+  mutant("what a restored snapshot has pending is not published (output U3)", 12, [
     "connectors/file-writer.js",
     "if (bytes.byteLength > 0)\n                    await publish(output, decode(bytes));\n            // What",
     "// What",
@@ -69,7 +69,7 @@ export const MUTANTS: readonly Mutant[] = [
     "await publish(output, decode(bytes));\n            // What",
     "await publish(output, { ...decode(bytes), to: 'again-' + decode(bytes).to });\n            // What",
   ]),
-  mutant("what is pending is left out of later snapshots (output U1)", 54, [
+  mutant("what is pending is left out of later snapshots (output U1)", 12, [
     "actors/output.js",
     "const pending = [...this.#pending];",
     "const pending = this.#pending.slice(-1);",
@@ -96,27 +96,27 @@ export const MUTANTS: readonly Mutant[] = [
     "checkpoint: region.committed }));",
     "checkpoint: 0n }));",
   ]),
-  mutant("a process obeys a coordinator of a lower term (rule 9)", 13, [
+  mutant("a process obeys a coordinator of a lower term (rule 9)", 23, [
     "bus/commands.js",
     "if (term < this.#term) {",
     "if (term < 0n) {",
   ]),
-  mutant("a leader that has been deposed goes on writing logs (runner M2, M3)", 12, [
+  mutant("a leader that has been deposed goes on writing logs (runner M2, M3)", 27, [
     "coordinator/region-runner.js",
     "return this.options.deposed(there.term); // M2\n            if (!(await this.options.leads()))\n                return; // M3",
     "{}",
   ]),
-  mutant("a snapshot of an earlier checkpoint counts for the open one (region C7)", 195, [
+  mutant("a snapshot of an earlier checkpoint counts for the open one (region C7)", 59, [
     "coordinator/region-book.js",
     "attempt !== this.attempt || checkpoint !== open?.checkpoint || open.acknowledged.has(actor)",
     "attempt !== this.attempt || open === undefined || open.acknowledged.has(actor)",
   ]),
-  mutant("a report of an earlier attempt counts for the newest one (region C7)", 23, [
+  mutant("a report of an earlier attempt counts for the newest one (region C7)", 124, [
     "coordinator/region-book.js",
     "if (report.attempt !== this.attempt)",
     "if (report.attempt > this.attempt)",
   ]),
-  mutant("clean-up keeps one commit too few (retention H1)", 1, [
+  mutant("clean-up keeps one commit too few (retention H1)", 2, [
     "checkpoint/retention.js",
     "commits.length < commitsKept ? undefined : commits.at(-commitsKept).number",
     "commits.length < commitsKept ? undefined : (commits.at(1 - commitsKept) ?? commits.at(-1)).number",
@@ -127,7 +127,7 @@ export const MUTANTS: readonly Mutant[] = [
     "checkpoint < newest && !pinned.has(key)",
   ]),
 
-  mutant("time in which a coordinator stood still counts as silence of others (coordinator K3)", 10, [
+  mutant("time in which a coordinator stood still counts as silence of others (coordinator K3)", 91, [
     "coordinator/coordinator.js",
     "const deafMs = Math.max(now - this.#beatMs - 2 * limits.heartbeatIntervalMs, 0); // K3",
     "const deafMs = 0;",
@@ -139,17 +139,17 @@ export const MUTANTS: readonly Mutant[] = [
     "const entries = this.#entries.map((entry) => ({ ...entry }));",
     "const entries = this.#entries.filter(({ calls }) => calls.every(({ outcome }) => outcome !== undefined)).map((entry) => ({ ...entry }));",
   ]),
-  mutant("parked batches are left out of the snapshot (actor A2)", 9, [
+  mutant("parked batches are left out of the snapshot (actor A2)", 10, [
     "actors/actor.js",
     "parked: this.#parking.list,",
     "parked: [],",
   ]),
-  mutant("a capture leaves out its last batch (handover V3)", 4, [
+  mutant("a capture leaves out its last batch (handover V3)", 15, [
     "actors/channel-handover.js",
     "batches.slice(0, Number(upTo - from))",
     "batches.slice(0, Math.max(Number(upTo - from) - 1, 0))",
   ]),
-  mutant("a source counts a batch only when it has been handed on (source-reader)", 9, [
+  mutant("a source counts a batch only when it has been handed on (source-reader)", 10, [
     "actors/source-reader.js",
     "this.#state = { ...this.#state, batches: this.#state.batches + 1n, position: item.position };\n        this.runtime.counters.rowsRead += item.batch.numRows;\n        if (item.batch.numRows === 0)\n            return;\n        return this.emit(withLineage(ownBatch(item.batch), lineage));",
     "this.runtime.counters.rowsRead += item.batch.numRows;\n        return Promise.resolve(this.emit(withLineage(ownBatch(item.batch), lineage))).then(() => { this.#state = { ...this.#state, batches: this.#state.batches + 1n, position: item.position }; });",
@@ -160,17 +160,17 @@ export const MUTANTS: readonly Mutant[] = [
     "if (this.#inside < 0) {",
   ]),
 
-  mutant("`infer` notes what it has handed on only afterwards (infer I6)", 10, [
+  mutant("`infer` notes what it has handed on only afterwards (infer I6)", 97, [
     "actors/infer-operator.js",
     "entry.done = to; // before it is handed on: from then on it is somebody else's (R1)\n                await this.emit(made);",
     "await this.emit(made);\n                entry.done = to;",
   ]),
-  mutant("a snapshot of state by key goes on changing (keyed state Y1)", 31, [
+  mutant("a snapshot of state by key goes on changing (keyed state Y1)", 208, [
     "actors/keyed-state.js",
     "if (this.#shared.delete(number))",
     "if (false)",
   ]),
-  mutant("state by key is not restored (keyed state Y4)", 12, [
+  mutant("state by key is not restored (keyed state Y4)", 43, [
     "actors/keyed-state.js",
     "for (const one of groups) {\n            const keyBatch",
     "for (const one of []) {\n            const keyBatch",
@@ -187,7 +187,7 @@ export const MUTANTS: readonly Mutant[] = [
     "if (isOld(writer.taken, header) || writer.held.some((entry) => isSame(entry.header, header)))\n            return;",
     "if (isOld(writer.taken, header)) { const batch = decodeBatch(this.#schemas.accept(header), payload); if (!header.end && !header.more) yield batch; return; }",
   ]),
-  mutant("a writer of a durable exchange publishes before the commit (exchange X1)", 12, [
+  mutant("a writer of a durable exchange publishes before the commit (exchange X1)", 25, [
     "connectors/exchange-writer.js",
     "return encoded(header, cuts);",
     "return encoded(header, cuts).then((bytes) => { void this.commit(bytes).catch(() => {}); return bytes; });",
@@ -207,12 +207,12 @@ export const MUTANTS: readonly Mutant[] = [
 
   mutant(
     "what writers have prepared and not published is left out of a job that goes on from a savepoint (seeds J5)",
-    10,
+    49,
     ["actors/seed-exchange.js", "for (const prepared of pending) {", "for (const prepared of []) {"],
   ),
   mutant(
     "the range of a log that a savepoint keeps is one entry too short, and nobody looks whether it is whole (seeds J5, J6)",
-    10,
+    66,
     [
       "actors/seed-exchange.js",
       "for (const entry of unpackEntries(await read(object)).entries)",
@@ -283,15 +283,15 @@ export const MUTANTS: readonly Mutant[] = [
   ]),
   // What keeps them apart is that a client numbers its requests for its whole life, over all attempts. Numbered anew they meet where an actor
   // fails on a host that goes on, with a commit behind it and more under way than that commit has passed.
-  mutant("an answer for an attempt that is over counts for one that goes on (client S4)", 10, [
+  mutant("an answer for an attempt that is over counts for one that goes on (client S4)", 97, [
     "services/client.js",
     "++this.#calls",
     "owner.runtime.subtask * 1000 + (owner.calls = (owner.calls ?? 0) + 1)",
   ]),
-  mutant("an instance keeps no answers (desk N7)", 10, ["services/desk.js", "this.#journal.add(", "[].concat("]),
+  mutant("an instance keeps no answers (desk N7)", 24, ["services/desk.js", "this.#journal.add(", "[].concat("]),
   mutant(
     "the journal is trimmed when rows are handed on, not when a checkpoint behind them is committed (infer I7)",
-    10,
+    176,
     ["actors/infer-operator.js", "this.#pass(entry.ids);", "this.client.release(entry.ids);"],
   ),
   mutant("a restored operator does not ask who holds its rows (holders S10)", 10, [
@@ -299,7 +299,7 @@ export const MUTANTS: readonly Mutant[] = [
     "const ask = this.runtime.ports.clock.monotonicMs() < this.#askUntilMs;",
     "const ask = false;",
   ]),
-  mutant("answers that are kept as objects are not looked for (holders S11)", 10, [
+  mutant("answers that are kept as objects are not looked for (holders S11)", 125, [
     "services/holders.js",
     "const findable = saved === undefined ? [] :",
     "const findable = true ? [] :",

@@ -57,14 +57,14 @@ function snapshot(
   return {
     actor,
     subtask,
-    snapshot: actorSnapshotFrame.encode({ operators, parked, ...counts, blobs: lengths }, blobs),
+    snapshot: actorSnapshotFrame.encode({ operators, parked, ...counts, blobs: lengths, contents: -1 }, blobs),
   };
 }
 
 /** Writers with something prepared and something on its way; readers with a request in flight, one of which has read to the end. */
 function saved(): SavedActor[] {
   const writers = [0, 1].map((subtask) => {
-    const pending = [{ checkpoint: 4n, prepared: Uint8Array.of(subtask), blob: -1 }];
+    const pending = [{ checkpoint: 4n, prepared: Uint8Array.of(subtask), blob: -1, contents: -1 }];
     const state = { operator: "between", state: sinkStateFrame.encode({ pending }) };
     return snapshot(`in-${subtask}`, subtask, [state], [{ place: "between", blob: 0 }], [encoded([`w${subtask}`])]);
   });

@@ -116,7 +116,7 @@ function snapshot(
   blobs: readonly Uint8Array[],
 ): SavedActor {
   const lengths = blobs.map(({ length }) => BigInt(length));
-  const header = { operators, parked, rowsRead: 1n, rowsWritten: 0n, deadLetters: 0n, blobs: lengths };
+  const header = { operators, parked, rowsRead: 1n, rowsWritten: 0n, deadLetters: 0n, blobs: lengths, contents: -1 };
   return { actor, subtask, snapshot: actorSnapshotFrame.encode(header, blobs) };
 }
 

@@ -283,7 +283,7 @@ describe("coordinator and workers: devices, whatever happens", function () {
         await world.calm();
         await everythingThatFits(world);
       }),
-      { numRuns: 300 },
+      { numRuns: 200 },
     );
   });
 });

@@ -5,7 +5,7 @@ import { limits } from "../../../src/base/limits.js";
 import { readRegionLog } from "../../../src/coordinator/region-log.js";
 import { jobKeys } from "../../../src/storage/keys.js";
 import { MemoryStore } from "../../../src/storage/memory-store.js";
-import type { ObjectInfo, ObjectStore } from "../../../src/storage/object-store.js";
+import type { ListedObject, ObjectStore } from "../../../src/storage/object-store.js";
 import { type RegionRecord, regionRecordFrame } from "../../../src/wire/stored.js";
 import { leaderOf } from "./region-leader.js";
 
@@ -25,15 +25,15 @@ async function snapshotsIn(store: ObjectStore): Promise<string[]> {
 
 /** A store whose next listings are as it was when they were set. */
 class StaleStore extends MemoryStore {
-  listings: ObjectInfo[][] = [];
+  listings: ListedObject[][] = [];
   gets = 0;
 
-  async snapshot(prefix: string): Promise<ObjectInfo[]> {
-    const found: ObjectInfo[] = [];
+  async snapshot(prefix: string): Promise<ListedObject[]> {
+    const found: ListedObject[] = [];
     for await (const info of super.list(prefix)) found.push(info);
     return found;
   }
-  override async *list(prefix: string): AsyncIterable<ObjectInfo> {
+  override async *list(prefix: string): AsyncIterable<ListedObject> {
     const old = this.listings.shift();
     if (old === undefined) yield* super.list(prefix);
     else yield* old;

@@ -34,7 +34,7 @@ function recordOf(region: string, number: bigint, state?: Partial<SourceState>):
   const at = { taken: 1n, ended: false, split, batches: 0n, position: null, started: [], ...state };
   const operators = [{ operator: "between", state: sourceStateFrame.encode(at) }];
   const counts = { rowsRead: 0n, rowsWritten: 0n, deadLetters: 0n };
-  const inline = actorSnapshotFrame.encode({ operators, parked: [], ...counts, blobs: [] });
+  const inline = actorSnapshotFrame.encode({ operators, parked: [], ...counts, blobs: [], contents: -1 });
   const actor = { actor: region, finished: false, inline, key: "", sha256: "", sizeBytes: 0n };
   return { kind: "COMMIT", job: JOB, region, number, term: 1n, attempt: 1, createdMs: 0n, actors: [actor] };
 }

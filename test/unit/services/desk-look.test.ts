@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import type { RecordBatch } from "apache-arrow";
-import { AnswerWriter } from "../../../src/services/answer-writer.js";
+import type { AnswerWriter } from "../../../src/services/answer-writer.js";
 import { Desk } from "../../../src/services/desk.js";
 import { CheckedHandler } from "../../../src/services/handler-call.js";
 import { type Service, service } from "../../../src/topology/service.js";
 import { batchFromRows } from "../../../src/types/batches.js";
 import { arrowSchema, t } from "../../../src/types/columns.js";
+import { noContent } from "../actors/support.js";
 import { fakePorts } from "../coordinator/fake-ports.js";
 
 const columns = { n: t.int32 };
@@ -27,22 +28,13 @@ function deskOf(rowsMax: number) {
   }) as unknown as Service;
   const desk = new Desk({
     service: echo,
-    handler: () => new CheckedHandler("echo", { infer: infer as never }, arrowSchema(columns), () => {}),
+    handler: () => new CheckedHandler("echo", { infer: infer as never }, arrowSchema(columns), noContent, () => {}),
     ports,
-    answers: new AnswerWriter({
-      instance: "echo-0",
-      schema: arrowSchema(columns),
-      load: () => {
-        throw new Error("not written here");
-      },
-      publish: () => {},
-    }),
+    answers: { ok() {} } as unknown as AnswerWriter,
     saved: undefined,
     yieldToMessages: async () => void events.push("look"),
     onHung: () => {},
   });
-  // What is answered is not looked at here.
-  desk["options"].answers.ok = () => {};
   const take = (id: string) =>
     desk.take({
       ...{ id, client: "c", rows: 1, bucket: "", bytes: 1, cost: 0, arrivedMs: 0 },
@@ -64,7 +56,7 @@ describe("services/desk: looking at what has come before a call begins", () => {
     take("a");
     take("b");
     await settle();
-    assert.deepEqual(events.slice(0, 3), ["call", "look", "call"]);
+    assert.deepEqual(events.join(" ").match(/^call( look)+ call/)?.length, 2, events.join(" "));
   });
 
   it("nor does a call that has room for more rows", async () => {

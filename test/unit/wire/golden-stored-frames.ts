@@ -2,6 +2,7 @@
 import { batchFromRows } from "../../../src/types/batches.js";
 import { t } from "../../../src/types/columns.js";
 import { encodeBatch } from "../../../src/wire/arrow.js";
+import { packHashes } from "../../../src/wire/content-hashes.js";
 import { packEntries } from "../../../src/wire/exchange-frames.js";
 import * as stored from "../../../src/wire/stored.js";
 import { GOLDEN } from "./golden-frames.js";
@@ -51,9 +52,10 @@ export const GOLDEN_STORED: Readonly<Record<string, GoldenStored>> = {
       rowsRead: 7n,
       rowsWritten: 0n,
       deadLetters: 1n,
-      blobs: [BigInt(batch.length)],
+      blobs: [BigInt(batch.length), 32n],
+      contents: 1,
     },
-    [batch],
+    [batch, packHashes(["ab".repeat(32)])],
   ),
   "source-state": golden(
     "a source in the middle of a split, with another to go on with",
@@ -96,8 +98,8 @@ export const GOLDEN_STORED: Readonly<Record<string, GoldenStored>> = {
   }),
   "sink-state": golden("output of two checkpoints, the second as a blob", stored.sinkStateFrame, {
     pending: [
-      { checkpoint: 4n, prepared: text("staged"), blob: -1 },
-      { checkpoint: 5n, prepared: new Uint8Array(), blob: 2 },
+      { checkpoint: 4n, prepared: text("staged"), blob: -1, contents: -1 },
+      { checkpoint: 5n, prepared: new Uint8Array(), blob: 2, contents: 3 },
     ],
   }),
   "region-record": golden("a commit of two actors, one inline, one an object", stored.regionRecordFrame, {

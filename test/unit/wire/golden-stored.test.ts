@@ -8,9 +8,16 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { redistributeJob } from "../../../src/actors/saved-state.js";
 import { planTopology } from "../../../src/plan/plan.js";
+import { contentsOfSnapshot } from "../../../src/wire/content-hashes.js";
 import { unpackEntries } from "../../../src/wire/exchange-frames.js";
 import { decodeFrame } from "../../../src/wire/frames.js";
-import { actorSnapshotFrame, savepointFrame, sourceStateFrame, splitRecordFrame } from "../../../src/wire/stored.js";
+import {
+  actorSnapshotFrame,
+  savepointFrame,
+  sinkStateFrame,
+  sourceStateFrame,
+  splitRecordFrame,
+} from "../../../src/wire/stored.js";
 import { built, nowhere, pages } from "../topology/support.js";
 import { GOLDEN } from "./golden-frames.js";
 import { GOLDEN_STORED } from "./golden-stored-frames.js";
@@ -71,6 +78,26 @@ describe("wire/golden: what is stored", () => {
   it("exchange-entries: an object that does not hold what it lists is refused (MILL_FRAME_INVALID)", () => {
     const bytes = golden("exchange-entries");
     assert.throws(() => unpackEntries(bytes.subarray(0, bytes.length - 1)), { code: "MILL_FRAME_INVALID" });
+  });
+});
+
+describe("wire/golden: snapshots of earlier versions", () => {
+  it("actor-snapshot.1 and sink-state.2: they refer to no owned content (F5)", () => {
+    const { header, payload } = actorSnapshotFrame.decode(golden("actor-snapshot.1"));
+    assert.deepEqual([header.contents, header.rowsRead, BigInt(payload.length)], [-1, 7n, header.blobs[0]]);
+    assert.deepEqual(contentsOfSnapshot(golden("actor-snapshot.1")), []);
+    const { pending } = sinkStateFrame.decode(golden("sink-state.2")).header;
+    assert.deepEqual(
+      pending.map(({ checkpoint, blob, contents }) => [checkpoint, blob, contents]),
+      [
+        [4n, -1, -1],
+        [5n, 2, -1],
+      ],
+    );
+  });
+
+  it("actor-snapshot: what it refers to is found in it", () => {
+    assert.deepEqual(contentsOfSnapshot(golden("actor-snapshot")), ["ab".repeat(32)]);
   });
 });
 
