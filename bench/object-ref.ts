@@ -217,7 +217,7 @@ function writtenOf(bus: Bus, job: JobId, records: number): Promise<number> {
 
 interface CountingProxy {
   readonly endpoint: string;
-  /** Objects that were read through it. */
+  /** Payloads that were read through it. */
   reads(): number;
   close(): void;
 }
@@ -225,7 +225,8 @@ interface CountingProxy {
 async function countingProxy(target: string): Promise<CountingProxy> {
   let reads = 0;
   const server = createServer((given, answer) => {
-    if (given.method === "GET") reads += 1;
+    // Not those of logs and lists: a source's enumerator has a log there.
+    if (given.method === "GET" && /\/(payloads-\d+|content)\/[^/]+$/.test(given.url!.replace(/\?.*/, ""))) reads += 1;
     const passed = request(`${target}${given.url}`, { method: given.method ?? "GET", headers: given.headers });
     passed.once("response", (response) => {
       answer.writeHead(response.statusCode ?? 502, response.headers);

@@ -24,13 +24,17 @@ export interface ContentFacts {
   readonly trash: readonly StoredContent[];
   /** What roots refer to. */
   readonly rooted: ReadonlySet<string>;
-  /** Of every region that is not finished: when its newest commit was triggered; undefined: it has none, or nobody knows. */
+  /**
+   * Of every region that is not finished: when its newest commit was triggered, or a time before that, by the store's clock; undefined:
+   * it has none, or nobody knows.
+   */
   readonly commitsMs: readonly (number | undefined)[];
+  /** By the store's clock. */
   readonly nowMs: number;
 }
 
 export interface ContentBounds {
-  /** Content that was put more recently stays; more than clocks are apart. */
+  /** Content that was put more recently stays: it may be handed out without being put again. */
   readonly ageMsMin: number;
 }
 
@@ -43,7 +47,7 @@ export interface ContentCollection {
 
 export function collectContent(facts: ContentFacts, { ageMsMin }: ContentBounds): ContentCollection {
   const { contents, trash, rooted } = facts;
-  const goes = before(cutoffMs(facts, ageMsMin));
+  const goes = before(cutoffMs(facts, { ageMsMin }));
   const hashes = (found: readonly StoredContent[]) => found.map(({ sha256 }) => sha256).sort();
   return {
     bringBack: hashes(trash.filter(({ sha256 }) => rooted.has(sha256))),
@@ -53,13 +57,15 @@ export function collectContent(facts: ContentFacts, { ageMsMin }: ContentBounds)
 }
 
 /** Undefined: nothing goes (Q4). */
-function cutoffMs({ commitsMs, nowMs }: ContentFacts, ageMsMin: number): number | undefined {
+export function cutoffMs(
+  { commitsMs, nowMs }: Pick<ContentFacts, "commitsMs" | "nowMs">,
+  { ageMsMin }: ContentBounds,
+): number | undefined {
   let cutoff = nowMs;
   for (const commitMs of commitsMs) {
     if (commitMs === undefined) return undefined;
     cutoff = Math.min(cutoff, commitMs);
   }
-  // Ages are by the store's clock, commits by the coordinator's.
   return cutoff - ageMsMin;
 }
 

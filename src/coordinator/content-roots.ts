@@ -27,6 +27,8 @@ import { positionIn } from "./savepoint-exchanges.js";
 /** What is known of a job's regions; asked again for each step, because commits come meanwhile. */
 export interface JobFlow {
   readonly job: JobId;
+  /** Nothing of it is at work any more, and nothing goes on from its checkpoints. */
+  readonly ended: boolean;
   /** As rows go through them. */
   readonly exchanges: readonly ExchangeSpec[];
   /** The newest commits, of regions that may go on from them. */
@@ -45,8 +47,8 @@ export interface RootOptions {
   readonly contents: ObjectStore;
   readonly namespace: Namespace;
   readonly ports: Ports;
-  /** Names that are published at a place and begin so; undefined: nobody here can say. */
-  published(url: string, prefix: string): Promise<ReadonlySet<string> | undefined>;
+  /** Where sinks publish; undefined: it cannot be looked at from here. */
+  outputAt(url: string): Pick<ObjectStore, "list" | "head"> | undefined;
 }
 
 /** A record of a published file. */
@@ -87,7 +89,7 @@ export class ContentRoots {
   async read(flow: JobFlow): Promise<FoundRoots> {
     this.#rooted = new Map();
     this.#met = new Map();
-    await this.#answers(flow);
+    if (!flow.ended) await this.#answers(flow);
     for (const exchange of flow.exchanges) {
       await this.#checkpoints(flow, new Set(exchange.writers.map(({ actor }) => actor)));
       for (let partition = 0; partition < exchange.partitions; partition++) await this.#log(flow, exchange, partition);
@@ -235,7 +237,7 @@ export class ContentRoots {
   }
 
   async #records({ job }: JobFlow): Promise<FoundRecord[]> {
-    const { contents: store, published } = this.options;
+    const { contents: store } = this.options;
     const { contentRoots } = jobKeys(job);
     const read: { key: string; sinceMs: number; url: string; name: string; contents: readonly string[] }[] = [];
     await each(await listed(store, contentRoots), async ({ key, sinceMs }) => {
@@ -247,41 +249,74 @@ export class ContentRoots {
       });
       if (contents.length > 0) read.push({ key, sinceMs, url, name, contents });
     });
-    const places = new Map<string, ReadonlySet<string> | undefined>();
+    const places = new Map<string, Set<string> | undefined>();
     const found: FoundRecord[] = [];
     for (const { url, name, ...record } of read) {
       const operator = record.key.slice(contentRoots.length).split("/")[0]!;
       const place = JSON.stringify([url, operator]);
-      if (!places.has(place)) places.set(place, await published(url, `${operator}-`));
-      const names = places.get(place);
-      const counts = name === "" || names === undefined || !name.startsWith(`${operator}-`) || names.has(name);
+      if (!places.has(place)) places.set(place, await this.#names(url, `${operator}-`));
+      const counts = name === "" || (await this.#isThere(url, name, places.get(place)));
       const label = name === "" ? `what operator ${operator} has published at ${url}` : `published file ${url}/${name}`;
       if (counts) this.#add(label, record.contents);
       found.push({ ...record, counts, label });
     }
     return found;
   }
+
+  /** Undefined: nobody here can say. */
+  async #names(url: string, prefix: string): Promise<Set<string> | undefined> {
+    const place = this.options.outputAt(url);
+    if (place === undefined) return undefined;
+    const names = new Set<string>();
+    try {
+      for await (const { key } of place.list(prefix)) names.add(key);
+      return names;
+    } catch (error) {
+      this.options.ports.log.warn("published files could not be looked at: what they refer to stays", { url, error });
+      return undefined;
+    }
+  }
+
+  /** A listing may be old: that a file is missing, the file itself is asked. */
+  async #isThere(url: string, name: string, names: Set<string> | undefined): Promise<boolean> {
+    if (names === undefined || names.has(name)) return true;
+    try {
+      return (await this.options.outputAt(url)?.head(name)) !== undefined;
+    } catch {
+      return true;
+    }
+  }
 }
 
-/** What entries of a log refer to. One row may be larger than an entry: then its entries follow one another. */
+/**
+ * What entries of a log refer to. One row may be larger than an entry: then several make up a batch. Any of them may be there again,
+ * of a writer that did not know that it had written them, or that is not the writer any more; they are the same each time.
+ */
 class Entries {
-  #open = new Map<string, { readonly first: ExchangeEntryHeader; readonly parts: Uint8Array[]; next: number }>();
+  #open = new Map<string, { readonly first: ExchangeEntryHeader; readonly parts: Uint8Array[] }[]>();
 
   constructor(private readonly prefix: string) {}
 
   take(bytes: Uint8Array): readonly string[] {
     const { header, payload } = exchangeEntryFrame.decode(bytes);
     if (header.end) return [];
+    if (header.schema !== null && !header.more) return this.#contentsOf(header, [payload]);
     const chain = `${header.writer} ${header.checkpoint}`;
-    if (header.schema !== null) this.#open.set(chain, { first: header, parts: [], next: header.index });
-    const open = this.#open.get(chain);
-    // Of a batch whose beginning was passed, or the second time that it comes.
-    if (open === undefined || header.index !== open.next) return [];
-    open.parts.push(payload);
-    open.next += 1;
+    const open = this.#open.get(chain) ?? [];
+    this.#open.set(chain, open);
+    const begun = open.some(({ first }) => first.index === header.index);
+    if (header.schema !== null && !begun) open.push({ first: header, parts: [] });
+    const at = open.findIndex(({ first, parts }) => first.index + parts.length === header.index);
+    if (at < 0) return [];
+    open[at]!.parts.push(payload);
     if (header.more) return [];
-    this.#open.delete(chain);
-    return ownedContentOf(decodeBatch(decodeSchema(open.first.schema!), Buffer.concat(open.parts)), this.prefix);
+    const [{ first, parts }] = open.splice(at, 1) as [(typeof open)[number]];
+    return this.#contentsOf(first, parts);
+  }
+
+  #contentsOf({ schema }: ExchangeEntryHeader, parts: readonly Uint8Array[]): readonly string[] {
+    const bytes = parts.length === 1 ? parts[0]! : Buffer.concat(parts);
+    return ownedContentOf(decodeBatch(decodeSchema(schema!), bytes), this.prefix);
   }
 }
 

@@ -5,7 +5,8 @@
  *          has the answer. Whatever fails.
  *   PAID2  A row that an instance has ended is begun nowhere else while that instance is there to be asked, whoever else ends: actors,
  *          hosts, workers, coordinators, other instances.
- *   PAID3  A row whose answer was in the object store before its instance ended is begun nowhere while the answer is there.
+ *   PAID3  A row whose answer was in the object store before its instance ended is begun nowhere while the answer is there. (One that drains says
+ *          that it holds the row, which is then sent elsewhere, and not looked for in the store.)
  *
  * What may be paid for twice: what was on board of an instance that ended, answered or not, if it was not saved; what an instance holds that
  * drains; and what cannot be known. So PAID2 and PAID3 hold as long as nobody was kept from asking or answering, and nobody was
@@ -71,11 +72,13 @@ export function paidChecker({ world, scenario, felt }: CheckedRun): Checker {
       world.found("paid (PAID1)", `the row ${id} to be begun by ${process.name} once`, `it begins it again`);
     own.add(id);
     if (isBlind()) return;
-    const holder = [...(ended.get(id) ?? [])].find((one) => one !== process && !one.isDead && !leaving.has(one));
+    const holders = [...(ended.get(id) ?? [])].filter((one) => one !== process && !one.isDead);
+    const holder = holders.find((one) => !leaving.has(one));
     if (holder !== undefined) {
       world.found("paid (PAID2)", `the row ${id} to be begun once: ${holder.name} has ended it`, seen);
     }
     if (
+      holders.length === 0 &&
       saved.get(id)?.beforeItsEnd === true &&
       !isBlind((kind) => kind.startsWith("store-") && kind !== "store-stale-list")
     ) {

@@ -227,22 +227,22 @@ export const MUTANTS: readonly Mutant[] = [
     "first?.sequence === this.#handed; first",
     "first !== undefined; first",
   ]),
-  mutant("a barrier is not forwarded on one of several channels (rule 8)", 149, [
+  mutant("a barrier is not forwarded on one of several channels (rule 8)", 87, [
     "actors/actor.js",
     "output.barrier(checkpoint);",
     "if (output !== this.#graph.outputs[1]) output.barrier(checkpoint);",
   ]),
-  mutant("what a receiver lacks is never sent again (sender H1)", 62, [
+  mutant("what a receiver lacks is never sent again (sender H1)", 57, [
     "actors/channel-window.js",
     "this.#owed.add(sequence);",
     "continue;",
   ]),
-  mutant("a frame that comes twice is handed on twice (arrivals A1)", 29, [
+  mutant("a frame that comes twice is handed on twice (arrivals A1)", 3, [
     "actors/channel-receiver.js",
     "else if (this.#data.add(sequence,",
     "else if (sequence < this.#data.next && this.#handover.add(decodeBatch(this.#schemaOf(read.header), read.payload), 0, read.header.barriers)) {}\n        else if (this.#data.add(sequence,",
   ]),
-  mutant("a receiver forgets credit for every eighth frame (receiver I1)", 7, [
+  mutant("a receiver forgets credit for every eighth frame (receiver I1)", 13, [
     "actors/channel-receiver.js",
     "this.#handedBytes += BigInt(bytes);",
     "if (this.#handover.handed % 8n !== 7n) this.#handedBytes += BigInt(bytes);",

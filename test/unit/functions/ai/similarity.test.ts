@@ -21,7 +21,7 @@ const nears = ({ rows }: Awaited<ReturnType<typeof near>>) => rows.map((row) => 
 
 describe("functions/ai: similarity", () => {
   it("cosine, dot and euclidean are what they are called", async () => {
-    const pairs = [
+    const given: [number[], number[]][] = [
       [
         [1, 0, 0],
         [0, 2, 0],
@@ -34,8 +34,7 @@ describe("functions/ai: similarity", () => {
         [1, 2, 2],
         [-2, -4, -4],
       ],
-    ] as const;
-    const given = pairs.map(([a, b]) => [[...a], [...b]] as const);
+    ];
     assert.deepEqual(nears(await near("cosine", given)), [0, 1, -1]);
     assert.deepEqual(nears(await near("dot", given)), [0, 25, -18]);
     assert.deepEqual(nears(await near("euclidean", given)), [Math.sqrt(5), 0, 9]);

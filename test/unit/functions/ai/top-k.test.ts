@@ -164,7 +164,11 @@ describe("functions/ai: topK", () => {
     let reads = 0;
     const context = contextOf();
     const { stream } = context.content;
-    const content = { ...context.content, stream: (...args: Parameters<typeof stream>) => (reads++, stream(...args)) };
+    const counted = (...args: Parameters<typeof stream>) => {
+      reads++;
+      return stream(...args);
+    };
+    const content = { ...context.content, stream: counted };
     const functions = [0, 1].map(() => topKFunction({ from: "v", into: "found", k: 1, index }));
     const batch = batchFromRows({ v: TWO.vector }, [{ v: Float32Array.of(1, 1) }]);
     const run = () =>
