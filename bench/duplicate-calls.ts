@@ -13,20 +13,15 @@
  *
  * Not measured: a machine that is lost with both; rows that were released by a checkpoint, which nobody asks for again.
  */
-import { mkdir, mkdtemp, rm } from "node:fs/promises";
-import { loadavg, tmpdir } from "node:os";
-import { join } from "node:path";
+import { loadavg } from "node:os";
 import { setTimeout as pause } from "node:timers/promises";
-import type { InstanceId, JobId, Namespace, ServiceId } from "../src/base/ids.js";
-import { realPorts } from "../src/base/real/ports.js";
+import type { InstanceId, JobId, ServiceId } from "../src/base/ids.js";
 import type { Bus } from "../src/bus/bus.js";
-import { connectNats } from "../src/bus/nats-bus.js";
 import { jobSubjects } from "../src/bus/subjects.js";
-import { JobHandle } from "../src/cli/job-handle.js";
+import type { JobHandle } from "../src/cli/job-handle.js";
 import { idsOf } from "../src/services/row-ids.js";
 import { frameKind, requestFrame } from "../src/wire/frames.js";
-import { MillraceProcess, millrace } from "../test/e2e/millrace-process.js";
-import { startMinio, startNats } from "../test/servers/index.js";
+import { NAMESPACE, withClusterJob } from "./cluster-job.js";
 import {
   isAlive,
   type Kill,
@@ -39,7 +34,6 @@ import {
 } from "./duplicate-calls-marks.js";
 import { round } from "./embedded-job.js";
 
-const NAMESPACE = "default" as Namespace;
 const INSTANCES = 4;
 const CALL_MS = 300;
 const WORKERS = ["w1", "w2"];
@@ -51,29 +45,8 @@ const BOUND_MS = 90_000;
 type Log = (line: string) => void;
 
 export async function run(options: { readonly runs: number; readonly log: Log }): Promise<Record<string, unknown>> {
-  const folder = await mkdtemp(join(tmpdir(), "millrace-bench-"));
-  const [nats, minio] = await Promise.all([startNats(), startMinio()]);
-  const env = {
-    MILLRACE_NATS: nats.url,
-    MILLRACE_STORE: `s3://${minio.bucket}/cluster`,
-    AWS_ENDPOINT_URL_S3: minio.endpoint,
-    AWS_ACCESS_KEY_ID: minio.accessKeyId,
-    AWS_SECRET_ACCESS_KEY: minio.secretAccessKey,
-    MILLRACE_CACHE: join(folder, "cache"),
-  };
-  const ports = realPorts();
-  const bus = await connectNats({ servers: nats.url, name: "bench" }, ports);
-  const cluster: MillraceProcess[] = [];
-  const marks = join(folder, "marks");
-  try {
-    await mkdir(marks);
-    for (const args of [["coordinator"], ...WORKERS.map((name) => ["worker", "--name", name])]) {
-      const one = new MillraceProcess(args, { env });
-      cluster.push(one);
-      await one.says("is up");
-    }
-    const job = await submit(env, { marks, callMs: String(CALL_MS), paceMs: "200", instances: String(INSTANCES) });
-    const handle = new JobHandle({ bus, ports, namespace: NAMESPACE, job, unit: "rows", async close() {} });
+  const params = { callMs: CALL_MS, paceMs: 200, instances: INSTANCES };
+  return withClusterJob(WORKERS, "bench/topologies/paid-calls.ts", params, async ({ handle, bus, job, marks }) => {
     const asked = await countAsked(bus, job);
     const kills: Kill[] = [];
     for (let run = 1; run <= options.runs; run++) {
@@ -84,17 +57,8 @@ export async function run(options: { readonly runs: number; readonly log: Log })
         options.log(`duplicate-calls run ${run}, ${kind} killed: ${textOf(counts)}`);
       }
     }
-    await handle.cancel();
     return resultOf(kills, await readNotes(marks), asked.again.size);
-  } finally {
-    await bus.close();
-    await Promise.all(cluster.map((one) => end(one)));
-    for (const prefix of ["callee-", "host-"] as const) {
-      for (const pid of await pidsOf(marks, prefix)) if (isAlive(pid)) process.kill(pid, "SIGKILL");
-    }
-    await Promise.all([nats.stop(), minio.stop()]);
-    await rm(folder, { recursive: true, force: true });
-  }
+  });
 }
 
 function resultOf(kills: readonly Kill[], notes: readonly Note[], askedAgain: number): Record<string, unknown> {
@@ -122,21 +86,6 @@ function resultOf(kills: readonly Kill[], notes: readonly Note[], askedAgain: nu
 
 function textOf({ onBoard, repeated, finishedRepeated, others }: Repeats): string {
   return `${onBoard} rows on board, ${repeated} begun again, ${finishedRepeated} of them had been ended, ${others} were not on board`;
-}
-
-async function submit(env: Record<string, string>, params: Readonly<Record<string, string>>): Promise<JobId> {
-  const flags = Object.entries(params).flatMap(([name, value]) => ["-p", `${name}=${value}`]);
-  const submitted = await millrace(["submit", "bench/topologies/paid-calls.ts", "--no-wait", ...flags], { env });
-  const job = /job (\S+) submitted/.exec(submitted.stdout)?.[1];
-  if (job === undefined) throw new Error(`the job was not submitted: ${submitted.stderr}`);
-  return job as JobId;
-}
-
-async function end(one: MillraceProcess): Promise<void> {
-  one.kill("SIGTERM");
-  await pause(500);
-  one.kill("SIGTERM"); // does not wait for what it holds
-  await one.ended;
 }
 
 /** Rows that were in more than one request, by their ids. */

@@ -6,23 +6,17 @@
  * Every other time, from the first on, the killed host is the one that hands out the splits to all four. Each kill is printed, with
  * the share of each of the three and the load of the machine; the median counts, and the least is told. Not measured: hosts that fall silent without ending.
  */
-import { mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
-import { loadavg, tmpdir } from "node:os";
-import { join } from "node:path";
+import { readdir } from "node:fs/promises";
+import { loadavg } from "node:os";
 import { setTimeout as pause } from "node:timers/promises";
-import type { JobId, Namespace } from "../src/base/ids.js";
-import { realPorts } from "../src/base/real/ports.js";
-import { connectNats } from "../src/bus/nats-bus.js";
 import { clusterSubjects } from "../src/bus/subjects.js";
-import { JobHandle } from "../src/cli/job-handle.js";
+import type { JobHandle } from "../src/cli/job-handle.js";
 import { type HostReport, hostReportFrame } from "../src/wire/control.js";
 import { frameKind } from "../src/wire/frames.js";
-import { MillraceProcess, millrace } from "../test/e2e/millrace-process.js";
-import { startMinio, startNats } from "../test/servers/index.js";
+import { NAMESPACE, withClusterJob } from "./cluster-job.js";
 import { percentile, round } from "./embedded-job.js";
 
 const CHAINS = 4;
-const NAMESPACE = "default" as Namespace;
 const ASK_MS = 20;
 
 interface Turn {
@@ -45,55 +39,9 @@ export async function run(options: {
   readonly runs: number;
   readonly log: (line: string) => void;
 }): Promise<Record<string, unknown>> {
-  const folder = await mkdtemp(join(tmpdir(), "millrace-bench-"));
-  const [nats, minio] = await Promise.all([startNats(), startMinio()]);
-  const env = {
-    MILLRACE_NATS: nats.url,
-    MILLRACE_STORE: `s3://${minio.bucket}/cluster`,
-    AWS_ENDPOINT_URL_S3: minio.endpoint,
-    AWS_ACCESS_KEY_ID: minio.accessKeyId,
-    AWS_SECRET_ACCESS_KEY: minio.secretAccessKey,
-    MILLRACE_CACHE: join(folder, "cache"),
-  };
-  const ports = realPorts();
-  const bus = await connectNats({ servers: nats.url, name: "bench" }, ports);
-  const cluster: MillraceProcess[] = [];
-  try {
-    for (const args of [["coordinator"], ...Array.from({ length: CHAINS }, (_, i) => ["worker", "--name", `w${i}`])]) {
-      const one = new MillraceProcess(args, { env });
-      cluster.push(one);
-      await one.says("is up");
-    }
-    const marks = join(folder, "marks");
-    await mkdir(marks);
-    const params = {
-      count: "1000000",
-      bytes: "64",
-      paceMs: "50",
-      callMs: "5",
-      instances: "4",
-      chains: String(CHAINS),
-      marks,
-    };
-    const submitted = await millrace(
-      [
-        "submit",
-        "bench/topologies/numbers.ts",
-        "--no-wait",
-        ...Object.entries(params).flatMap(([name, value]) => ["-p", `${name}=${value}`]),
-      ],
-      { env },
-    );
-    const job = /job (\S+) submitted/.exec(submitted.stdout)?.[1];
-    if (job === undefined) throw new Error(`the job was not submitted: ${submitted.stderr}`);
-    const handle = new JobHandle({
-      bus,
-      ports,
-      namespace: NAMESPACE,
-      job: job as JobId,
-      unit: "rows",
-      async close() {},
-    });
+  const workers = Array.from({ length: CHAINS }, (_, i) => `w${i}`);
+  const params = { count: 1_000_000, bytes: 64, paceMs: 50, callMs: 5, instances: 4, chains: CHAINS };
+  return withClusterJob(workers, "bench/topologies/numbers.ts", params, async ({ handle, bus, marks }) => {
     const seen = new Map<string, Seen[]>();
     await bus.subscribe(clusterSubjects(NAMESPACE).coordinatorReport, ({ payload }) => {
       if (frameKind(payload) !== "host-report") return;
@@ -111,7 +59,6 @@ export async function run(options: {
           `${done.gaveSplits ? "it gave the splits" : "another gave the splits"}, load ${done.load.toFixed(1)}`,
       );
     }
-    await handle.cancel();
     const middle = (values: number[]) => round(percentile(values, 0.5));
     const ratiosOf = (kind: boolean) =>
       turns.filter(({ gaveSplits }) => gaveSplits === kind).map(({ ratio }) => round(ratio));
@@ -126,19 +73,7 @@ export async function run(options: {
       recovered_all_ms: turns.map(({ recoveredMs }) => round(recoveredMs)),
       load: turns.map(({ load }) => round(load)),
     };
-  } finally {
-    await bus.close();
-    await Promise.all(
-      cluster.map(async (one) => {
-        one.kill("SIGTERM");
-        await pause(500);
-        one.kill("SIGTERM"); // does not wait for what it holds
-        await one.ended;
-      }),
-    );
-    await Promise.all([nats.stop(), minio.stop()]);
-    await rm(folder, { recursive: true, force: true });
-  }
+  });
 }
 
 /** Every chain has a checkpoint of its newest attempt, and a few seconds of steady work. */

@@ -15,6 +15,7 @@ import { type Ended, MillraceProcess } from "./millrace-process.js";
 
 /** Of a process that shares two cores with all others. */
 const UP_MS = 30_000;
+const DRAIN_MS = 5_000;
 
 export class Cluster {
   /** Coordinator, workers and commands, in the order in which they were started. */
@@ -73,7 +74,14 @@ export class Cluster {
 
   async stop(): Promise<void> {
     for (const process of this.processes) process.kill("SIGCONT"); // a test may have left some stopped
-    await Promise.all(this.processes.map((process) => process.stop()));
+    for (const process of this.processes) process.kill("SIGTERM");
+    const gone = Promise.all(this.processes.map(({ ended }) => ended));
+    const late = new AbortController();
+    await Promise.race([gone, pause(DRAIN_MS, undefined, { signal: late.signal }).catch(() => {})]);
+    late.abort();
+    // Told again, whoever is still there does not wait for what it holds: a job that nobody ends any more.
+    for (const process of this.processes) process.kill("SIGTERM");
+    await gone;
     await this.store.close();
     await Promise.all([this.nats.stop(), this.minio.stop()]);
     await rm(this.folder, { recursive: true, force: true });
@@ -101,8 +109,7 @@ export class Cluster {
     const marks = join(this.folder, `marks-${output}`);
     await mkdir(marks);
     const all = { input: `${this.folder}/text-*.txt`, output, marks, ...params };
-    const flags = Object.entries(all).flatMap(([name, value]) => ["-p", `${name}=${value}`]);
-    return { marks, args: ["submit", `test/fixtures/${fixture}.ts`, ...flags] };
+    return { marks, args: ["submit", `test/fixtures/${fixture}.ts`, ...flagsOf(all)] };
   }
 
   /** Published rows of an output of JSON Lines, in the order of its files. */
@@ -124,6 +131,10 @@ export class Cluster {
 }
 
 export type Params = Readonly<Record<string, string | number>>;
+
+export function flagsOf(params: Params): string[] {
+  return Object.entries(params).flatMap(([name, value]) => ["-p", `${name}=${value}`]);
+}
 
 export class Submitted {
   readonly ended: Promise<Ended>;
