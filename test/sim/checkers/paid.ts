@@ -5,11 +5,10 @@
  *          has the answer. Whatever fails.
  *   PAID2  A row that an instance has ended is begun nowhere else while that instance is there to be asked, whoever else ends: actors,
  *          hosts, workers, coordinators, other instances.
- *   PAID3  A row whose answer was in the object store before its instance ended is begun nowhere while the answer is there. (One that drains says
- *          that it holds the row, which is then sent elsewhere, and not looked for in the store.)
+ *   PAID3  A row whose answer was in the object store before its instance ended is begun nowhere while the answer is there.
  *
- * What may be paid for twice: what was on board of an instance that ended, answered or not, if it was not saved; what an instance holds that
- * drains; and what cannot be known. So PAID2 and PAID3 hold as long as nobody was kept from asking or answering, and nobody was
+ * What may be paid for twice: what was on board of an instance that ended, answered or not, if it was not saved; what an instance that
+ * drains holds and has not saved; and what cannot be known. So PAID2 and PAID3 hold as long as nobody was kept from asking or answering, and nobody was
  * replaced who goes on working: none of `BLINDING` has struck. PAID3 also needs a store that answers. A job that goes on from a savepoint
  * has instances of its own, and looks for nothing that another job has kept.
  */
@@ -78,7 +77,6 @@ export function paidChecker({ world, scenario, felt }: CheckedRun): Checker {
       world.found("paid (PAID2)", `the row ${id} to be begun once: ${holder.name} has ended it`, seen);
     }
     if (
-      holders.length === 0 &&
       saved.get(id)?.beforeItsEnd === true &&
       !isBlind((kind) => kind.startsWith("store-") && kind !== "store-stale-list")
     ) {

@@ -252,19 +252,19 @@ export const MUTANTS: readonly Mutant[] = [
     "return this.#sent < this.#grantedFrames && this.#sentBytes + BigInt(bytes) <= this.#grantedBytes;",
     "return true;",
   ]),
-  mutant("a channel between two actors of one host leaks its credit (local-channel)", 2, [
+  mutant("a channel between two actors of one host leaks its credit (local-channel)", 3, [
     "actors/local-channel.js",
     "this.#batches -= 1;",
     "",
   ]),
 
   // Splits
-  mutant("a split is told to its reader before it is recorded (enumerator D1)", 13, [
+  mutant("a split is told to its reader before it is recorded (enumerator D1)", 27, [
     "actors/split-enumerator.js",
     "await this.#record([...fresh.values()], done);",
     "for (const { reader, number, split } of fresh.values()) this.#assigned.set(nameOf(reader, number), split);\n            for (const question of questions) if (fresh.has(nameOf(question.reader, question.number))) this.#reply(question, undefined);\n            await this.#record([...fresh.values()], done);",
   ]),
-  mutant("an enumerator that meets another's record goes on as if it were its own (enumerator D3)", 15, [
+  mutant("an enumerator that meets another's record goes on as if it were its own (enumerator D3)", 128, [
     "actors/split-log.js",
     "const there = made.created ? record : splitRecordFrame.decode(made.existing).header;",
     "const there = record;",
@@ -276,7 +276,7 @@ export const MUTANTS: readonly Mutant[] = [
     "await this.#refuse(entry.batch, row, reason);",
     "",
   ]),
-  mutant("a request that was lost is not sent again (client S7)", 10, [
+  mutant("a request that was lost is not sent again (client S7)", 1, [
     "services/client.js",
     "this.#queue.unshift(...lost);",
     "",
@@ -304,7 +304,7 @@ export const MUTANTS: readonly Mutant[] = [
     "const findable = saved === undefined ? [] :",
     "const findable = true ? [] :",
   ]),
-  mutant("the window of `infer` holds nothing back (infer I2)", 4, [
+  mutant("the window of `infer` holds nothing back (infer I2)", 5, [
     "actors/window.js",
     "if (this.#rows > 0 && (this.#rows + rows > this.rowsMax || this.#bytes + bytes > this.bytesMax))",
     "if (this.#rows < 0)",
