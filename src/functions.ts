@@ -4,7 +4,27 @@
  * @packageDocumentation
  */
 
+export type { FieldNote, FieldNotes } from "./functions/ai/answer-schema.js";
+export { type ClassifyOptions, classesType, classify } from "./functions/ai/classify.js";
+export { type EmbeddingSettings, type EmbedImageOptions, embedImage } from "./functions/ai/embed-image.js";
+export { type EmbedTextOptions, embedText, embedTextService } from "./functions/ai/embed-text.js";
+export { type ExtractOptions, extract, extractService } from "./functions/ai/extract.js";
+export type { ModelFile, ModelImage } from "./functions/ai/model-handler.js";
+export type { ServiceSettings, ServiceStepOptions } from "./functions/ai/service-step.js";
 export { type SimilarityOptions, type SimilarityToOptions, similarity } from "./functions/ai/similarity.js";
+export { type Crop, cropQuad } from "./functions/ai/text-images/crops.js";
+export { DetectionInput, findBoxes, type TextBox } from "./functions/ai/text-images/detection.js";
+export { type RgbPixels, sizeWithin } from "./functions/ai/text-images/pixels.js";
+export { plainText, type ReadBox, readingOrder, type TextLine } from "./functions/ai/text-images/reading-order.js";
+export {
+  decodeRows,
+  parseKeys,
+  type Recognised,
+  RecognitionInput,
+} from "./functions/ai/text-images/recognition.js";
+export type { Quad } from "./functions/ai/text-images/rectangles.js";
+export { textSettings } from "./functions/ai/text-images/settings.js";
+export { widthBatches } from "./functions/ai/text-images/width-batches.js";
 export { nearestType, type TopKOptions, topK, type VectorIndexOptions } from "./functions/ai/top-k.js";
 export type { Metric, VectorColumn } from "./functions/ai/vectors.js";
 export { type DecodeAudioOptions, decodeAudio } from "./functions/audio/decode-audio.js";

@@ -1,15 +1,23 @@
 /** One page from file to text in one process, with the time of each stage. What a child of the bare loop does. */
 import { readFile } from "node:fs/promises";
 import { performance } from "node:perf_hooks";
+import {
+  type Crop,
+  cropQuad,
+  DetectionInput,
+  decodeRows,
+  findBoxes,
+  parseKeys,
+  plainText,
+  type Recognised,
+  RecognitionInput,
+  readingOrder,
+  widthBatches,
+} from "millrace/functions";
 import { InferenceSession, Tensor } from "onnxruntime-node";
-import { batches } from "./batches.js";
-import { type Crop, cropQuad } from "./crops.js";
 import { decodeImage, detectionPixels, type Pixels } from "./decode.js";
-import { DetectionInput, findBoxes } from "./detection.js";
 import type { PageResult } from "./page-result.js";
 import { modelFiles } from "./places.js";
-import { plainText, readingOrder } from "./reading-order.js";
-import { decodeRows, parseKeys, type Recognised, RecognitionInput } from "./recognition.js";
 import { settings } from "./settings.js";
 
 const STAGES = [
@@ -89,7 +97,7 @@ export class BarePages {
     const crops = boxes.map((box) => cropQuad(page, box.quad));
     mark("crops");
     const texts = new Array<Recognised>(crops.length);
-    for (const members of batches(crops)) {
+    for (const members of widthBatches(crops)) {
       const chosen = members.map((at) => crops[at]!);
       const strip = this.#recognitionInput.prepare(chosen);
       mark("recognitionInput");

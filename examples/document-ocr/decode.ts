@@ -8,6 +8,7 @@
  */
 
 import { MillraceError } from "millrace";
+import { type RgbPixels, sizeWithin } from "millrace/functions";
 import sharp from "sharp";
 import { settings } from "./settings.js";
 
@@ -29,12 +30,7 @@ const FORMATS = [
   startsWith(0, 0x47, 0x49, 0x46, 0x38), // GIF
 ];
 
-/** RGB, 8 bits, row by row, without padding. */
-export interface Pixels {
-  readonly data: Uint8Array;
-  readonly width: number;
-  readonly height: number;
-}
+export type Pixels = RgbPixels;
 
 export interface DecodeOptions {
   /** The longer side of the result at most. */
@@ -97,18 +93,6 @@ export async function detectionPixels(page: Pixels): Promise<Pixels> {
     .raw()
     .toBuffer();
   return { data, width, height };
-}
-
-/** Shrinks to `maxSide` if needed, never enlarges, then rounds each side to the nearest multiple, at least one. */
-export function sizeWithin(
-  width: number,
-  height: number,
-  maxSide: number,
-  multiple: number,
-): { width: number; height: number } {
-  const scale = Math.min(1, maxSide / Math.max(width, height));
-  const side = (length: number): number => Math.max(multiple, Math.round((length * scale) / multiple) * multiple);
-  return { width: side(width), height: side(height) };
 }
 
 function threeChannels(data: Uint8Array, channels: number): Uint8Array {

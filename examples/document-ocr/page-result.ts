@@ -1,4 +1,4 @@
-import type { TextLine } from "./reading-order.js";
+import type { TextLine } from "millrace/functions";
 
 /** One page as it was read: a row of the job's output. */
 export interface PageResult {

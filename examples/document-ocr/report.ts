@@ -8,6 +8,7 @@
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import type { TextLine } from "millrace/functions";
 import sharp from "sharp";
 import {
   type Accuracy,
@@ -19,7 +20,6 @@ import {
   type TruthPage,
 } from "./accuracy.js";
 import type { PageResult } from "./page-result.js";
-import type { TextLine } from "./reading-order.js";
 import { REPORT_SCRIPT, REPORT_STYLE } from "./report-look.js";
 import { settings } from "./settings.js";
 

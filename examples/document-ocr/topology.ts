@@ -9,12 +9,17 @@
  */
 import { readFile } from "node:fs/promises";
 import { batchFromRows, files, jsonl, onnx, parquet, rowsOf, service, t, topology } from "millrace";
-import { cropQuad } from "./crops.js";
+import {
+  cropQuad,
+  decodeRows,
+  parseKeys,
+  plainText,
+  type Quad,
+  RecognitionInput,
+  readingOrder,
+} from "millrace/functions";
 import { decodeImage, detectionPixels } from "./decode.js";
 import { detector, detectorInput, MODELS, quad } from "./detector.js";
-import { plainText, readingOrder } from "./reading-order.js";
-import { decodeRows, parseKeys, RecognitionInput } from "./recognition.js";
-import type { Quad } from "./rectangles.js";
 import { settings } from "./settings.js";
 
 const strip = { strip: t.binary, stripWidth: t.int32 };

@@ -95,6 +95,7 @@ export const ERROR_CODES = {
   MILL_ENDPOINT_FAILED: { ...external, http: 502 },
   MILL_ENDPOINT_REFUSED: user,
   MILL_ENDPOINT_INVALID: { ...external, retry: "never", http: 502 },
+  MILL_ANSWER_INVALID: { ...external, retry: "never", http: 502 },
   MILL_SERVICE_FAILED: { ...external, exit: 1 },
   MILL_SERVICE_LOST: external,
   MILL_SERVICE_TIMEOUT: external,

@@ -144,6 +144,12 @@ export const limits = {
   /** Of an index of vectors that `topK` searches, where it says nothing else: bytes of its file, and vectors. */
   vectorIndexBytesMax: 1024 * MiB,
   vectorIndexVectorsMax: 5_000_000,
+  /** Characters of a text that `extract` gives to a model, of an answer, and entries of all lists of one, where it says nothing else. */
+  extractCharsMax: 200_000,
+  extractAnswerCharsMax: 262_144,
+  extractEntriesMax: 10_000,
+  /** Characters of a text that `embedText` gives to a model, where it says nothing else. */
+  embedCharsMax: 200_000,
   /** Characters of a text times the chunks that carry it along. */
   textRepeatedCharsMax: 256_000_000,
 

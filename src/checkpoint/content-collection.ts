@@ -10,6 +10,8 @@
  *   Q3  Nothing is deleted but out of the trash, and only what has lain there since before the cutoff: whoever put the same content again in
  *       the moment in which it was moved away has committed since, and then a root names it, or holds the cutoff back.
  *   Q4  While one region has no commit, nothing goes.
+ *   Q11 What comes back stays in the trash as well, as long as a root names it: where a move is a copy and a delete, whoever moved it
+ *       there may have stood still between the two.
  */
 
 /** An object by its hash, and when it got its key, by the store's clock. */
@@ -49,8 +51,9 @@ export function collectContent(facts: ContentFacts, { ageMsMin }: ContentBounds)
   const { contents, trash, rooted } = facts;
   const goes = before(cutoffMs(facts, { ageMsMin }));
   const hashes = (found: readonly StoredContent[]) => found.map(({ sha256 }) => sha256).sort();
+  const inPlace = new Set(contents.map(({ sha256 }) => sha256));
   return {
-    bringBack: hashes(trash.filter(({ sha256 }) => rooted.has(sha256))),
+    bringBack: hashes(trash.filter(({ sha256 }) => rooted.has(sha256) && !inPlace.has(sha256))),
     putAway: hashes(contents.filter((one) => !rooted.has(one.sha256) && goes(one))),
     purge: hashes(trash.filter((one) => !rooted.has(one.sha256) && goes(one))),
   };

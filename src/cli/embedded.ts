@@ -1,15 +1,18 @@
 /** A whole job in this process: bus in memory, files for storage, service instances as children. */
-import { id, type Namespace, type WorkerId } from "../base/ids.js";
+import { id, type JobId, type Namespace, type WorkerId } from "../base/ids.js";
 import type { Ports } from "../base/ports.js";
 import { MemoryBus } from "../bus/memory-bus.js";
 import { clusterSubjects } from "../bus/subjects.js";
+import { type CollectorOptions, ContentCollector, endedJob } from "../coordinator/content-collector.js";
 import { Coordinator } from "../coordinator/coordinator.js";
 import { jobKeys } from "../storage/keys.js";
 import { MemoryStore } from "../storage/memory-store.js";
 import type { ObjectStore } from "../storage/object-store.js";
+import { openStore } from "../storage/open-store.js";
 import { jobSpecFrame, submitJobFrame } from "../wire/control.js";
 import { findResources } from "../worker/resources.js";
 import { Worker } from "../worker/worker.js";
+import { outputsAt } from "./content.js";
 import { JobHandle } from "./job-handle.js";
 import { embeddedLauncher } from "./launchers.js";
 import { thisMachine } from "./machine.js";
@@ -43,7 +46,10 @@ export async function runEmbedded(submission: Submission, options: EmbeddedOptio
   const spec = jobSpec(submission, job, inputs, ports.clock.nowMs(), seeds);
   await store.put(jobKeys(job).spec, jobSpecFrame.encode(spec));
 
-  const coordinator = new Coordinator({ bus, store, ports, namespace });
+  const content = contentSettings(outputUrl(OWN_CONTENT, outputRoot), cacheFolder(process.env), process.env);
+  const contents = openStore(content.store, { s3 }, ports);
+  const outputAt = outputsAt(s3, true, ports);
+  const coordinator = new Coordinator({ bus, store, ports, namespace, contents, outputAt });
   // Nobody could take another's where nobody asks for one, and asking the driver takes a second on some machines.
   const asksForGpus =
     spec.services.some(({ resources }) => resources.gpuThousandths > 0) ||
@@ -64,7 +70,7 @@ export async function runEmbedded(submission: Submission, options: EmbeddedOptio
       assets: submission.assets,
       s3,
       outputRoot,
-      content: contentSettings(outputUrl(OWN_CONTENT, outputRoot), cacheFolder(process.env), process.env),
+      content,
     }),
   });
   await coordinator.open();
@@ -79,7 +85,18 @@ export async function runEmbedded(submission: Submission, options: EmbeddedOptio
     async close() {
       await worker.close();
       await coordinator.close();
+      await collectAll({ bus, store, contents, ports, namespace, outputAt, leads: async () => true }, job);
       await bus.close();
     },
   });
+}
+
+/** The job's content that no published file refers to: nobody is at work any more, so it goes at once, by way of the trash. */
+async function collectAll(options: CollectorOptions, job: JobId): Promise<void> {
+  try {
+    const collector = new ContentCollector(options);
+    for (let i = 0; i < 2; i++) await collector.collect(endedJob(job), { ageMsMin: Number.NEGATIVE_INFINITY });
+  } catch (error) {
+    options.ports.log.warn("what the job has left could not be collected", { job, error });
+  }
 }

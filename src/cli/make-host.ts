@@ -4,6 +4,7 @@ import { Host } from "../actors/host.js";
 import type { HostOptions } from "../actors/host-options.js";
 import { jsonl } from "../connectors/jsonl.js";
 import { outputFolder } from "../connectors/output-folder.js";
+import { OwnedContent } from "../storage/content-roots.js";
 import { openStore } from "../storage/open-store.js";
 import { openContent } from "./content.js";
 import { type LoadOptions, loadTopology } from "./load-topology.js";
@@ -26,6 +27,7 @@ export async function makeHost(parts: HostParts): Promise<Host> {
     topology,
     plan,
     content: openContent({ ...parts, settings: parts.content }),
+    owned: new OwnedContent(openStore(parts.content.store, { s3: parts.s3 }, parts.ports), parts.job),
     deadLetterSink: jsonl(topology.deadLetters),
     outputFor: (url) => outputFolder(openStore(outputUrl(url, parts.outputRoot), { s3: parts.s3 }, parts.ports)),
   });

@@ -149,23 +149,19 @@ export class ContentCollector {
   async #carryOut(keys: JobKeys, { bringBack, putAway, purge }: ContentCollection, records: readonly string[]) {
     const { contents: store, leads } = this.options;
     const steps = [
-      ...bringBack.map((hash) => () => this.#move(keys.contentTrash(hash), keys.content(hash))),
+      ...bringBack.map((hash) => async () => {
+        await store.put(keys.content(hash), store.stream(keys.contentTrash(hash))); // a copy (Q11)
+      }),
       ...records.map((key) => () => store.delete(key)),
       // Before others are moved there: what lies in both places keeps the newer time.
       ...purge.map((hash) => () => store.delete(keys.contentTrash(hash))),
-      ...putAway.map((hash) => () => this.#move(keys.content(hash), keys.contentTrash(hash))),
+      ...putAway.map((hash) => () => store.move(keys.content(hash), keys.contentTrash(hash))),
     ];
     for (let at = 0; at < steps.length; at += limits.contentCollectionObjectsAtOnce) {
       if (!(await leads())) return false;
       await each(steps.slice(at, at + limits.contentCollectionObjectsAtOnce), (step) => step());
     }
     return true;
-  }
-
-  /** One that whoever wanted the content has moved meanwhile is where it is wanted. */
-  async #move(from: string, to: string): Promise<void> {
-    const { contents: store } = this.options;
-    if ((await store.head(from)) !== undefined) await store.move(from, to);
   }
 
   async #list(prefix: string): Promise<StoredContent[]> {

@@ -32,7 +32,10 @@ import { jobKeys, openJobs } from "../storage/keys.js";
 import type { ObjectStore } from "../storage/object-store.js";
 import {
   acknowledgementFrame,
+  type CollectContent,
+  type ContentReport,
   type CreateSavepoint,
+  contentReportFrame,
   deployEnumeratorFrame,
   type HostReport,
   type InstanceHistory,
@@ -50,6 +53,7 @@ import { decodeFrame, loadReportFrame } from "../wire/frames.js";
 import { holdingsOf } from "./holdings.js";
 import { decideJob, hasEnded, isRunning, type JobAction } from "./job.js";
 import { JobBook } from "./job-book.js";
+import { JobContents } from "./job-contents.js";
 import { type Holding, NOTHING } from "./placement.js";
 import { RegionRunner, type Then } from "./region-runner.js";
 import { Savepoints } from "./savepoints.js";
@@ -60,6 +64,10 @@ export interface CoordinatorOptions {
   readonly store: ObjectStore;
   readonly ports: Ports;
   readonly namespace: Namespace;
+  /** Where content that belongs to jobs is. Default: `store`. */
+  readonly contents?: ObjectStore;
+  /** Where sinks publish, as far as that can be looked at from here. Default: nowhere; then all that was published keeps its content. */
+  outputAt?(url: string): Pick<ObjectStore, "list" | "head"> | undefined;
   /** Told once, when another leads: this one does nothing any more. */
   onDeposed?(): void;
 }
@@ -91,8 +99,16 @@ export class Coordinator {
   #unreadable = new Set<string>();
   #regions: RegionRunner | undefined;
   #savepoints: Savepoints;
+  #contents: JobContents;
 
   constructor(private readonly options: CoordinatorOptions) {
+    this.#contents = new JobContents({
+      ...options,
+      contents: options.contents ?? options.store,
+      outputAt: (url) => options.outputAt?.(url),
+      leads: async () => !this.#closed && (await this.#stillLeads()),
+      taken: (book) => this.#savepoints.taken(book),
+    });
     this.#savepoints = new Savepoints({
       ...options,
       leads: () => this.#leads(),
@@ -132,6 +148,7 @@ export class Coordinator {
     this.#tick?.cancel();
     this.#soon?.cancel();
     this.#due?.cancel();
+    this.#contents.close();
     for (const subscription of this.#subscriptions) subscription.unsubscribe();
     for (const book of this.#jobs.values()) book.close();
   }
@@ -178,6 +195,8 @@ export class Coordinator {
       } else if (kind === "create-savepoint") {
         const report = await this.#savepoints.ask(this.#book(job), header as CreateSavepoint);
         reply = savepointReportFrame.encode(report);
+      } else if (kind === "collect-content") {
+        reply = contentReportFrame.encode(await this.#collect(header as CollectContent));
       } else throw new MillraceError("MILL_COMMAND_REFUSED", `the coordinator does not know the command "${kind}".`);
     } catch (cause) {
       const error = MillraceError.from(cause);
@@ -187,6 +206,13 @@ export class Coordinator {
     }
     // One that has stopped leading meanwhile has not recorded what it would acknowledge.
     if (message.replyTo !== undefined && !this.#closed) await this.#publish(message.replyTo, reply);
+  }
+
+  /** Also of a job that has ended. */
+  async #collect(asked: CollectContent): Promise<ContentReport> {
+    const book = this.#jobs.get(asked.job);
+    if (book === undefined && !(await this.#hasEnded(id<JobId>("job", asked.job)))) this.#book(asked.job); // there is none
+    return this.#contents.collect(asked, book);
   }
 
   #publish(subject: string, frame: Uint8Array): Promise<void> {
@@ -230,7 +256,7 @@ export class Coordinator {
   async #takeUpJob(job: JobId): Promise<void> {
     const { store, ports } = this.options;
     const { open } = jobKeys(job);
-    if (await this.#hasEnded(job)) return store.delete(open);
+    if (await this.#hasEnded(job)) return void this.#contents.forget(job);
     const left = await store.get(open);
     const book = await this.#read(job);
     book.takeUp(left.length === 0 ? undefined : jobReportFrame.decode(left).header);
@@ -289,7 +315,7 @@ export class Coordinator {
       if (!(await this.#leads())) return;
       await store.put(keys.report, jobReportFrame.encode(book.describe()));
       await this.#deleteLogs(book);
-      await store.delete(keys.open);
+      void this.#contents.forget(book.job);
     } catch (error) {
       if (this.#closed) return;
       ports.log.warn("the end of a job could not be recorded", { job: book.job, error });
@@ -439,6 +465,7 @@ export class Coordinator {
           this.#carryOut(book, action);
       }
       this.#savepoints.look(book);
+      this.#contents.look(book);
       if (isRunning(book.state)) dueMs = Math.min(dueMs, this.#regions?.look(book) ?? dueMs);
     }
     this.#due?.cancel();

@@ -87,6 +87,12 @@ export class Savepoints {
     return reportOf(false, undefined);
   }
 
+  /** Commits that the savepoint will refer to that is being taken. */
+  taken(book: JobBook): readonly RegionRecord[] {
+    const open = this.#open.get(book);
+    return open?.state === "taking" || open?.state === "recording" ? [...open.taken.values()] : [];
+  }
+
   look(book: JobBook): void {
     const open = this.#open.get(book);
     if (open?.state !== "taking") return;

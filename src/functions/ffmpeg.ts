@@ -8,6 +8,7 @@
  *   M3  It has ended, and been waited for, before the call ends, also when the call is aborted.
  */
 import { spawn } from "node:child_process";
+import { basename } from "node:path";
 import { MillraceError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
 
@@ -85,6 +86,11 @@ export function ffprobe(program: string, { inputArgs = [], args, ...how }: Ffmpe
   return run(program, ["-v", "error", ...READING, ...inputArgs, ...args, "-i", HANDED_FILE], how);
 }
 
+/** How a program ended: its exit status, or the signal that ended it. */
+type Status = number | NodeJS.Signals;
+/** What ends a program over a bound: we, and the limits of its processor time and its files. */
+const STOPPED: ReadonlySet<NodeJS.Signals> = new Set(["SIGKILL", "SIGXCPU", "SIGXFSZ"]);
+
 type How = Pick<FfmpegRun, "file" | "outputBytesMax" | "timeoutMs" | "signal">;
 
 /**
@@ -113,9 +119,9 @@ async function run(program: string, args: readonly string[], how: How): Promise<
   child.stderr!.on("data", (piece: Buffer) => {
     if (said.length < limits.mediaErrorCharsMax) said += piece.toString("latin1");
   });
-  const status = await new Promise<number | null>((resolve, reject) => {
+  const status = await new Promise<Status>((resolve, reject) => {
     child.once("error", reject);
-    child.once("close", resolve);
+    child.once("close", (code, signalName) => resolve(code ?? signalName!));
   }).finally(() => signal.removeEventListener("abort", kill));
   signal.throwIfAborted();
   if (outputBytes > outputBytesMax) throw tooLarge(`what ${program} makes of it has more than ${outputBytesMax} bytes`);
@@ -123,14 +129,17 @@ async function run(program: string, args: readonly string[], how: How): Promise<
   throw failure(program, status, said, timeoutMs);
 }
 
-function failure(program: string, status: number | null, said: string, timeoutMs: number): MillraceError {
-  const reason = reasonOf(said);
+function failure(program: string, status: Status, said: string, timeoutMs: number): MillraceError {
   if (status === 127 && said.includes(NOT_FOUND)) return missing(program);
-  if (status === null) return tooLarge(`${program} was stopped: it took longer than ${timeoutMs} ms, or used too much`);
-  if (/Cannot allocate memory/i.test(said)) return tooLarge(`${program} needs more memory than it may have: ${reason}`);
+  const [name, reason] = [basename(program), reasonOf(said)];
+  if (typeof status === "string" && STOPPED.has(status)) {
+    return tooLarge(`${name} was stopped: it took longer than ${timeoutMs} ms, or used too much`);
+  }
+  if (/Cannot allocate memory/i.test(said)) return tooLarge(`${name} needs more memory than it may have: ${reason}`);
+  const crashed = typeof status === "string" ? `it crashed (${status})` : `exit status ${status}`;
   return new MillraceError(
     "MILL_MEDIA_INVALID",
-    `${program} cannot read it: ${reason === "" ? `exit status ${status}` : reason}. Check the file, or convert it first.`,
+    `${name} cannot read it: ${reason === "" ? crashed : reason}. Check the file, or convert it first.`,
     { program, status },
   );
 }
@@ -150,13 +159,22 @@ export function tooLarge(what: string): MillraceError {
   );
 }
 
+/** Said of a sound to be taken from a video that has none, at more length than helps. */
+const NO_STREAM = /Stream map '[^']*' matches no streams/;
+
 /** The first and the last thing that it complained of, without addresses in its memory and the name we gave the file. */
 function reasonOf(said: string): string {
+  if (NO_STREAM.test(said)) return "there is no such stream in it";
   const lines = said
     .replaceAll(HANDED_FILE, "input")
     .replace(/^\[([^\]@]*?) @ 0x[0-9a-f]+\] /gm, "$1: ")
     .split("\n")
-    .map((line) => line.replace(/[^\x20-\x7e]/g, "?").trim())
+    .map((line) =>
+      line
+        .replace(/[^\x20-\x7e]/g, "?")
+        .replace(/[\s.]+$/, "")
+        .trim(),
+    )
     .filter((line) => line !== "");
   return [...new Set([lines.at(0) ?? "", lines.at(-1) ?? ""])].join("; ").slice(0, 300);
 }

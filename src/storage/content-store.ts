@@ -6,7 +6,8 @@
  *   D2  The same bytes have the same address, whoever puts them, and however often.
  *   D3  What was put longer ago than `limits.contentTouchMs` is put again before it is handed out again, so that its age in the store
  *       says when it was last needed.
- *   D4  Content that is not in its place may have been moved to the trash a moment ago: whoever wants it moves it back.
+ *   D4  Content that is not in its place may have been moved to the trash a moment ago: whoever wants it brings it back. It stays there
+ *       as well: where a move is a copy and a delete, whoever moved it may have stood still between the two.
  */
 import { MillraceError } from "../base/errors.js";
 import type { JobId } from "../base/ids.js";
@@ -102,7 +103,8 @@ export class ContentStore {
     } catch (error) {
       if (!isMissing(error)) throw error;
       try {
-        await this.options.store.move(this.#keys.contentTrash(sha256), this.#keys.content(sha256));
+        const { store } = this.options;
+        await store.put(this.#keys.content(sha256), store.stream(this.#keys.contentTrash(sha256)));
       } catch (failed) {
         throw isMissing(failed) ? error : failed;
       }

@@ -122,11 +122,13 @@ export class ContentReader {
     const sha256 = sha256Of(bytes);
     this.#memory.keep(sha256, bytes);
     const near = this.#placeOf(`${owned.prefix}${sha256}`).near;
-    const [uri] = await unlessAborted(
-      Promise.all([owned.put(sha256, bytes, mediaType), near ? undefined : cache?.keep(sha256, bytes)]),
-      signal,
-    );
-    return { uri, offset: 0n, sizeBytes: BigInt(bytes.length), sha256, mediaType, bytes: null };
+    const kept = near ? undefined : cache?.keep(sha256, bytes);
+    try {
+      const uri = await unlessAborted(owned.put(sha256, bytes, mediaType), signal);
+      return { uri, offset: 0n, sizeBytes: BigInt(bytes.length), sha256, mediaType, bytes: null };
+    } finally {
+      await kept; // does not fail; afterwards nothing is under way
+    }
   }
 
   /** Everything that matches, sorted by URI. Relative patterns start at the current folder. */

@@ -97,6 +97,23 @@ export interface CancelJob {
   readonly job: string;
 }
 
+export interface CollectContent {
+  readonly job: string;
+  readonly dryRun: boolean;
+}
+
+export interface ContentReport {
+  readonly contents: number;
+  readonly trash: number;
+  readonly rooted: number;
+  readonly broughtBack: number;
+  readonly putAway: number;
+  readonly purged: number;
+  readonly recordsDeleted: number;
+  readonly left: number;
+  readonly heldBy: string;
+}
+
 export interface CreateSavepoint {
   readonly job: string;
   readonly name: string;
@@ -376,6 +393,8 @@ export interface Acknowledgement {
   readonly message: string;
 }
 
+export const collectContentFrame = frame<CollectContent>("collect-content");
+export const contentReportFrame = frame<ContentReport>("content-report");
 export const jobSpecFrame = frame<JobSpec>("job-spec");
 export const submitJobFrame = frame<SubmitJob>("submit-job");
 export const describeJobFrame = frame<DescribeJob>("describe-job");

@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { realPorts } from "../../base/real/ports.js";
 import { Coordinator } from "../../coordinator/coordinator.js";
 import { joinCluster, untilTold } from "../cluster.js";
+import { outputsAt } from "../content.js";
 import { type LogLevel, openLog } from "../logging.js";
 import { clusterSettings } from "../settings.js";
 
@@ -20,7 +21,13 @@ export async function coordinatorCommand(flags: ClusterFlags, command: Command):
   const deposed = new Promise<"deposed">((resolve) => {
     onDeposed = () => resolve("deposed");
   });
-  const coordinator = new Coordinator({ ...cluster, ports, namespace: settings.namespace, onDeposed });
+  const coordinator = new Coordinator({
+    ...cluster,
+    ports,
+    namespace: settings.namespace,
+    outputAt: outputsAt(settings.s3, false, ports),
+    onDeposed,
+  });
   await coordinator.open();
   process.stdout.write(
     `coordinator of namespace ${settings.namespace} is up on ${settings.nats.servers} and ${settings.store}\n`,

@@ -70,7 +70,8 @@ export function jsonSchema(name: string, columns: Columns, notes: FieldNotes): J
   };
   const choicesOf = (type: ColumnType, path: string, choices: readonly string[]) => {
     const texts = Array.isArray(choices) && choices.length > 0 && choices.every((one) => typeof one === "string");
-    if (!texts || baseName(type) !== "utf8") throw bad(`choices of "${path}" are at least one text, for a part of t.utf8`);
+    if (!texts || baseName(type) !== "utf8")
+      throw bad(`choices of "${path}" are at least one text, for a part of t.utf8`);
     return [...choices];
   };
   const made = objectOf(columns, "", 0);
@@ -95,8 +96,14 @@ export class AnswerError extends Error {
 const NESTING_MAX = 64;
 
 /** @throws {AnswerError} it is no JSON, has other parts than the type, or is larger than `limits` */
-export function parsedAnswer(text: string, columns: Columns, notes: FieldNotes, { charsMax, entriesMax }: AnswerLimits) {
-  if (text.length > charsMax) throw new AnswerError(`it has ${text.length} characters; at most ${charsMax} are allowed`);
+export function parsedAnswer(
+  text: string,
+  columns: Columns,
+  notes: FieldNotes,
+  { charsMax, entriesMax }: AnswerLimits,
+) {
+  if (text.length > charsMax)
+    throw new AnswerError(`it has ${text.length} characters; at most ${charsMax} are allowed`);
   const json = withoutFence(text);
   checkNesting(json);
   let value: unknown;

@@ -26,13 +26,13 @@ import type { Accepted } from "../row-function.js";
 import type { Step } from "../step.js";
 import { AnswerError, type FieldNotes, jsonSchema, parsedAnswer } from "./answer-schema.js";
 import { blankRow } from "./blank.js";
-import { type ServiceStepOptions, serviceStep } from "./service-step.js";
+import { endpointOf, type ServiceStepOptions, serviceStep } from "./service-step.js";
 
 type Input<F extends string> = Named<F, typeof t.utf8>;
 
 export interface ExtractOptions<F extends string, I extends string, C extends Columns>
   extends EndpointSettings,
-    ServiceStepOptions<Input<F>, Named<I, StructType<C>>> {
+    ServiceStepOptions<Input<NoInfer<F>>, Named<NoInfer<I>, StructType<NoInfer<C>>>> {
   /** Column with the text, `t.utf8`. It is the user's message. */
   readonly from: F;
   /** Column for the struct. */
@@ -83,7 +83,7 @@ export function extractService<F extends string, I extends string, C extends Col
     input,
     output,
     handler: extractHandler(options),
-  } as ServiceSpec<typeof input, typeof output>);
+  } as unknown as ServiceSpec<typeof input, typeof output>);
 }
 
 const plainText: Accepted = { says: "text (t.utf8)", fits: ({ name }) => name === t.utf8.name };
@@ -107,12 +107,14 @@ function extractHandler<F extends string, I extends string, C extends Columns>(
   options: ExtractOptions<F, I, C>,
 ): Handler<Columns, Columns> {
   const settings = settingsOf(options as unknown as ExtractOptions<string, string, Columns>);
-  const { from, into, schema, fields, instructions, answersMax, charsMax, answerCharsMax, entriesMax, ...rest } = options;
-  const { serviceName: _, service: __, id: ___, ordered: ____, ...endpoint } = rest;
+  const { from, into, schema, notes } = settings;
+  const { model, parameters } = options;
   const chat = openai<typeof asked, typeof answered>({
-    ...endpoint,
+    ...endpointOf(options),
     kind: "chat",
-    schema: { name: into.replace(/[^a-zA-Z0-9_-]/g, "_"), schema: jsonSchema(NAME, schema.columns, fields ?? {}) },
+    model,
+    ...(parameters !== undefined && { parameters }),
+    schema: { name: into.replace(/[^a-zA-Z0-9_-]/g, "_"), schema: jsonSchema(NAME, schema.columns, notes) },
     messages: (row) => JSON.parse(row.conversation) as ChatMessage[],
   });
   return {
@@ -196,10 +198,7 @@ class Conversation {
     const rowId = call.rowId(row);
     const batch = batchFromRows(asked, [{ conversation: JSON.stringify(messages) }]);
     const made = await this.chat.infer(batch, {
-      signal: call.signal,
-      get timeLeftMs() {
-        return call.timeLeftMs;
-      },
+      ...call,
       rowId: () => (rowId === "" || answers === 1 ? rowId : `${rowId}-${answers}`), // X2
       reject: (_, error) => {
         refused = true;
@@ -214,7 +213,10 @@ class Conversation {
 function complaint(answer: string, error: string, charsMax: number): ChatMessage[] {
   return [
     { role: "assistant", content: answer.slice(0, charsMax) },
-    { role: "user", content: `Your answer does not follow the schema: ${error}. Answer again, with the whole JSON object and nothing else.` },
+    {
+      role: "user",
+      content: `Your answer does not follow the schema: ${error}. Answer again, with the whole JSON object and nothing else.`,
+    },
   ];
 }
 

@@ -2,6 +2,7 @@
  * Steps for `stream.pipe` that call a model: a service, and `infer` around it. What the service promises (instances, batches, retries, fallback) is the
  * user's to say, and is passed through as it is.
  */
+import type { EndpointSettings } from "../../services/handlers/endpoint.js";
 import type { Service, ServiceSpec } from "../../topology/service.js";
 import type { InferOptions, Stream } from "../../topology/topology.js";
 import type { Columns, ColumnType } from "../../types/columns.js";
@@ -18,6 +19,19 @@ export interface ServiceStepOptions<I extends Columns, O extends Columns> extend
   readonly serviceName?: string;
   /** How many instances, how large a batch, what after a failure: the settings of a service. */
   readonly service?: ServiceSettings<I, O>;
+}
+
+/** Where the server is, without the function's own options. */
+export function endpointOf(options: EndpointSettings): EndpointSettings {
+  const { url, apiKeyEnv, apiKeyHeader, headers, idleTimeoutMs, answerBytesMax } = options;
+  return {
+    url,
+    ...(apiKeyEnv !== undefined && { apiKeyEnv }),
+    ...(apiKeyHeader !== undefined && { apiKeyHeader }),
+    ...(headers !== undefined && { headers }),
+    ...(idleTimeoutMs !== undefined && { idleTimeoutMs }),
+    ...(answerBytesMax !== undefined && { answerBytesMax }),
+  };
 }
 
 /** @param make the service for a column of the type that the stream has; asked once for each type */

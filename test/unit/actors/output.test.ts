@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { BlobWriter } from "../../../src/actors/blobs.js";
 import { TransactionalOutput } from "../../../src/actors/output.js";
 import type { SinkWriter } from "../../../src/topology/endpoints.js";
 import { sinkStateFrame } from "../../../src/wire/stored.js";
@@ -34,7 +35,7 @@ function setUp() {
   });
   const pending = async (encode: ReturnType<TransactionalOutput["cut"]>) =>
     sinkStateFrame
-      .decode(await encode!({} as never))
+      .decode(await encode!(new BlobWriter()))
       .header.pending.map(({ checkpoint, prepared }) => `${checkpoint} ${text(prepared)}`);
   return { output, calls, holds, pending, opened: () => opened };
 }
@@ -102,7 +103,7 @@ describe("actors/output: what a snapshot holds of an output", () => {
     const before = setUp();
     await before.output.write(numbers(1));
     const encode = before.output.cut(1n);
-    const state = await encode!({} as never);
+    const state = await encode!(new BlobWriter());
     const { output, calls, pending } = setUp();
     await output.recover(state);
     assert.deepEqual(calls, ["recover 1:1"]);

@@ -4,8 +4,9 @@ import { join } from "node:path";
 import { crc32, deflateSync } from "node:zlib";
 import { MillraceError } from "millrace";
 import sharp from "sharp";
-import { decodeImage, detectionPixels, sizeWithin } from "../../../examples/document-ocr/decode.js";
+import { decodeImage, detectionPixels } from "../../../examples/document-ocr/decode.js";
 import { pagesFolder } from "../../../examples/document-ocr/places.js";
+import { sizeWithin } from "../../../src/functions/ai/text-images/pixels.js";
 
 const OPTIONS = { maxSide: 2_000, multiple: 1, pixelsMax: 64_000_000, name: "scans/page-7.jpg" };
 

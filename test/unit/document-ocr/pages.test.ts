@@ -5,7 +5,7 @@ import { measure, type TruthPage } from "../../../examples/document-ocr/accuracy
 import { BarePages } from "../../../examples/document-ocr/bare-page.js";
 import { planPages } from "../../../examples/document-ocr/make-pages.js";
 import { modelFiles, pagesFolder } from "../../../examples/document-ocr/places.js";
-import { parseKeys } from "../../../examples/document-ocr/recognition.js";
+import { parseKeys } from "../../../src/functions/ai/text-images/recognition.js";
 
 const readTruth = async (): Promise<TruthPage[]> =>
   JSON.parse(await readFile(join(pagesFolder(), "truth.json"), "utf8")) as TruthPage[];

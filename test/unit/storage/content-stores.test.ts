@@ -61,7 +61,7 @@ describe("storage/content-store: content of a job", () => {
   });
 
   for (const how of ["get", "stream"] as const) {
-    it(`that was moved to the trash is moved back by who reads it: ${how} (D4)`, async () => {
+    it(`that was moved to the trash is brought back by who reads it: ${how} (D4)`, async () => {
       const { content, store } = storeBench();
       await store.put(keys.contentTrash(hash), abc);
       const read = async () => {
@@ -72,7 +72,8 @@ describe("storage/content-store: content of a job", () => {
       };
       assert.equal(await read(), "abc");
       assert.equal(text(await store.get(keys.content(hash))), "abc");
-      assert.equal(await store.head(keys.contentTrash(hash)), undefined);
+      await store.delete(keys.content(hash)); // the other half of the move that took it away, late
+      assert.equal(await read(), "abc");
     });
 
     it(`that is nowhere is MILL_STORE_NOT_FOUND: ${how}`, async () => {

@@ -136,6 +136,13 @@ describe("functions/audio: decodeAudio and resampleAudio", function () {
     }
   });
 
+  it("a video without sound is refused, and the message says so", async () => {
+    const silent = folder.make("silent.mp4", "-f", "lavfi", "-i", "color=red:size=32x32:duration=1");
+    const { refused } = await decode(silent);
+    assert.equal(refused.get(0)?.code, "MILL_MEDIA_INVALID");
+    assert.match(refused.get(0)!.message, /^ffmpeg cannot read it: there is no such stream in it\./);
+  });
+
   it("a file that has changed since it was listed is refused", async () => {
     const flac = folder.make("changed.flac", "-f", "lavfi", "-i", "sine=duration=1");
     const ref = { ...fileRef(flac), sizeBytes: 5n + BigInt(64 * 1024 * 1024) };

@@ -1,7 +1,12 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { plainText, type ReadBox, readingOrder, skew } from "../../../examples/document-ocr/reading-order.js";
-import { type Quad, rectangleCorners } from "../../../examples/document-ocr/rectangles.js";
+import {
+  plainText,
+  type ReadBox,
+  readingOrder,
+  skew,
+} from "../../../../../src/functions/ai/text-images/reading-order.js";
+import { type Quad, rectangleCorners } from "../../../../../src/functions/ai/text-images/rectangles.js";
 
 /** A box with its left end at x and its middle at y, 24 high and as wide as its text in a common font. */
 function box(x: number, y: number, text: string, width = text.length * 13): ReadBox {
@@ -51,7 +56,7 @@ const COLUMNS_READ = [
   "Printed by a company at the bottom",
 ];
 
-describe("document-ocr/reading-order: boxes to lines", () => {
+describe("functions/ai/text-images/reading-order: boxes to lines", () => {
   it("reads the rows of a table across, one line a row", () => {
     assert.deepEqual(texts(TABLE).slice(0, 3), [
       "Description Qty Amount",

@@ -12,7 +12,7 @@
  */
 import { components } from "./components.js";
 import { grown, type Point, type Quad, type Rectangle, rectangleCorners, smallestRectangle } from "./rectangles.js";
-import { settings } from "./settings.js";
+import { textSettings } from "./settings.js";
 
 const MEAN = [0.485, 0.456, 0.406] as const;
 const DEVIATION = [0.229, 0.224, 0.225] as const;
@@ -59,12 +59,13 @@ export function findBoxes(
   page: { readonly width: number; readonly height: number },
 ): TextBox[] {
   const boxes: TextBox[] = [];
-  for (const core of components(map, width, height, settings.detectionThreshold)) {
+  for (const core of components(map, width, height, textSettings.detectionThreshold)) {
     const rectangle = smallestRectangle(core);
-    if (rectangle === undefined || Math.min(rectangle.width, rectangle.height) < settings.detectionSideMin) continue;
+    if (rectangle === undefined || Math.min(rectangle.width, rectangle.height) < textSettings.detectionSideMin)
+      continue;
     const score = meanInside(map, width, height, rectangle);
-    if (score < settings.detectionScoreMin) continue;
-    const box = grown(rectangle, settings.detectionUnclipRatio);
+    if (score < textSettings.detectionScoreMin) continue;
+    const box = grown(rectangle, textSettings.detectionUnclipRatio);
     boxes.push({ quad: onPage(rectangleCorners(box), page.width / width, page.height / height, page), score });
   }
   return boxes;

@@ -8,7 +8,7 @@
  *   R2  A row's text and confidence depend on that row alone.
  */
 import type { Crop } from "./crops.js";
-import { settings } from "./settings.js";
+import { textSettings } from "./settings.js";
 
 export interface Recognised {
   readonly text: string;
@@ -65,7 +65,7 @@ function decodeRow(answer: Float32Array, base: number, steps: number, keys: read
     const from = base + step * classes;
     const best = likeliest(answer, from, classes);
     if (best === previous || best === 0) {
-      if (answer[from + space]! >= settings.spaceProbabilityMin && !text.endsWith(" ")) text += " ";
+      if (answer[from + space]! >= textSettings.spaceProbabilityMin && !text.endsWith(" ")) text += " ";
     } else if (best !== space) {
       text += keys[best]!;
       sum += answer[from + best]!;

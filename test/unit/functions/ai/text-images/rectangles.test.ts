@@ -7,12 +7,12 @@ import {
   type Rectangle,
   rectangleCorners,
   smallestRectangle,
-} from "../../../examples/document-ocr/rectangles.js";
+} from "../../../../../src/functions/ai/text-images/rectangles.js";
 
 const close = (actual: number, expected: number, within = 1e-6): void =>
   assert.ok(Math.abs(actual - expected) <= within, `${actual} is not within ${within} of ${expected}`);
 
-describe("document-ocr/rectangles: smallest rectangle, growing, corner order", () => {
+describe("functions/ai/text-images/rectangles: smallest rectangle, growing, corner order", () => {
   it("keeps only the corners of the hull", () => {
     const points: Point[] = [
       [0, 0],

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { decodeRows, parseKeys, RecognitionInput } from "../../../examples/document-ocr/recognition.js";
-import { settings } from "../../../examples/document-ocr/settings.js";
+import { decodeRows, parseKeys, RecognitionInput } from "../../../../../src/functions/ai/text-images/recognition.js";
+import { textSettings } from "../../../../../src/functions/ai/text-images/settings.js";
 
 const KEYS = parseKeys("a\nb\nc\n");
 
@@ -8,7 +8,7 @@ const KEYS = parseKeys("a\nb\nc\n");
 const answerOf = (...steps: readonly Partial<Record<"0" | "a" | "b" | "c" | " ", number>>[]): Float32Array =>
   Float32Array.from(steps.flatMap((step) => ["0", "a", "b", "c", " "].map((key) => step[key as "a"] ?? 0)));
 
-describe("document-ocr/recognition: CTC decoding", () => {
+describe("functions/ai/text-images/recognition: CTC decoding", () => {
   const decode = (answer: Float32Array) => decodeRows(answer, 1, answer.length / KEYS.length, KEYS)[0]!;
 
   it("adds nothing and space around the key list (R1)", () => {
@@ -29,8 +29,8 @@ describe("document-ocr/recognition: CTC decoding", () => {
   });
 
   it("reads a space as soon as it is likely enough, once, and none at the ends", () => {
-    const shy = { "0": 0.9, " ": settings.spaceProbabilityMin * 1.1 };
-    const shyer = { "0": 0.95, " ": settings.spaceProbabilityMin * 0.9 };
+    const shy = { "0": 0.9, " ": textSettings.spaceProbabilityMin * 1.1 };
+    const shyer = { "0": 0.95, " ": textSettings.spaceProbabilityMin * 0.9 };
     assert.equal(decode(answerOf(shy, { a: 1 }, shy, { " ": 0.9 }, shy, { b: 1 }, shy)).text, "a b");
     assert.equal(decode(answerOf({ a: 1 }, shyer, { b: 1 })).text, "ab");
   });
@@ -52,7 +52,7 @@ describe("document-ocr/recognition: CTC decoding", () => {
   });
 });
 
-describe("document-ocr/recognition: crops to input", () => {
+describe("functions/ai/text-images/recognition: crops to input", () => {
   it("puts each crop's colours into planes, from -1 to 1", () => {
     const crop = (...pixels: number[]) => ({ data: Uint8Array.from(pixels), width: 2, height: 1 });
     const input = new RecognitionInput().prepare([crop(0, 51, 255, 0, 51, 255), crop(255, 255, 255, 0, 0, 0)]);

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import { batches } from "../../../examples/document-ocr/batches.js";
-import { bucketWidth, cropQuad, cropWidth } from "../../../examples/document-ocr/crops.js";
-import { type Quad, rectangleCorners } from "../../../examples/document-ocr/rectangles.js";
-import { settings } from "../../../examples/document-ocr/settings.js";
+import { bucketWidth, cropQuad, cropWidth } from "../../../../../src/functions/ai/text-images/crops.js";
+import { type Quad, rectangleCorners } from "../../../../../src/functions/ai/text-images/rectangles.js";
+import { textSettings } from "../../../../../src/functions/ai/text-images/settings.js";
+import { widthBatches } from "../../../../../src/functions/ai/text-images/width-batches.js";
 
 /** Red grows to the right, green downwards: a crop's pixel tells where it was taken. */
 function gradient(width: number, height: number) {
@@ -16,11 +16,11 @@ function gradient(width: number, height: number) {
 const quadOf = (x: number, y: number, width: number, height: number, angle: number): Quad =>
   rectangleCorners({ x, y, width, height, angle }).flat() as unknown as Quad;
 
-describe("document-ocr/crops: quad to strip", () => {
+describe("functions/ai/text-images/crops: quad to strip", () => {
   it("takes each pixel from its place along a turned quad", () => {
     const angle = 0.3;
     const crop = cropQuad(gradient(250, 200), quadOf(120, 100, 144, 48, angle));
-    assert.equal(crop.height, settings.cropHeight);
+    assert.equal(crop.height, textSettings.cropHeight);
     assert.equal(crop.used, 144);
     for (const [column, row] of [
       [0, 0],
@@ -55,7 +55,7 @@ describe("document-ocr/crops: quad to strip", () => {
   });
 
   it("is never wider than its cap nor narrower than one column", () => {
-    assert.equal(cropWidth(quadOf(0, 0, 100_000, 10, 0)), settings.cropWidthMax);
+    assert.equal(cropWidth(quadOf(0, 0, 100_000, 10, 0)), textSettings.cropWidthMax);
     assert.equal(cropWidth(quadOf(0, 0, 0, 10, 0)), 1);
   });
 
@@ -65,11 +65,11 @@ describe("document-ocr/crops: quad to strip", () => {
   });
 });
 
-describe("document-ocr/batches: crops of one width", () => {
+describe("functions/ai/text-images/batches: crops of one width", () => {
   it("puts every crop into one batch of its width, at most recognitionRows together", () => {
     const widths = [64, 128, 64, 64, 64, 64, 128, 192];
-    const groups = batches(widths.map((width) => ({ width })));
+    const groups = widthBatches(widths.map((width) => ({ width })));
     assert.deepEqual(groups, [[0, 2, 3, 4], [5], [1, 6], [7]]);
-    assert.ok(groups.every((group) => group.length <= settings.recognitionRows));
+    assert.ok(groups.every((group) => group.length <= textSettings.recognitionRows));
   });
 });

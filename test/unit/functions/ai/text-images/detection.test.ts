@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { components } from "../../../examples/document-ocr/components.js";
-import { DetectionInput, findBoxes } from "../../../examples/document-ocr/detection.js";
-import { grown, type Rectangle } from "../../../examples/document-ocr/rectangles.js";
+import { components } from "../../../../../src/functions/ai/text-images/components.js";
+import { DetectionInput, findBoxes } from "../../../../../src/functions/ai/text-images/detection.js";
+import { grown, type Rectangle } from "../../../../../src/functions/ai/text-images/rectangles.js";
 
 /** A map with `value` inside the rectangles and 0 outside. */
 function mapOf(width: number, height: number, rectangles: readonly Rectangle[], value = 0.9): Float32Array {
@@ -25,7 +25,7 @@ const art = (rows: readonly string[]): [Float32Array, number, number] => [
   rows.length,
 ];
 
-describe("document-ocr/components: connected regions of a map", () => {
+describe("functions/ai/text-images/components: connected regions of a map", () => {
   it("joins pixels that touch at a corner, and runs that meet only further down", () => {
     const regions = components(...art(["#...#", "#...#", ".###.", "....."]), 0.5);
     assert.equal(regions.length, 1);
@@ -48,7 +48,7 @@ describe("document-ocr/components: connected regions of a map", () => {
   });
 });
 
-describe("document-ocr/detection: probability map to boxes", () => {
+describe("functions/ai/text-images/detection: probability map to boxes", () => {
   const page = { width: 640, height: 320 };
 
   it("finds a turned core, grown, in pixels of the page", () => {
@@ -84,7 +84,7 @@ describe("document-ocr/detection: probability map to boxes", () => {
   });
 });
 
-describe("document-ocr/detection: pixels to input", () => {
+describe("functions/ai/text-images/detection: pixels to input", () => {
   it("puts colours into planes, normalised by mean and deviation", () => {
     const input = new DetectionInput().prepare(Uint8Array.of(255, 0, 128, 0, 255, 128), 2, 1);
     const expected = [(1 - 0.485) / 0.229, -0.485 / 0.229, -0.456 / 0.224, (1 - 0.456) / 0.224];

@@ -4,11 +4,11 @@
  *   K1  A crop depends on its box and page alone: its padded width is chosen by its own shape, so that a
  *       result never depends on which other crops it is batched with.
  */
-import type { Pixels } from "./decode.js";
+import type { RgbPixels } from "./pixels.js";
 import type { Quad } from "./rectangles.js";
-import { settings } from "./settings.js";
+import { textSettings } from "./settings.js";
 
-export interface Crop extends Pixels {
+export interface Crop extends RgbPixels {
   /** Columns that show the page; the rest, up to `width`, is padding. */
   readonly used: number;
 }
@@ -21,21 +21,24 @@ export function cropWidth(quad: Quad): number {
   const [x0, y0, x1, y1, x2, y2, x3, y3] = quad;
   const width = (Math.hypot(x1 - x0, y1 - y0) + Math.hypot(x2 - x3, y2 - y3)) / 2;
   const height = (Math.hypot(x3 - x0, y3 - y0) + Math.hypot(x2 - x1, y2 - y1)) / 2;
-  return Math.max(1, Math.min(settings.cropWidthMax, Math.round((width / Math.max(height, 1)) * settings.cropHeight)));
+  return Math.max(
+    1,
+    Math.min(textSettings.cropWidthMax, Math.round((width / Math.max(height, 1)) * textSettings.cropHeight)),
+  );
 }
 
 export function bucketWidth(width: number): number {
-  return Math.ceil(width / settings.cropBucket) * settings.cropBucket;
+  return Math.ceil(width / textSettings.cropBucket) * textSettings.cropBucket;
 }
 
 /**
  * The strip of `quad`, `cropHeight` high, bilinear. Rows are blended between the quad's left and right side and
  * columns between its ends: exact for a rectangle at any angle, and close to perspective for a quad that is nearly one.
  */
-export function cropQuad(page: Pixels, quad: Quad): Crop {
+export function cropQuad(page: RgbPixels, quad: Quad): Crop {
   const used = cropWidth(quad);
   const width = bucketWidth(used);
-  const height = settings.cropHeight;
+  const height = textSettings.cropHeight;
   const to = new Uint8Array(width * height * 3);
   const from = page.data;
   const stride = page.width * 3;
