@@ -26,20 +26,38 @@ interface Scene {
   /** A source of ffmpeg's, without its size, rate and duration. */
   readonly source: string;
   readonly filter?: string;
+  /** Filled rectangles, as `drawbox` has them: what makes one slide look different from the next. */
+  readonly shapes?: readonly string[];
   readonly ink?: string;
   /** The first is a heading. */
   readonly lines?: readonly string[];
 }
 
 const SCENES = {
-  opening: { source: "color=c=0x1d3557", ink: "white", lines: ["Village weekly", "News from the mill"] },
+  opening: {
+    source: "color=c=0x1d3557",
+    shapes: ["x=iw*0.7:y=0:w=iw*0.3:h=ih:color=0xe63946"],
+    ink: "white",
+    lines: ["Village weekly", "News from the mill"],
+  },
   prices: {
     source: "color=c=0xf1faee",
+    shapes: ["x=iw*0.75:y=ih*0.25:w=iw*0.15:h=ih*0.5:color=0x457b9d"],
     ink: "black",
     lines: ["Prices", "Wheat flour 1.20", "Rye flour 0.95", "Oats 0.80"],
   },
-  notice: { source: "color=c=0xffd166", ink: "black", lines: ["Closed on Friday", "The wheel is mended"] },
-  thanks: { source: "color=c=0x2a9d8f", ink: "white", lines: ["Thank you", "See you next week"] },
+  notice: {
+    source: "color=c=0xffd166",
+    shapes: ["x=0:y=ih*0.7:w=iw:h=ih*0.3:color=0x9c2c13"],
+    ink: "black",
+    lines: ["Closed on Friday", "The wheel is mended"],
+  },
+  thanks: {
+    source: "color=c=0x2a9d8f",
+    shapes: ["x=0:y=ih*0.6:w=iw*0.5:h=ih*0.4:color=0x123f3a"],
+    ink: "white",
+    lines: ["Thank you", "See you next week"],
+  },
   fractal: { source: "mandelbrot=start_scale=0.5:end_scale=0.45:end_pts=500" },
   evening: { source: "color=c=black", filter: "geq=r='255*(1-Y/H)':g='90*(1-Y/H)+40*X/W':b='60+120*Y/H'" },
   hills: {
@@ -115,7 +133,8 @@ function filtersOf(scene: Scene, { size: [, height], rate }: Video, font: string
   // What is computed for each pixel is computed for one frame, which then stands still.
   const drawn =
     scene.filter === undefined ? [] : ["trim=end_frame=1", scene.filter, `loop=loop=${SECONDS * rate - 1}:size=1`];
-  return [...drawn, ...lines, "setpts=N/FRAME_RATE/TB", "format=yuv420p", "setsar=1"].join(",");
+  const shapes = (scene.shapes ?? []).map((shape) => `drawbox=${shape}:t=fill`);
+  return [...drawn, ...shapes, ...lines, "setpts=N/FRAME_RATE/TB", "format=yuv420p", "setsar=1"].join(",");
 }
 
 function linesOf({ lines = [] }: Scene): readonly string[] {

@@ -5,6 +5,8 @@
  *     millrace run examples/video-frames/topology.ts
  *     millrace submit examples/video-frames/topology.ts
  *
+ * Where `input` is not given, it reads the videos that the demo makes (demo.ts).
+ *
  * Parameters: `input` (pattern of files), `output` (folder or s3:// prefix), `detectors` (instances), `ffmpeg` and `ffprobe` (the programs).
  */
 import { files, jsonl, parquet, t, topology } from "millrace";

@@ -75,7 +75,13 @@ export class ActorDraft {
       state: inferStateFrame.encode({ entries }),
     }));
     const blobs = this.#blobs.map((blob) => BigInt(blob.length));
-    const header = { operators: [...this.#states, ...calls], parked: this.#parked, ...this.#counts, blobs, contents: -1 };
+    const header = {
+      operators: [...this.#states, ...calls],
+      parked: this.#parked,
+      ...this.#counts,
+      blobs,
+      contents: -1,
+    };
     return actorSnapshotFrame.encode(header, this.#blobs);
   }
 

@@ -29,7 +29,9 @@ interface Pending {
 export interface OutputContent {
   readonly ownedIn: OwnedIn;
   /** Undefined: what is published is looked through by whoever has to know. @param name of what is published; undefined: nobody can say */
-  readonly record?: ((checkpoint: bigint, name: string | undefined, contents: readonly string[]) => Promise<void>) | undefined;
+  readonly record?:
+    | ((checkpoint: bigint, name: string | undefined, contents: readonly string[]) => Promise<void>)
+    | undefined;
 }
 
 export class TransactionalOutput {
@@ -81,9 +83,7 @@ export class TransactionalOutput {
     const pending = [...this.#pending];
     if (pending.length === 0) return undefined;
     return async (blobs) => {
-      const all = await Promise.all(
-        pending.map(async (one) => ({ ...one, prepared: await one.prepared })),
-      );
+      const all = await Promise.all(pending.map(async (one) => ({ ...one, prepared: await one.prepared })));
       const kept = all.filter(({ prepared }) => prepared.length > 0);
       return sinkStateFrame.encode({ pending: kept.map((one) => encodePending(one, blobs)) });
     };

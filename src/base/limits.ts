@@ -150,6 +150,10 @@ export const limits = {
   extractEntriesMax: 10_000,
   /** Characters of a text that `embedText` gives to a model, where it says nothing else. */
   embedCharsMax: 200_000,
+  /** The same of one image: boxes of text that `ocr` reads, things that `detect` finds, and boxes that it compares with one another. */
+  textBoxesMax: 2_000,
+  detectionsMax: 300,
+  detectionCandidatesMax: 4_096,
   /** Characters of a text times the chunks that carry it along. */
   textRepeatedCharsMax: 256_000_000,
 

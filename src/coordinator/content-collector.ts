@@ -11,7 +11,12 @@
  */
 import type { JobId } from "../base/ids.js";
 import { limits } from "../base/limits.js";
-import { type ContentCollection, collectContent, cutoffMs, type StoredContent } from "../checkpoint/content-collection.js";
+import {
+  type ContentCollection,
+  collectContent,
+  cutoffMs,
+  type StoredContent,
+} from "../checkpoint/content-collection.js";
 import { type JobKeys, jobKeys } from "../storage/keys.js";
 import { ContentRoots, each, type JobFlow, type RootOptions } from "./content-roots.js";
 
@@ -136,7 +141,8 @@ export class ContentCollector {
       purged: purge.length,
       recordsDeleted: stale.length,
       left: unrooted - purge.length,
-      heldBy: cutoff === undefined ? "a region has no checkpoint that was triggered after this coordinator's last look" : "",
+      heldBy:
+        cutoff === undefined ? "a region has no checkpoint that was triggered after this coordinator's last look" : "",
     };
     if (dryRun || bringBack.length + putAway.length + purge.length + stale.length === 0) return report;
     const staleKeys = stale.map(({ key }) => key);

@@ -350,5 +350,8 @@ function isMissing(error: unknown): boolean {
 }
 
 function tooLate(what: string): MillraceError {
-  return new MillraceError("MILL_BUS_TIMEOUT", `${what} could not be read within ${limits.contentCollectionTimeoutMs} ms.`);
+  return new MillraceError(
+    "MILL_BUS_TIMEOUT",
+    `${what} could not be read within ${limits.contentCollectionTimeoutMs} ms.`,
+  );
 }

@@ -13,7 +13,15 @@ import { pathToFileURL } from "node:url";
 import { limits } from "../base/limits.js";
 import { codeOf, explain, explainRead, isMissing, noFile } from "./fs-errors.js";
 import { checkKey, checkRange, compareKeys, isReserved, piecesOf, RESERVED } from "./object-calls.js";
-import type { ByteRange, CallOptions, ListedObject, ObjectBody, ObjectInfo, ObjectStore, PutOptions } from "./object-store.js";
+import type {
+  ByteRange,
+  CallOptions,
+  ListedObject,
+  ObjectBody,
+  ObjectInfo,
+  ObjectStore,
+  PutOptions,
+} from "./object-store.js";
 
 export class FsStore implements ObjectStore {
   readonly url: string;

@@ -1,7 +1,15 @@
 /** An object store in this process's memory: for embedded runs and tests. Nothing survives the process (O4 does not apply). */
 import type { Clock } from "../base/ports.js";
 import { checkKey, collect, compareKeys, cut, inHand, joined, notFound } from "./object-calls.js";
-import type { ByteRange, CallOptions, ListedObject, ObjectBody, ObjectInfo, ObjectStore, PutOptions } from "./object-store.js";
+import type {
+  ByteRange,
+  CallOptions,
+  ListedObject,
+  ObjectBody,
+  ObjectInfo,
+  ObjectStore,
+  PutOptions,
+} from "./object-store.js";
 
 interface Kept {
   readonly pieces: readonly Uint8Array[];

@@ -19,7 +19,15 @@ import { MillraceError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
 import type { Ports } from "../base/ports.js";
 import { checkKey, checkRange, isReserved, notFound, RESERVED } from "./object-calls.js";
-import type { ByteRange, CallOptions, ListedObject, ObjectBody, ObjectInfo, ObjectStore, PutOptions } from "./object-store.js";
+import type {
+  ByteRange,
+  CallOptions,
+  ListedObject,
+  ObjectBody,
+  ObjectInfo,
+  ObjectStore,
+  PutOptions,
+} from "./object-store.js";
 import { S3Calls, type S3Options } from "./s3-calls.js";
 import { download, downloadWhole } from "./s3-download.js";
 import { NO_S3, statusOf } from "./s3-errors.js";

@@ -93,6 +93,8 @@ export class SimClient {
       this.#stopping = false;
       this.#stopped = true;
     } catch (error) {
+      // Of a job that has ended, only how it ended is known to a coordinator that came later.
+      if (MillraceError.is(error) && error.code === "MILL_JOB_UNKNOWN") return;
       // It was refused, or given up: the next one needs another name.
       if (MillraceError.is(error) && error.code === "MILL_JOB_FAILED") this.#savepoints += 1;
       throw error;

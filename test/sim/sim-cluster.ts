@@ -20,6 +20,7 @@ import { outputFolder } from "../../src/connectors/output-folder.js";
 import { Coordinator } from "../../src/coordinator/coordinator.js";
 import { planTopology } from "../../src/plan/plan.js";
 import { Instance } from "../../src/services/instance.js";
+import { OwnedContent } from "../../src/storage/content-roots.js";
 import { jobKeys } from "../../src/storage/keys.js";
 import { jobSpecFrame } from "../../src/wire/control.js";
 import { type Launcher, Worker } from "../../src/worker/worker.js";
@@ -104,7 +105,9 @@ export class SimCluster {
       process.end("another coordinator leads");
     };
     process.later(0, "starts", () => {
-      const coordinator = new Coordinator({ bus, store, ports: process.ports, namespace: NAMESPACE, onDeposed });
+      const outputAt = (url: string) => new SimStore(process, this.shared, url.slice("sim:".length));
+      const { ports } = process;
+      const coordinator = new Coordinator({ bus, store, ports, namespace: NAMESPACE, outputAt, onDeposed });
       coordinator.open().catch((error: unknown) => process.end(`it cannot begin: ${String(error)}`));
     });
     // Whoever runs it starts it again, also when it ended by itself, but not one that another has taken the place of.
@@ -163,7 +166,8 @@ export class SimCluster {
         host: hostId,
         topology,
         plan: planTopology(topology),
-        content: simContent(store),
+        content: simContent(store, job, process.ports.clock),
+        owned: new OwnedContent(store, job),
         deadLetterSink: jsonl(topology.deadLetters),
         outputFor: (url) => outputFolder(new SimStore(process, this.shared, url)),
       });
@@ -188,7 +192,7 @@ export class SimCluster {
         job,
         instance: instanceId,
         service,
-        content: simContent(store),
+        content: simContent(store, job, process.ports.clock),
         asset: (name) => name,
         env: () => undefined,
         openStore: async () => store,

@@ -2,6 +2,7 @@
 import { boundsChecker } from "./checkers/bounds.js";
 import type { CheckedRun, Checker } from "./checkers/checker.js";
 import { commandChecker } from "./checkers/commands.js";
+import { contentChecker } from "./checkers/content.js";
 import { isolationChecker } from "./checkers/isolation.js";
 import { memoryChecker } from "./checkers/memory.js";
 import { outputChecker } from "./checkers/output.js";
@@ -19,6 +20,7 @@ import { SimCluster } from "./sim-cluster.js";
 import { SimNetwork } from "./sim-network.js";
 import { SimRandom } from "./sim-random.js";
 import { chains } from "./topologies/chains.js";
+import { content } from "./topologies/content.js";
 import { durable } from "./topologies/durable.js";
 import { exchange } from "./topologies/exchange.js";
 import { keyed } from "./topologies/keyed.js";
@@ -53,10 +55,13 @@ export const DEFAULT_PROFILE: ProfileName = "recovery";
 
 const CHECKERS = [
   ...[outputChecker, commandChecker, boundsChecker, memoryChecker, paidChecker],
+  contentChecker,
   ...[regionLogChecker, retentionChecker, isolationChecker, progressChecker],
 ];
 /** Chains are the only ones that call services, where most kinds of processes meet. */
 const SCENARIOS = [chains, chains, exchange, keyed, durable] as const;
+/** Part of the seeds whose rows have content: drawn apart, so that the others stay what they are. */
+const WITH_CONTENT = 0.1;
 /** After the job has ended: long enough for whoever was thought dead to try something. */
 const AFTERMATH_MS = 60_000;
 const LINES_REPORTED = 60;
@@ -85,7 +90,9 @@ async function run(seed: number, { world, faults, trace }: Ground, knobs: string
   const { random } = world;
   const network = new SimNetwork(world, faults);
   const shared = new SharedStore(world, faults);
-  const scenario = random.pick(SCENARIOS)(random.fork("scenario"));
+  const drawn = random.pick(SCENARIOS);
+  const scenario = (random.fork("content").chance(WITH_CONTENT) ? content : drawn)(random.fork("scenario"));
+  const turnBack = turn(scenario.bounds ?? {});
   if (scenario.isClear === true) faults.clear();
   const cluster = new SimCluster(world, network, shared, faults, scenario);
   const checked: CheckedRun = {
@@ -118,6 +125,7 @@ async function run(seed: number, { world, faults, trace }: Ground, knobs: string
   } finally {
     for (const checker of checkers) checker.release?.();
     cluster.actorCrashes.release();
+    turnBack();
   }
 }
 
@@ -140,7 +148,7 @@ async function bothPhases(cluster: SimCluster, checkers: readonly Checker[], tra
     nemesis.calm();
     await world.runUntil(() => client.hasEnded, world.nowMs + scenario.calmMs);
     lastLines = trace.last(LINES_REPORTED);
-    await world.runUntil(() => false, world.nowMs + AFTERMATH_MS);
+    await world.runUntil(() => false, world.nowMs + (scenario.aftermathMs ?? AFTERMATH_MS));
   }
   if (world.findings.length > 0) lastLines = trace.last(LINES_REPORTED);
   else for (const checker of checkers) checker.atEnd?.(client.report);

@@ -40,13 +40,15 @@ interface Polyphase {
   /** Input samples and output samples of one round of the filter. */
   readonly down: number;
   readonly up: number;
+  readonly cutOff: number;
   readonly taps: number;
-  /** `taps` weights for each of the `up` phases. */
+  /** `taps` weights for each of the `up` phases, which are computed when they are first needed: odd rates have very many. */
   readonly weights: Float32Array;
+  readonly computed: Uint8Array;
 }
 
 function filterBlock(
-  { down, up, taps, weights }: Polyphase,
+  filter: Polyphase,
   samples: Float32Array,
   made: Float32Array,
   channels: number,
@@ -54,10 +56,12 @@ function filterBlock(
   first: number,
   last: number,
 ): void {
+  const { down, up, taps, weights, computed } = filter;
   const frames = samples.length / channels;
   for (let n = first; n < last; n++) {
     const exact = n * down;
     const phase = exact % up;
+    if (computed[phase] === 0) computePhase(filter, phase);
     const begin = (exact - phase) / up - taps / 2 + 1;
     let sum = 0;
     for (let k = Math.max(0, -begin), end = Math.min(taps, frames - begin); k < end; k++) {
@@ -69,30 +73,42 @@ function filterBlock(
 
 function polyphase(down: number, up: number): Polyphase {
   const cutOff = CUT_OFF * Math.min(1, up / down);
-  const half = Math.ceil(ZERO_CROSSINGS / cutOff);
-  const taps = 2 * half;
-  const weights = new Float32Array(up * taps);
-  for (let phase = 0; phase < up; phase++) {
-    let sum = 0;
-    for (let k = 0; k < taps; k++) {
-      const distance = k - half + 1 - phase / up;
-      const weight = cutOff * sinc(distance * cutOff) * kaiser(distance / half);
-      weights[phase * taps + k] = weight;
-      sum += weight;
-    }
-    // Every phase passes a constant as it is.
-    for (let k = 0; k < taps; k++) weights[phase * taps + k]! /= sum;
+  const taps = 2 * Math.ceil(ZERO_CROSSINGS / cutOff);
+  return { down, up, cutOff, taps, weights: new Float32Array(up * taps), computed: new Uint8Array(up) };
+}
+
+function computePhase({ up, cutOff, taps, weights, computed }: Polyphase, phase: number): void {
+  const half = taps / 2;
+  const own = weights.subarray(phase * taps, (phase + 1) * taps);
+  let sum = 0;
+  for (let k = 0; k < taps; k++) {
+    const distance = k - half + 1 - phase / up;
+    const weight = cutOff * sinc(distance * cutOff) * kaiser(distance / half);
+    own[k] = weight;
+    sum += weight;
   }
-  return { down, up, taps, weights };
+  // Every phase passes a constant as it is.
+  for (let k = 0; k < taps; k++) own[k]! /= sum;
+  computed[phase] = 1;
 }
 
 function sinc(x: number): number {
   return x === 0 ? 1 : Math.sin(Math.PI * x) / (Math.PI * x);
 }
 
+/** One half of the window; between its places there is a straight line, which is right to 7 digits. */
+const KAISER_PLACES = 4_096;
+const KAISER = Float64Array.from(
+  { length: KAISER_PLACES + 2 },
+  (_, i) => bessel(KAISER_BETA * Math.sqrt(Math.max(0, 1 - (i / KAISER_PLACES) ** 2))) / bessel(KAISER_BETA),
+);
+
 /** @param x from -1 to 1; outside the window is nothing */
 function kaiser(x: number): number {
-  return Math.abs(x) > 1 ? 0 : bessel(KAISER_BETA * Math.sqrt(1 - x * x)) / bessel(KAISER_BETA);
+  const place = Math.abs(x) * KAISER_PLACES;
+  if (place > KAISER_PLACES) return 0;
+  const before = Math.floor(place);
+  return KAISER[before]! + (place - before) * (KAISER[before + 1]! - KAISER[before]!);
 }
 
 /** Modified Bessel function of the first kind and order 0. */

@@ -4,6 +4,7 @@
  */
 
 import type { Topology } from "../../../src/topology/nodes.js";
+import type { Knobs } from "../knobs.js";
 import type { SimProcess } from "../sim-process.js";
 
 /** What a row of output says, as one comparable text; a row may say several things. */
@@ -57,4 +58,8 @@ export interface Scenario {
   readonly workers: number;
   /** Time a run without faults takes at most. */
   readonly calmMs: number;
+  /** Bounds that it needs, whatever the seed turns. */
+  readonly bounds?: Knobs;
+  /** Time after the end in which nothing may go wrong any more, where the usual one is too short. */
+  readonly aftermathMs?: number;
 }

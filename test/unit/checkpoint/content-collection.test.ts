@@ -61,7 +61,9 @@ describe("checkpoint/content-collection: what owned content goes", () => {
         for (const name of [...putAway, ...purge]) assert.ok(!rooted.has(name));
         for (const name of putAway) assert.ok(contents.some((one) => one.sha256 === name && one.sinceMs < oldest));
         for (const name of purge) assert.ok(trash.some((one) => one.sha256 === name && one.sinceMs < oldest));
-        const named = trash.filter(({ sha256 }) => rooted.has(sha256) && !contents.some((one) => one.sha256 === sha256));
+        const named = trash.filter(
+          ({ sha256 }) => rooted.has(sha256) && !contents.some((one) => one.sha256 === sha256),
+        );
         assert.deepEqual(new Set(bringBack), new Set(named.map(({ sha256 }) => sha256)));
       }),
     );

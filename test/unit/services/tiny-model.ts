@@ -23,6 +23,28 @@ export function tinyModel(...inputs: readonly TinyInput[]): Uint8Array {
   return message(number(1, 8), bytes(7, graph), bytes(8, message(text(1, ""), number(2, 13))));
 }
 
+export interface TinyOutput {
+  readonly name: string;
+  readonly dims: readonly number[];
+  readonly data: readonly number[];
+}
+
+/** A model that answers the same whatever it is given. */
+export function constantModel(input: TinyInput, ...outputs: readonly TinyOutput[]): Uint8Array {
+  const graph = message(
+    ...outputs.map(({ name }) => bytes(1, message(text(1, `${name}-value`), text(2, name), text(4, "Identity")))),
+    text(2, "constant"),
+    ...outputs.map(({ name, dims, data }) => {
+      const values = new Uint8Array(Float32Array.from(data).buffer);
+      const tensor = [...dims.map((dim) => number(1, dim)), number(2, ELEMENT.float32), text(8, `${name}-value`)];
+      return bytes(5, message(...tensor, bytes(9, values)));
+    }),
+    bytes(11, valueInfo(input)),
+    ...outputs.map(({ name, dims }) => bytes(12, valueInfo({ name, dims, type: "float32" }))),
+  );
+  return message(number(1, 8), bytes(7, graph), bytes(8, message(text(1, ""), number(2, 13))));
+}
+
 function valueInfo({ name, type, dims }: TinyInput): Uint8Array {
   const shape = message(
     ...dims.map((dim) => bytes(1, typeof dim === "number" ? message(number(1, dim)) : message(text(2, dim)))),

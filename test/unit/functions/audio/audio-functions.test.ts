@@ -185,6 +185,14 @@ describe("functions/audio: decodeAudio and resampleAudio", function () {
     assert.ok(difference(channel(1), sine(700, 0.2, 16_000)) < 0.001);
   });
 
+  it("a rate that has nothing in common with the wanted one costs no more time than its samples", async () => {
+    const path = wav("odd.wav", sine(440, 0.01, 383_999), { sampleRate: 383_999 });
+    const fromMs = performance.now();
+    const { rows } = await decode(path, { sampleRate: 16_000 });
+    assert.equal(floats(rows[0]!.sound).length, 160);
+    assert.ok(performance.now() - fromMs < 500, `took ${performance.now() - fromMs} ms`);
+  });
+
   it("settings out of range are refused when the topology is built", () => {
     for (const options of [{ sampleRate: 0 }, { channels: 1.5 }, { timeoutMs: -1 }, { concurrency: 0 }]) {
       assert.throws(() => decodeAudioFunction({ ...names, ...options }), { code: "MILL_CONFIG" });
