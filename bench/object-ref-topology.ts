@@ -1,5 +1,4 @@
 /** The chain of `object-ref.ts`: a source and five operators, each an actor of its own, each of which reads all of every payload. */
-import { createHash } from "node:crypto";
 import { jsonl } from "../src/connectors/jsonl.js";
 import type { Source, Split } from "../src/topology/endpoints.js";
 import type { Topology } from "../src/topology/nodes.js";
@@ -9,19 +8,22 @@ import { t } from "../src/types/columns.js";
 import { type Content, inline } from "../src/types/content-types.js";
 
 export const PAYLOAD_BYTES = 5_000_000;
+/** Rows of a batch, and reads of the first operator at a time: as many as `files` takes where nobody says otherwise. */
+export const ROWS_OF_BATCH = 4;
 /** Hops between the five. */
 export const HOPS = 4;
 
 /**
- * `reference`: records refer to objects of the store. `moved`: the first operator makes a payload for each record, and what it hands on is
+ * `reference` and `shared`: records refer to objects of the store, each to its own or several to one. `moved`: the first operator makes a payload for each record, and what it hands on is
  * moved out by itself. `inline`: the first operator reads what `reference` refers to, and hands the bytes on.
  */
-export type Mode = "reference" | "moved" | "inline";
+export type Mode = "reference" | "shared" | "moved" | "inline";
 
 export interface Work {
   readonly mode: Mode;
   readonly records: number;
-  readonly payloads: number;
+  /** Hashes of the payloads in the store, in the order of their numbers; of `moved` there are none. */
+  readonly payloads: readonly string[];
   /** Tells this run's payloads from those of others. */
   readonly seed: number;
   /** Where payloads are in the store; the number goes behind it. */
@@ -33,7 +35,10 @@ const inlined = { n: t.int32, found: t.int64, payload: t.binary };
 const found = { n: t.int32, found: t.int64 };
 
 function records(work: Work): Source<typeof referring> {
-  const payloads = Array.from({ length: work.payloads }, (_, i) => referenceTo(work, i));
+  const rowOf = (n: number) => {
+    const shared = Math.floor((n * work.payloads.length) / work.records);
+    return { n, found: 0n, payload: work.mode === "moved" ? inline(new Uint8Array(), "") : referenceTo(work, shared) };
+  };
   return {
     kind: "records",
     columns: referring,
@@ -42,19 +47,17 @@ function records(work: Work): Source<typeof referring> {
       yield { id: "all", payload: new Uint8Array(), rows: work.records };
     },
     async *read(_split: Split) {
-      const each = work.records / work.payloads;
-      for (let n = 0; n < work.records; n++) {
-        const payload = work.mode === "moved" ? inline(new Uint8Array(), "") : payloads[Math.floor(n / each)]!;
-        yield batchFromRows(referring, [{ n, found: 0n, payload }]);
+      for (let n = 0; n < work.records; n += ROWS_OF_BATCH) {
+        const rows = Array.from({ length: Math.min(ROWS_OF_BATCH, work.records - n) }, (_, i) => rowOf(n + i));
+        yield batchFromRows(referring, rows);
       }
     },
   };
 }
 
-function referenceTo({ prefix, seed }: Work, i: number): Content {
-  const bytes = payloadOf(i, seed);
-  const sha256 = createHash("sha256").update(bytes).digest("hex");
-  return { ...inline(bytes, "application/octet-stream"), uri: `${prefix}${i}`, sha256, bytes: null };
+function referenceTo({ prefix, payloads }: Work, i: number): Content {
+  const empty = inline(new Uint8Array(), "application/octet-stream");
+  return { ...empty, uri: `${prefix}${i}`, sizeBytes: BigInt(PAYLOAD_BYTES), sha256: payloads[i]!, bytes: null };
 }
 
 export function chain(work: Work): Topology {
@@ -66,10 +69,13 @@ export function chain(work: Work): Topology {
 }
 
 function throughReferences(source: Stream<typeof referring>, { mode, seed }: Work) {
-  let stream = source.mapRows({ id: "first", to: referring }, async ({ n, payload }, { content }) => {
-    const own = mode === "moved" ? inline(payloadOf(n, seed), "application/octet-stream") : payload;
-    return { n, found: sumOf(await content.bytes(own)), payload: own };
-  });
+  let stream = source.mapRows(
+    { id: "first", to: referring, concurrency: ROWS_OF_BATCH },
+    async ({ n, payload }, { content }) => {
+      const own = mode === "moved" ? inline(payloadOf(n, seed), "application/octet-stream") : payload;
+      return { n, found: sumOf(await content.bytes(own)), payload: own };
+    },
+  );
   for (const id of ["second", "third", "fourth"]) {
     stream = stream
       .mapRows({ id, to: referring }, async (row, { content }) => {
@@ -85,10 +91,13 @@ function throughReferences(source: Stream<typeof referring>, { mode, seed }: Wor
 }
 
 function throughBytes(source: Stream<typeof referring>) {
-  let stream = source.mapRows({ id: "first", to: inlined }, async ({ n, payload }, { content }) => {
-    const bytes = await content.bytes(payload);
-    return { n, found: sumOf(bytes), payload: bytes };
-  });
+  let stream = source.mapRows(
+    { id: "first", to: inlined, concurrency: ROWS_OF_BATCH },
+    async ({ n, payload }, { content }) => {
+      const bytes = await content.bytes(payload);
+      return { n, found: sumOf(bytes), payload: bytes };
+    },
+  );
   for (const id of ["second", "third", "fourth"]) {
     stream = stream
       .mapRows({ id, to: inlined }, (row) => ({ ...row, found: row.found + sumOf(row.payload) }))

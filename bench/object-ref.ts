@@ -2,8 +2,9 @@
  * What it costs to hand large payloads from process to process: five operators in five processes, over a real nats-server and MinIO, each
  * reading all of 5 MB a record.
  *
- *   reference  records refer to objects of the store, several to each, as the pages of a document or the segments of a recording do
- *   inline     the first process reads the same objects, and the bytes travel with the batch over every hop
+ *   reference  each record refers to an object of its own that lies in the store, as in a job over a bucket of files
+ *   inline     the first process reads such objects, and the bytes travel with the batch over every hop
+ *   shared     ten records refer to one object, as the pages of a document or the segments of a recording do
  *   moved      the first process makes a payload for each record; what it hands on is moved out into the store by itself
  *
  * Throughput is from the first row at the sink to the last. Bytes are those that the server has taken in, over records and hops: frames,
@@ -12,6 +13,7 @@
  * checkpoints, and nothing is published.
  */
 import { type ChildProcess, fork } from "node:child_process";
+import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { createServer, request } from "node:http";
@@ -37,9 +39,10 @@ import { round } from "./embedded-job.js";
 import { type HostSettings, NAMESPACE } from "./object-ref-host.js";
 import { chain, HOPS, type Mode, payloadOf, type Work } from "./object-ref-topology.js";
 
-/** Records that refer to one payload. */
-const RECORDS_OF_PAYLOAD = 10;
-const RECORDS: Readonly<Record<Mode, number>> = { reference: 200, inline: 50, moved: 40 };
+const MODES = ["reference", "inline", "shared", "moved"] as const satisfies readonly Mode[];
+/** Records that refer to one payload, where they share it. */
+const RECORDS_OF_SHARED = 10;
+const RECORDS: Readonly<Record<Mode, number>> = { reference: 80, inline: 40, shared: 200, moved: 40 };
 const RECORDS_OF_READS_RUN = 40;
 const RUN_MS_MAX = 300_000;
 
@@ -62,9 +65,9 @@ export async function run(options: {
   const folder = await mkdtemp(join(tmpdir(), "millrace-bench-"));
   const bench = new Bench(nats, minio, folder);
   try {
-    const measured: Record<Mode, Measured[]> = { reference: [], inline: [], moved: [] };
+    const measured: Record<Mode, Measured[]> = { reference: [], inline: [], shared: [], moved: [] };
     for (let turn = 1; turn <= options.runs; turn++) {
-      for (const mode of ["reference", "inline", "moved"] as const) {
+      for (const mode of MODES) {
         const one = await bench.measure(mode);
         measured[mode].push(one);
         const [records, bytes] = [round(one.recordsPerS), Math.round(one.bytesPerRecordHop)];
@@ -72,22 +75,26 @@ export async function run(options: {
       }
     }
     const reads = await bench.countReads("reference");
+    const readsOfShared = await bench.countReads("shared");
     const readsOfMoved = await bench.countReads("moved");
     const rate = (mode: Mode) => median(measured[mode].map(({ recordsPerS }) => recordsPerS));
     const bytes = (mode: Mode) =>
       Math.round(Math.max(...measured[mode].map(({ bytesPerRecordHop }) => bytesPerRecordHop)));
     return {
       name: "object-ref",
-      bytes_per_record_hop: Math.max(bytes("reference"), bytes("moved")),
+      bytes_per_record_hop: Math.max(bytes("reference"), bytes("shared"), bytes("moved")),
       throughput_ratio: round(rate("reference") / rate("inline")),
-      store_reads_per_payload: round(Math.max(...reads, ...readsOfMoved)),
-      records_of_one_payload: RECORDS_OF_PAYLOAD,
+      store_reads_per_payload: round(Math.max(...reads, ...readsOfShared, ...readsOfMoved)),
       reference_records_per_s: round(rate("reference")),
       inline_records_per_s: round(rate("inline")),
       moved_records_per_s: round(rate("moved")),
+      shared_records_per_s: round(rate("shared")),
       inline_bytes_per_record_hop: bytes("inline"),
+      records_of_one_shared_payload: RECORDS_OF_SHARED,
+      shared_throughput_ratio: round(rate("shared") / rate("inline")),
       moved_throughput_ratio: round(rate("moved") / rate("inline")),
       store_reads_by_node: reads.map(round),
+      shared_store_reads_by_node: readsOfShared.map(round),
       moved_store_reads_by_node: readsOfMoved.map(round),
     };
   } finally {
@@ -118,7 +125,7 @@ class Bench {
     const nodes = proxies.map(({ endpoint }, i) => ({ name: `node-${i}`, endpoint }));
     try {
       await this.#run(work, (process) => nodes[process < 3 ? 0 : 1]!);
-      return proxies.map((proxy) => proxy.reads() / work.payloads);
+      return proxies.map((proxy) => proxy.reads() / (mode === "moved" ? work.records : work.payloads.length));
     } finally {
       for (const proxy of proxies) proxy.close();
     }
@@ -126,13 +133,16 @@ class Bench {
 
   async #prepare(mode: Mode, records: number): Promise<Work> {
     const seed = ++this.#runs;
-    const payloads = mode === "moved" ? records : records / RECORDS_OF_PAYLOAD;
+    const count = { moved: 0, shared: records / RECORDS_OF_SHARED, reference: records, inline: records }[mode];
     const url = `s3://${this.minio.bucket}/payloads-${seed}`;
-    if (mode !== "moved") {
-      const store = openStore(url, { s3: { ...this.minio } }, realPorts());
-      for (let i = 0; i < payloads; i++) await store.put(`${i}`, payloadOf(i, seed));
-      await store.close();
+    const store = openStore(url, { s3: { ...this.minio } }, realPorts());
+    const payloads: string[] = [];
+    for (let i = 0; i < count; i++) {
+      const bytes = payloadOf(i, seed);
+      payloads.push(createHash("sha256").update(bytes).digest("hex"));
+      await store.put(`${i}`, bytes);
     }
+    await store.close();
     return { mode, records, payloads, seed, prefix: `${url}/` };
   }
 

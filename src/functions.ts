@@ -5,11 +5,20 @@
  */
 
 export type { FieldNote, FieldNotes } from "./functions/ai/answer-schema.js";
+export type { Corners } from "./functions/ai/boxes.js";
 export { type ClassifyOptions, classesType, classify } from "./functions/ai/classify.js";
+export {
+  type DetectOptions,
+  type DetectorAnswer,
+  type DetectTextOptions,
+  detect,
+  detectionsType,
+} from "./functions/ai/detect.js";
 export { type EmbeddingSettings, type EmbedImageOptions, embedImage } from "./functions/ai/embed-image.js";
 export { type EmbedTextOptions, embedText, embedTextService } from "./functions/ai/embed-text.js";
 export { type ExtractOptions, extract, extractService } from "./functions/ai/extract.js";
 export type { ModelFile, ModelImage } from "./functions/ai/model-handler.js";
+export { type OcrModels, type OcrOptions, ocr, ocrType } from "./functions/ai/ocr.js";
 export type { ServiceSettings, ServiceStepOptions } from "./functions/ai/service-step.js";
 export { type SimilarityOptions, type SimilarityToOptions, similarity } from "./functions/ai/similarity.js";
 export { type Crop, cropQuad } from "./functions/ai/text-images/crops.js";

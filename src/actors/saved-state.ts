@@ -194,9 +194,11 @@ class Redistribution {
   }
 
   #moveState({ actor, subtask, blobs }: Saved, operator: string, state: Uint8Array): void {
-    if (!this.#matched.has(operator)) return;
+    const kind = this.#kindOf(operator);
+    // Of a sink, there may be a batch on its way; what it had prepared is published.
+    if (kind === "sink" || !this.#matched.has(operator)) return;
     const to = this.#successor(operator, subtask);
-    switch (this.#kindOf(operator)) {
+    switch (kind) {
       case "source": {
         const { header } = sourceStateFrame.decode(state);
         const states = this.#sources.get(operator) ?? new Map<number, SourceState[]>();

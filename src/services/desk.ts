@@ -238,42 +238,47 @@ export class Desk {
     for (const request of this.#joined.remove(() => true)) this.#admit(request);
   }
 
-  #pump(): void {
+  /** @param looked at what has come, just now */
+  #pump(looked = false): void {
     if (this.#pumping) return;
+    const pause = this.#begin(looked);
+    if (pause === undefined) return;
     this.#pumping = true;
-    void this.#run().finally(() => {
+    void pause.then((hasLooked) => {
       this.#pumping = false;
-      // A request may have come between the last look and here.
-      if (this.#queue.length > 0 && this.#calls.size < this.options.service.concurrency) this.#pump();
+      this.#pump(hasLooked);
     });
   }
 
-  async #run(): Promise<void> {
+  /** Begins what can begin now. @returns a wait after which there is more to decide; undefined: whatever changes something pumps again */
+  #begin(looked: boolean): Promise<boolean> | undefined {
     const { service, ports } = this.options;
     const { bytesMax, cost, delayMsMax } = service.batch;
-    for (;;) {
-      await this.#look();
+    for (let fresh = looked; ; fresh = false) {
       this.#expire();
-      if (this.#calls.size >= service.concurrency) return;
+      if (this.#calls.size >= service.concurrency) return undefined;
+      if (this.#queue.length === 0) return this.#blind ? this.#look() : undefined;
+      if (!fresh && (this.#blind || this.#queue.rows < this.#size.rows)) return this.#look();
       const rules = { rowsMax: this.#size.rows, bytesMax, costMax: cost?.max ?? Number.POSITIVE_INFINITY, delayMsMax };
       const next = this.#queue.next(rules, ports.clock.monotonicMs());
-      if (next.kind === "idle") return;
-      if (next.kind === "wait") await this.#moreOrUntil(next.untilMs);
-      else void this.#call(next.requests as readonly Admitted[]);
+      if (next.kind === "idle") return undefined;
+      if (next.kind === "wait") return this.#moreOrUntil(next.untilMs);
+      void this.#call(next.requests as readonly Admitted[]);
     }
   }
 
   /**
    * At what has come meanwhile, which may be more rows for the next call, or that one of them was cancelled. Nothing can have come that
-   * matters to a full call where no other was made since the last look.
+   * matters to a full call where no other was made since the last look: so an instance without work looks as well.
    */
-  async #look(): Promise<void> {
-    if (!this.#blind && this.#queue.rows >= this.#size.rows) return;
+  async #look(): Promise<boolean> {
     this.#blind = false;
     await this.options.yieldToMessages();
+    return true;
   }
 
   #expire(): void {
+    if (this.#queue.length === 0) return;
     const now = this.options.ports.clock.monotonicMs();
     for (const request of this.#queue.remove(({ dueMs }) => dueMs <= now)) {
       this.options.answers.refused(wholeOf(request), "EXPIRED", "its time was up before it was begun");
@@ -282,14 +287,14 @@ export class Desk {
   }
 
   /** Until the time has come, or there is something new to decide on. */
-  #moreOrUntil(untilMs: number): Promise<void> {
+  #moreOrUntil(untilMs: number): Promise<boolean> {
     const { clock } = this.options.ports;
     return new Promise((resolve) => {
       const timer = clock.after(Math.max(untilMs - clock.monotonicMs(), 0), () => this.#wake?.());
       this.#wake = () => {
         this.#wake = undefined;
         timer.cancel();
-        resolve();
+        resolve(false);
       };
     });
   }

@@ -9,7 +9,7 @@
 import type { RecordBatch, Schema } from "apache-arrow";
 import { MillraceError } from "../base/errors.js";
 import type { ContentAccess } from "../topology/endpoints.js";
-import type { LoadedHandler } from "../topology/service.js";
+import type { CallContext, LoadedHandler } from "../topology/service.js";
 import type { Columns } from "../types/columns.js";
 import { concatBatches } from "../types/concat.js";
 import type { RejectedRow } from "../wire/frames.js";
@@ -44,7 +44,9 @@ export class CheckedHandler {
   /** @throws {MillraceError} `MILL_SERVICE_FAILED` for what the handler threw, or another code that it chose */
   async call(batch: RecordBatch, call: HandlerCall): Promise<RowOutcome> {
     try {
-      return await this.#once(batch, call);
+      const rejected = new Map<number, RejectedRow>();
+      const answered = await this.handler.infer(batch, this.#contextOf(batch.numRows, call, rejected));
+      return { records: this.#checked(batch.numRows, answered), rejected };
     } catch (cause) {
       const error = MillraceError.from(cause, "MILL_SERVICE_FAILED");
       if (error.code !== "MILL_OUT_OF_MEMORY" || call.abort.aborted) throw error;
@@ -63,10 +65,8 @@ export class CheckedHandler {
     return { records: concatBatches([first.records, second.records]), rejected };
   }
 
-  async #once(batch: RecordBatch, { abort, timeLeftMs, rowId }: HandlerCall): Promise<RowOutcome> {
-    const rejected = new Map<number, RejectedRow>();
-    const rows = batch.numRows;
-    const answered = await this.handler.infer(batch, {
+  #contextOf(rows: number, { abort, timeLeftMs, rowId }: HandlerCall, rejected: Map<number, RejectedRow>): CallContext {
+    return {
       get signal() {
         return abort.signal;
       },
@@ -83,14 +83,16 @@ export class CheckedHandler {
         const error = MillraceError.from(cause, "MILL_RECORD_INVALID");
         if (!rejected.has(row)) rejected.set(row, { row, code: error.code, message: shortened(error.message) });
       },
-    });
+    };
+  }
+
+  /** K1 */
+  #checked(rows: number, answered: unknown): RecordBatch {
     const records = asDeclared(this.#maker, this.declared, answered);
-    if (records.numRows !== rows) {
-      throw new MillraceError(
-        "MILL_SERVICE_FAILED",
-        `the handler was given ${rows} rows and answered with ${records.numRows}; it must answer each row in its place.`,
-      );
-    }
-    return { records, rejected };
+    if (records.numRows === rows) return records;
+    throw new MillraceError(
+      "MILL_SERVICE_FAILED",
+      `the handler was given ${rows} rows and answered with ${records.numRows}; it must answer each row in its place.`,
+    );
   }
 }

@@ -40,10 +40,13 @@ export class Journal {
 
   /** @param ids one for each row of `records`; "" for rows without one */
   add(ids: readonly string[], records: RecordBatch, rejected: ReadonlyMap<number, RejectedRow>): void {
-    const own = new Set(ids.filter((id) => id !== "" && !this.#answers.has(id)));
+    const own = new Set<string>();
+    for (const id of ids) if (id !== "" && !this.#answers.has(id)) own.add(id);
+    if (own.size === 0) return;
     const call: Call = { bytes: batchBytes(records), ids: own };
-    if (own.size === 0 || call.bytes > this.bytesMax) return;
-    for (const [row, id] of ids.entries()) {
+    if (call.bytes > this.bytesMax) return;
+    for (let row = 0; row < ids.length; row++) {
+      const id = ids[row]!;
       if (own.has(id)) this.#answers.set(id, { records, row, rejected: rejected.get(row), call });
     }
     this.#calls.add(call);

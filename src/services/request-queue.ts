@@ -65,6 +65,13 @@ export class RequestQueue {
   /** @param places ascending */
   #takeAt(places: readonly number[]): QueuedRequest[] {
     if (places.length === 0) return [];
+    if (places.length === this.#queue.length) {
+      const all = this.#queue;
+      this.#queue = [];
+      this.#rows = 0;
+      this.#bytes = 0;
+      return all;
+    }
     const taken: QueuedRequest[] = [];
     const left: QueuedRequest[] = [];
     for (const [i, request] of this.#queue.entries()) (i === places[taken.length] ? taken : left).push(request);

@@ -2,7 +2,8 @@
  * Content by its hash in one folder of a node, for all its processes: `<folder>/<first two>/<sha256>`.
  *
  * Invariants:
- *   K1  A file gets its name by one rename, after its hash was checked; it is checked again when it is read, for it is not synced.
+ *   K1  A file gets its name by one rename, after its hash was checked, and is marked so (`content-mark.ts`). One without a mark was
+ *       changed since, or is from before the machine began anew, and is not synced: it is checked again before it is handed out.
  *   K2  Of several processes that want the same, one brings it, and says so in a lock file; the others wait for the file. When that
  *       process is gone, another takes over.
  *   K3  The files together stay within the bound, but for what is written between two counts (a sixteenth of it for each process). The
@@ -10,14 +11,14 @@
  *   K4  It only spares work: where the folder is full or cannot be written to, everything is read as if it were not there, and the log
  *       says so once.
  */
-import { randomUUID } from "node:crypto";
-import { mkdir, open, readdir, readFile, rename, rm, stat, utimes } from "node:fs/promises";
+import { createHash, randomUUID } from "node:crypto";
+import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { limits } from "../base/limits.js";
 import type { Ports } from "../base/ports.js";
-import { sha256OfFile } from "./asset-cache.js";
-import { type ContentRef, checked, sha256Of } from "./content-checks.js";
+import { type ContentRef, checked } from "./content-checks.js";
 import { isGone, type Lock, takeLock, thisProcess } from "./content-lock.js";
+import { isMarked, mark } from "./content-mark.js";
 import { codeOf } from "./fs-errors.js";
 import { piecesOf } from "./object-calls.js";
 import type { ByteRange } from "./object-store.js";
@@ -54,8 +55,6 @@ export class ContentCache {
   /** By the monotonic clock; until then nothing is written. */
   #pausedUntilMs = Number.NEGATIVE_INFINITY;
   #warned = false;
-  /** Files that this process has written, or read once: they are streamed without another look before. */
-  #checked = new Set<string>();
 
   constructor(private readonly options: ContentCacheOptions) {
     this.#folder = options.folder;
@@ -130,7 +129,8 @@ export class ContentCache {
   /** Bytes that have this hash. They are kept if they can be. */
   async keep(sha256: string, bytes: Uint8Array): Promise<void> {
     if (this.#isPaused || bytes.length > this.#bytesMax / 2) return;
-    if ((await stat(this.#pathOf(sha256)).catch(() => undefined))?.size === bytes.length) return this.#touch(sha256);
+    const there = await this.#open(sha256);
+    if (there !== undefined) return there.file.close();
     await this.#place(sha256, piecesOf(bytes, undefined), bytes.length);
   }
 
@@ -162,45 +162,41 @@ export class ContentCache {
     return undefined;
   }
 
-  /** K1. Undefined: it is not here, or was damaged and is no more. */
+  /** Undefined: it is not here, or was damaged and is no more. */
   async #read(sha256: string): Promise<Uint8Array | undefined> {
-    let bytes: Uint8Array;
+    const there = await this.#open(sha256);
+    if (there === undefined) return undefined;
     try {
-      bytes = await readFile(this.#pathOf(sha256));
+      return await readAll(there.file, there.sizeBytes);
     } catch {
-      return undefined;
+      return undefined; // a disk that cannot be read
+    } finally {
+      await there.file.close();
     }
-    if (sha256Of(bytes) !== sha256) {
-      await rm(this.#pathOf(sha256), { force: true }).catch(() => {});
-      return undefined;
-    }
-    await this.#touch(sha256);
-    return bytes;
   }
 
   async #stream(ref: ContentRef, sha256: string): Promise<AsyncIterable<Uint8Array> | undefined> {
+    const there = await this.#open(sha256);
+    return there === undefined ? undefined : checked(ref, there.file.createReadStream({ start: 0 }));
+  }
+
+  /** K1. Its age says when it was used last. */
+  async #open(sha256: string): Promise<{ readonly file: FileHandle; readonly sizeBytes: number } | undefined> {
     const path = this.#pathOf(sha256);
-    if (!this.#checked.has(sha256)) {
-      const found = await sha256OfFile(path).catch(() => undefined);
-      if (found !== undefined && found !== sha256) await rm(path, { force: true }).catch(() => {});
-      if (found !== sha256) return undefined;
-      this.#remember(sha256);
-    }
+    const { clock } = this.options.ports;
     const file = await open(path).catch(() => undefined);
     if (file === undefined) return undefined;
-    await this.#touch(sha256);
-    return checked(ref, file.createReadStream());
-  }
-
-  #remember(sha256: string): void {
-    if (this.#checked.size >= limits.contentKnownMax) this.#checked.clear();
-    this.#checked.add(sha256);
-  }
-
-  /** Its age says when it was used last. */
-  async #touch(sha256: string): Promise<void> {
-    const now = this.options.ports.clock.nowMs() / 1000;
-    await utimes(this.#pathOf(sha256), now, now).catch(() => {}); // evicted, or not ours to change
+    try {
+      const found = await file.stat({ bigint: true });
+      const isWhole = (await isMarked(sha256, found)) || (await hashOf(file)) === sha256;
+      if (isWhole) {
+        await mark(path, sha256, found, clock.nowMs()).catch(() => {}); // evicted, or not ours to change
+        return { file, sizeBytes: Number(found.size) };
+      }
+      await rm(path, { force: true });
+    } catch {} // as if it were not there
+    await file.close();
+    return undefined;
   }
 
   /** Writes it, and gives it its name; K4 where it cannot be written. @throws what `pieces` does */
@@ -212,8 +208,9 @@ export class ContentCache {
       await this.#makeRoom(sizeBytes);
       await this.#write(staged, source.pieces());
       await mkdir(join(this.#pathOf(sha256), ".."), { recursive: true });
+      // Whoever gave the pieces has checked them (K1).
+      await mark(staged, sha256, await stat(staged, { bigint: true }), this.options.ports.clock.nowMs());
       await rename(staged, this.#pathOf(sha256));
-      this.#remember(sha256);
       if (this.#counted !== undefined) this.#counted.written += sizeBytes;
     } catch (error) {
       await rm(staged, { force: true }).catch(() => {});
@@ -262,7 +259,7 @@ export class ContentCache {
       for (const name of await readdir(join(this.#folder, folder)).catch(() => [])) {
         const path = join(this.#folder, folder, name);
         const found = HASH.test(name) ? await stat(path).catch(() => undefined) : undefined;
-        if (found !== undefined) files.push({ path, sizeBytes: found.size, usedMs: found.mtimeMs });
+        if (found !== undefined) files.push({ path, sizeBytes: found.size, usedMs: found.atimeMs });
       }
     }
     return files;
@@ -297,8 +294,28 @@ class Told {
 async function writePieces(path: string, pieces: AsyncIterable<Uint8Array>): Promise<void> {
   const file = await open(path, "wx");
   try {
-    for await (const piece of pieces) await file.writeFile(piece);
+    for await (const piece of pieces) {
+      // Not `writeFile`, which writes half a MiB at a time.
+      for (let at = 0; at < piece.length; ) at += (await file.write(piece, at)).bytesWritten;
+    }
   } finally {
     await file.close();
   }
+}
+
+/** In one call: pieces would have to be put together. */
+async function readAll(file: FileHandle, sizeBytes: number): Promise<Uint8Array | undefined> {
+  const bytes = Buffer.allocUnsafeSlow(sizeBytes);
+  for (let at = 0; at < sizeBytes; ) {
+    const { bytesRead } = await file.read(bytes, at, sizeBytes - at, at);
+    if (bytesRead === 0) return undefined;
+    at += bytesRead;
+  }
+  return bytes;
+}
+
+async function hashOf(file: FileHandle): Promise<string> {
+  const hash = createHash("sha256");
+  for await (const piece of file.createReadStream({ start: 0, autoClose: false })) hash.update(piece as Uint8Array);
+  return hash.digest("hex");
 }

@@ -1,7 +1,7 @@
 /**
  * Rows to Arrow record batches and back: `lay-out.ts` writes the values of a column, `read-values.ts` reads them.
  */
-import { type Data, type DataType, makeData, RecordBatch, Struct, Type, Vector } from "apache-arrow";
+import { type Data, type RecordBatch, Type, Vector } from "apache-arrow";
 import { MillraceError } from "../base/errors.js";
 import { type ArrowColumns, arrowSchema, type Columns, type ColumnType, type Row, type ValueOf } from "./columns.js";
 import { span } from "./concat.js";
@@ -9,6 +9,7 @@ import type { GivenRow } from "./content-types.js";
 import { invalid } from "./invalid.js";
 import { layOut } from "./lay-out.js";
 import { readerOf } from "./read-values.js";
+import { recordBatch } from "./record-batch.js";
 import type { TensorSpec, VariableTensor } from "./tensor-types.js";
 import { checkTensors, wholeColumn } from "./tensor-values.js";
 
@@ -66,18 +67,7 @@ function dataOf(name: string, type: ColumnType, given: unknown): Data {
 }
 
 function assemble<C extends Columns>(columns: C, children: Data[], length: number): RecordBatch<ArrowColumns<C>> {
-  const schema = arrowSchema(columns);
-  const data = makeData({
-    type: structOf(schema.fields) as Struct<ArrowColumns<C>>,
-    length,
-    nullCount: 0,
-    children: children as Data<ArrowColumns<C>[string]>[],
-  });
-  return new RecordBatch(schema, data);
-}
-
-function structOf(fields: readonly unknown[]): DataType {
-  return new Struct(fields as ConstructorParameters<typeof Struct>[0]);
+  return recordBatch(arrowSchema(columns), children, length);
 }
 
 /** The rows as plain objects. Bytes and tensors are views of the batch; lists and structs become arrays and objects. */

@@ -2,8 +2,9 @@
  * Several batches of one schema as one, each buffer copied once. Used where requests meet in one call of a model
  * and where the answers of several calls become one list column; everything else passes slices by reference.
  */
-import { type Data, makeData, RecordBatch, Type, type TypeMap } from "apache-arrow";
+import { type Data, makeData, type RecordBatch, Type, type TypeMap } from "apache-arrow";
 import { invariant, MillraceError } from "../base/errors.js";
+import { recordBatch } from "./record-batch.js";
 
 /** Arrow's offsets are 32 bits wide. */
 export const OFFSET_MAX = 2 ** 31 - 1;
@@ -16,10 +17,7 @@ export function concatBatches<T extends TypeMap>(batches: readonly RecordBatch<T
   const children = first.schema.fields.map((_, column) =>
     concatData(batches.map((batch) => batch.data.children[column]!)),
   );
-  return new RecordBatch(
-    first.schema,
-    makeData({ type: first.data.type, length, nullCount: 0, children } as never) as never,
-  );
+  return recordBatch(first.schema, children, length);
 }
 
 /** One piece of Arrow data with the values of all parts, which must be of one type. */

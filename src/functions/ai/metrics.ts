@@ -11,7 +11,10 @@ import type { Metric, VectorFacts } from "./vectors.js";
 const METRICS: readonly Metric[] = ["cosine", "dot", "euclidean"];
 
 export function dot(a: Float32Array, atA: number, b: Float32Array, atB: number, dimension: number): number {
-  let [s0, s1, s2, s3] = [0, 0, 0, 0];
+  let s0 = 0; // one by one: taken out of an array, they make the loop three times slower
+  let s1 = 0;
+  let s2 = 0;
+  let s3 = 0;
   const whole = dimension - (dimension % 4);
   let i = 0;
   for (; i < whole; i += 4) {
@@ -25,7 +28,8 @@ export function dot(a: Float32Array, atA: number, b: Float32Array, atB: number, 
 }
 
 export function distance(a: Float32Array, atA: number, b: Float32Array, atB: number, dimension: number): number {
-  let [s0, s1] = [0, 0];
+  let s0 = 0;
+  let s1 = 0;
   for (let i = 0; i < dimension; i += 2) {
     const d0 = a[atA + i]! - b[atB + i]!;
     s0 += d0 * d0;

@@ -32,10 +32,15 @@ export function content(random: SimRandom): Scenario {
   const isDurable = random.chance(0.5);
   const isSlow = random.chance(0.7);
   const stepMs = isSlow ? random.logBetween(20, 2_000) : 0;
+  // What is made faster than it is held lies in the log meanwhile.
+  const makesFaster = random.chance(0.5) ? 1 : 20;
   const putsItself = random.chance(0.5);
   // A round is longer than a listing may be old, and than a move takes.
   const contentCollectionMs = Math.round(random.logBetween(6_000, 15_000));
-  const bounds: Knobs = { contentTouchMs: 3_000, contentAgeMsMin: 10_000, contentCollectionMs };
+  const bounds: Knobs = {
+    ...{ contentTouchMs: 3_000, contentAgeMsMin: 10_000, contentCollectionMs },
+    exchangeEntryBytesMax: 20_000, // the checker reads addresses, and would not see one that is cut in two
+  };
 
   const build = (process: SimProcess, turn: Turn) => {
     const { clock } = process.ports;
@@ -47,7 +52,7 @@ export function content(random: SimRandom): Scenario {
           .read(memorySource(input), { id: "numbers" })
           .parallelism(makers(turn))
           .mapRows({ id: "make", to: pageColumns }, async (row, context) => {
-            if (stepMs > 0) await clock.sleep(stepMs);
+            if (stepMs > 0) await clock.sleep(stepMs / makesFaster);
             const bytes = Buffer.from(`page ${row.n} made by ${process.name} `.padEnd(PAGE_CHARS, "."));
             if (!putsItself) return { ...row, page: inline(bytes, "text/plain") };
             for (;;) {

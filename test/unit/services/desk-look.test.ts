@@ -51,6 +51,16 @@ describe("services/desk: looking at what has come before a call begins", () => {
     assert.equal(events[0], "call");
   });
 
+  it("so does the next one: an instance looks when it has answered, and not when it is asked", async () => {
+    const { take, events, settle } = deskOf(1);
+    take("a");
+    await settle();
+    assert.equal(events.at(-1), "look");
+    events.length = 0;
+    take("b");
+    assert.deepEqual(events, ["call"]);
+  });
+
   it("behind another call it does not: what has come meanwhile may cancel it", async () => {
     const { take, events, settle } = deskOf(1);
     take("a");
