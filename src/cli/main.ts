@@ -115,6 +115,18 @@ cluster(savepoint.command("list <job>").description("show the savepoints of a jo
   lazily(async () => (await import("./commands/savepoint.js")).listSavepointsCommand),
 );
 
+const refs = program.command("refs").description("show and collect the content that belongs to a job");
+cluster(refs.command("list <job>").description("show the content of the job, and what keeps it"))
+  .option("--json", "as JSON")
+  .action(lazily(async () => (await import("./commands/refs.js")).listRefsCommand));
+cluster(refs.command("explain <job> <content>").description("say what keeps one object, by its SHA-256 or its address"))
+  .option("--json", "as JSON")
+  .action(lazily(async () => (await import("./commands/refs.js")).explainRefCommand));
+cluster(refs.command("collect <job>").description("collect now what nothing refers to"))
+  .option("--dry-run", "only say what would be done")
+  .option("--json", "as JSON")
+  .action(lazily(async () => (await import("./commands/refs.js")).collectRefsCommand));
+
 try {
   await program.parseAsync();
 } catch (cause) {

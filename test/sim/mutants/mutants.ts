@@ -309,4 +309,16 @@ export const MUTANTS: readonly Mutant[] = [
     "if (this.#rows > 0 && (this.#rows + rows > this.rowsMax || this.#bytes + bytes > this.bytesMax))",
     "if (this.#rows < 0)",
   ]),
+
+  // Content
+  mutant("what is collected is decided without looking at commits (content Q2)", 27, [
+    "checkpoint/content-collection.js",
+    "cutoff = Math.min(cutoff, commitMs);",
+    "",
+  ]),
+  mutant("what a savepoint refers to is collected (content Q5)", 10, [
+    "coordinator/content-roots.js",
+    "await this.#savepoints(flow);",
+    "",
+  ]),
 ];
