@@ -23,6 +23,10 @@ export function checkContent(ref: ContentRef, bytes: Uint8Array): void {
   if (hashOf(ref) !== undefined) checkHash(ref, sha256Of(bytes));
 }
 
+export function isContent({ sizeBytes, sha256 }: ContentRef, bytes: Uint8Array): boolean {
+  return (sizeBytes < 0n || BigInt(bytes.length) === sizeBytes) && sha256Of(bytes) === sha256;
+}
+
 /**
  * Hands the pieces on, each when the next one has come: the last one only when all of it is what it must be.
  * @throws {MillraceError} as `checkContent`

@@ -14,9 +14,9 @@ import type { JobId } from "../base/ids.js";
 import { limits } from "../base/limits.js";
 import type { Clock } from "../base/ports.js";
 import { jobKeys } from "./keys.js";
-import type { ByteRange, CallOptions, ObjectStore } from "./object-store.js";
+import type { ObjectStore, ReadOptions } from "./object-store.js";
 
-export type ContentReadOptions = CallOptions & { readonly range?: ByteRange };
+export type ContentReadOptions = ReadOptions;
 
 export interface ContentStoreOptions {
   readonly store: ObjectStore;

@@ -17,7 +17,7 @@ import type { Ports } from "../base/ports.js";
 import { type ContentRange, hashOf, isWhole, sliceContent } from "../types/content-refs.js";
 import type { Content, ObjectRef } from "../types/content-types.js";
 import type { ContentCache } from "./content-cache.js";
-import { type ContentRef, checkContent, checked, sha256Of, shown } from "./content-checks.js";
+import { type ContentRef, checkContent, checked, isContent, sha256Of, shown } from "./content-checks.js";
 import { ContentMemory } from "./content-memory.js";
 import type { ContentReadOptions, ContentStore } from "./content-store.js";
 import { bytesOfDataUri } from "./data-uri.js";
@@ -188,9 +188,15 @@ export class ContentReader {
   async #read(ref: ContentRef, place: Place, signal: AbortSignal | undefined): Promise<Uint8Array> {
     const parts = Math.max(1, Math.ceil(Number(ref.sizeBytes) / limits.storeMultipartBytes));
     const wait = new Patience(this.ports, ref.uri, signal);
-    const bytes = await wait.within(parts * limits.contentTimeoutMs, () =>
-      place.get({ ...rangeOf(ref), signal: wait.signal }),
-    );
+    const get = (hashed: boolean) =>
+      wait.within(parts * limits.contentTimeoutMs, () => place.get({ ...rangeOf(ref), hashed, signal: wait.signal }));
+    const hashed = hashOf(ref) !== undefined;
+    if (hashed) {
+      const bytes = await get(true);
+      if (isContent(ref, bytes)) return bytes;
+    }
+    // With the store's own checksums, which tell what was damaged on the way from what is not what it must be.
+    const bytes = await get(false);
     checkContent(ref, bytes);
     return bytes;
   }

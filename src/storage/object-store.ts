@@ -38,6 +38,12 @@ export interface ByteRange {
   readonly length: number;
 }
 
+export interface ReadOptions extends CallOptions {
+  readonly range?: ByteRange;
+  /** The reader has a hash of the bytes and checks it: the store need not check them as well. */
+  readonly hashed?: boolean;
+}
+
 /**
  * Bytes in hand, or pieces as they come (an unknown length; never held whole in memory). Bytes in hand and in several
  * pieces are given away: nobody changes them any more, so a store may keep them as they are.
@@ -55,9 +61,9 @@ export interface ObjectStore {
     options?: PutOptions,
   ): Promise<{ readonly created: true } | { readonly created: false; readonly existing: Uint8Array }>;
   /** @throws {MillraceError} `MILL_STORE_NOT_FOUND` naming url and key */
-  get(key: string, options?: CallOptions & { readonly range?: ByteRange }): Promise<Uint8Array>;
+  get(key: string, options?: ReadOptions): Promise<Uint8Array>;
   /** The object in pieces. @throws as `get`, on the first piece */
-  stream(key: string, options?: CallOptions & { readonly range?: ByteRange }): AsyncIterable<Uint8Array>;
+  stream(key: string, options?: ReadOptions): AsyncIterable<Uint8Array>;
   head(key: string, options?: CallOptions): Promise<ObjectInfo | undefined>;
   /** Every published object whose key starts with `prefix`, in key order (UTF-8 bytes). Never a half-written one. */
   list(prefix: string, options?: CallOptions): AsyncIterable<ListedObject>;

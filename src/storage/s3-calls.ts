@@ -4,7 +4,7 @@
  * The client's own retries are off. Its pauses cannot be cancelled, and it does not try again when an answer
  * breaks off in its body; one loop here does both for every request, with the limits of `src/base/limits.ts`.
  */
-import { S3Client } from "@aws-sdk/client-s3";
+import { S3Client, type S3ClientConfig } from "@aws-sdk/client-s3";
 import { MillraceError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
 import type { Ports } from "../base/ports.js";
@@ -22,6 +22,8 @@ export interface S3Options {
 
 export class S3Calls {
   readonly client: S3Client;
+  /** Does not ask for checksums of what it downloads: for those who check it themselves. */
+  readonly unchecked: S3Client;
   readonly where: string;
   #place: S3Place;
 
@@ -34,6 +36,12 @@ export class S3Calls {
     this.#place = { url, bucket, endpoint: withoutCredentials(options.endpoint) };
     this.where = whereIs(this.#place);
     this.client = makeClient(options);
+    const { requestHandler } = this.client.config;
+    this.unchecked = new S3Client({
+      ...clientConfig(options),
+      requestHandler,
+      responseChecksumValidation: "WHEN_REQUIRED",
+    });
   }
 
   /**
@@ -94,22 +102,28 @@ export class S3Calls {
   }
 }
 
-function makeClient({ endpoint, region, requestTimeoutMs, ...options }: S3Options): S3Client {
+function makeClient(options: S3Options): S3Client {
+  return new S3Client({
+    ...clientConfig(options),
+    requestHandler: {
+      connectionTimeout: limits.storeConnectTimeoutMs,
+      // Not `requestTimeout`: by default that one only logs, and it would limit how long a large part may take.
+      socketTimeout: options.requestTimeoutMs ?? limits.storeRequestTimeoutMs,
+    },
+  });
+}
+
+function clientConfig({ endpoint, region, ...options }: S3Options): S3ClientConfig {
   const { accessKeyId, secretAccessKey, sessionToken } = options;
   const keys = accessKeyId !== undefined && secretAccessKey !== undefined;
-  return new S3Client({
+  return {
     region: region ?? "us-east-1",
     ...(endpoint === undefined ? {} : { endpoint, forcePathStyle: true }),
     ...(keys
       ? { credentials: { accessKeyId, secretAccessKey, ...(sessionToken === undefined ? {} : { sessionToken }) } }
       : {}),
     maxAttempts: 1,
-    requestHandler: {
-      connectionTimeout: limits.storeConnectTimeoutMs,
-      // Not `requestTimeout`: by default that one only logs, and it would limit how long a large part may take.
-      socketTimeout: requestTimeoutMs ?? limits.storeRequestTimeoutMs,
-    },
-  });
+  };
 }
 
 /** @throws {MillraceError} `MILL_CONFIG` */

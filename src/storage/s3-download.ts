@@ -4,7 +4,8 @@
  *   D1  One version of the object is read: a part that is asked for again names the version that was begun.
  *   D2  An answer that breaks off is continued where it broke off; one that ends early is never taken for whole.
  *   D3  Where the store has a CRC32 of the object, the whole one is checked; for other checksums the client does it, as
- *       long as the answer comes in one go. A range has no checksum: its length is checked, its bytes are not.
+ *       long as the answer comes in one go. A range has no checksum: its length is checked, its bytes are not. Nor are those of
+ *       `hashed` reads: their reader has a hash of them.
  *
  * Pieces are given before the end is known, so they count only when the iteration ends without an error.
  */
@@ -13,7 +14,7 @@ import { MillraceError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
 import { Crc32 } from "./crc32.js";
 import { piecesOf } from "./object-calls.js";
-import type { ByteRange, CallOptions } from "./object-store.js";
+import type { ByteRange, ReadOptions } from "./object-store.js";
 import type { S3Calls } from "./s3-calls.js";
 import { statusOf } from "./s3-errors.js";
 
@@ -21,10 +22,10 @@ export async function* download(
   calls: S3Calls,
   key: string,
   Key: string,
-  { range, signal }: CallOptions & { readonly range?: ByteRange },
+  { range, signal, hashed = false }: ReadOptions,
 ): AsyncGenerator<Uint8Array> {
   let at = range?.offset ?? 0;
-  let answer = await begin(calls, key, Key, range, signal);
+  let answer = await begin(calls, key, Key, range, hashed, signal);
   if (answer === undefined) return; // nothing of the object is in the range
   const whole = range === undefined;
   const version = answer.ETag;
@@ -36,7 +37,7 @@ export async function* download(
     let failure: unknown;
     try {
       for await (const piece of piecesOf(answer.Body as unknown as AsyncIterable<Uint8Array>, signal)) {
-        crc.add(piece);
+        if (expected !== undefined) crc.add(piece);
         at += piece.length;
         yield piece;
       }
@@ -61,7 +62,7 @@ export async function downloadWhole(
   calls: S3Calls,
   key: string,
   Key: string,
-  options: CallOptions & { readonly range?: ByteRange },
+  options: ReadOptions,
 ): Promise<Uint8Array> {
   for (let attempt = 1; ; attempt++) {
     try {
@@ -83,6 +84,7 @@ async function begin(
   key: string,
   Key: string,
   range: ByteRange | undefined,
+  hashed: boolean,
   signal: AbortSignal | undefined,
 ): Promise<GetObjectCommandOutput | undefined> {
   // S3 has no range without bytes: one byte is asked for, to learn whether the object is there.
@@ -91,7 +93,8 @@ async function begin(
     range === undefined ? {} : { Range: `bytes=${range.offset}-${Math.min(last, Number.MAX_SAFE_INTEGER)}` };
   const answer = await calls.call(key, signal, async (send) => {
     try {
-      return await calls.client.send(new GetObjectCommand({ Bucket: calls.bucket, Key, ...Range }), send);
+      const client = hashed ? calls.unchecked : calls.client;
+      return await client.send(new GetObjectCommand({ Bucket: calls.bucket, Key, ...Range }), send);
     } catch (error) {
       if (statusOf(error) === 416) return undefined;
       throw error;

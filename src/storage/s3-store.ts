@@ -20,13 +20,13 @@ import { limits } from "../base/limits.js";
 import type { Ports } from "../base/ports.js";
 import { checkKey, checkRange, isReserved, notFound, RESERVED } from "./object-calls.js";
 import type {
-  ByteRange,
   CallOptions,
   ListedObject,
   ObjectBody,
   ObjectInfo,
   ObjectStore,
   PutOptions,
+  ReadOptions,
 } from "./object-store.js";
 import { S3Calls, type S3Options } from "./s3-calls.js";
 import { download, downloadWhole } from "./s3-download.js";
@@ -67,12 +67,12 @@ export class S3Store implements ObjectStore {
     }
   }
 
-  async get(key: string, options: CallOptions & { readonly range?: ByteRange } = {}): Promise<Uint8Array> {
+  async get(key: string, options: ReadOptions = {}): Promise<Uint8Array> {
     checkRange(options.range);
     return downloadWhole(this.#calls, key, this.#key(key), options);
   }
 
-  async *stream(key: string, options: CallOptions & { readonly range?: ByteRange } = {}): AsyncIterable<Uint8Array> {
+  async *stream(key: string, options: ReadOptions = {}): AsyncIterable<Uint8Array> {
     checkRange(options.range);
     yield* download(this.#calls, key, this.#key(key), options);
   }
@@ -156,6 +156,7 @@ export class S3Store implements ObjectStore {
 
   async close(): Promise<void> {
     this.#calls.client.destroy();
+    this.#calls.unchecked.destroy();
   }
 
   #key(key: string): string {

@@ -45,7 +45,7 @@ describe("integration/gpus: workers that are told of devices", function () {
 
   it("operators have theirs in a host of its own; what fits nowhere waits and says why, and is placed when there is room", async () => {
     const all = words("word", 12);
-    const { submitted, rows } = await cluster.tell([all.slice(0, 6), all.slice(6)], {
+    const { submitted, marks, rows } = await cluster.tell([all.slice(0, 6), all.slice(6)], {
       topology: "gpu-operators.ts",
       parallelism: 3,
     });
@@ -53,6 +53,7 @@ describe("integration/gpus: workers that are told of devices", function () {
       "needs 0.5 gpu of kind h200 for operator whole and 0.25 gpu of kind h200 with 20 GiB for operator part; worker w1 has 1, taken; worker w2 has 1, taken\n",
     );
     await cluster.worker("w3", ...told);
+    await marks.release();
     finished(await submitted.ended);
     const published = (await rows()) as unknown as Record<string, unknown>[];
     assert.deepEqual(

@@ -311,12 +311,12 @@ export const MUTANTS: readonly Mutant[] = [
   ]),
 
   // Content
-  mutant("what is collected is decided without looking at commits (content Q2)", 27, [
+  mutant("what is collected is decided without looking at commits (content Q2)", 47, [
     "checkpoint/content-collection.js",
-    "cutoff = Math.min(cutoff, commitMs);",
-    "",
+    "for (const commitMs of commitsMs)",
+    "for (const commitMs of [])",
   ]),
-  mutant("what a savepoint refers to is collected (content Q5)", 10, [
+  mutant("what a savepoint refers to is collected (content Q5)", 55, [
     "coordinator/content-roots.js",
     "await this.#savepoints(flow);",
     "",

@@ -174,6 +174,22 @@ const counter = fc.record({
 });
 const six = <T>(one: fc.Arbitrary<T>) => fc.array(one, { minLength: 6, maxLength: 6 });
 
+describe("actors/saved-state: a batch on its way into a sink", () => {
+  it("goes on, beside what the sink had prepared: that is published (J1)", () => {
+    const [one] = [counterSnapshot({ groups: [], captured: [] }, 0, 2)];
+    const parked = [{ place: "out", blob: 0 }];
+    const operators = [{ operator: "out", state: bytes("what is published") }];
+    const actors = [snapshot("count-0", 0, operators, parked, [encoded(rows("late"))]), { ...one!, subtask: 1 }];
+    const { snapshots } = redistributeJob({ operators: jobOf(2).operators, actors }, jobOf(2), false);
+    const found = [...snapshots.values()].map((made) => actorSnapshotFrame.decode(made).header);
+    assert.deepEqual(
+      found.flatMap((header) => header.parked.map(({ place }) => place)),
+      ["out"],
+    );
+    assert.ok(found.every(({ operators: kept }) => kept.every(({ operator }) => operator !== "out")));
+  });
+});
+
 describe("actors/saved-state: state that moves to other instances", () => {
   it("is all there, once, in the order in which one instance had it (J1, M2)", () => {
     fc.assert(

@@ -9,6 +9,7 @@ import { realPorts, silentLog } from "../../../src/base/real/ports.js";
 import { ContentCache, type ContentCacheOptions } from "../../../src/storage/content-cache.js";
 import { sha256Of } from "../../../src/storage/content-checks.js";
 import { thisProcess } from "../../../src/storage/content-lock.js";
+import { isMarked } from "../../../src/storage/content-mark.js";
 import { within } from "../../conformance/bus-support.js";
 
 const CHILD = new URL("./content-cache-child.js", import.meta.url);
@@ -105,6 +106,32 @@ describe("storage/content-cache: one process", () => {
     await writeFile(content.path, "ab");
     assert.deepEqual(await get(cacheOf(), content), content.bytes);
     assert.deepEqual(await readFile(content.path), content.bytes);
+  });
+
+  it("a file that was checked is not hashed again, and one that was changed since is, whatever its size (K1)", async () => {
+    const content = contentOf("abc");
+    await get(cacheOf(), content);
+    const { ino, size, mtimeNs } = await stat(content.path, { bigint: true });
+    assert.ok(await isMarked(content.sha256, { ino, size, mtimeNs }));
+    assert.ok(!(await isMarked(content.sha256, { ino: ino + 1n, size, mtimeNs })), "a copy");
+    assert.ok(!(await isMarked(contentOf("abd").sha256, { ino, size, mtimeNs })), "another name");
+    // Damage that leaves the mark shows that it is what is trusted.
+    const marked = Number(mtimeNs / 1_000_000_000n);
+    await writeFile(content.path, "abd");
+    await utimes(content.path, marked, marked);
+    assert.equal(String(await get(cacheOf(), content, never)), "abd");
+    await writeFile(content.path, "abd");
+    assert.deepEqual(await get(cacheOf(), content), content.bytes);
+  });
+
+  it("a whole file without a mark is checked once, and marked (K1)", async () => {
+    const content = contentOf("abc");
+    await get(cacheOf(), content);
+    await writeFile(content.path, "abc");
+    const isTrusted = async () => isMarked(content.sha256, await stat(content.path, { bigint: true }));
+    assert.equal(await isTrusted(), false);
+    assert.deepEqual(await get(cacheOf(), content, never), content.bytes);
+    assert.equal(await isTrusted(), true);
   });
 
   it("an error of whoever fetches is theirs, and the next one tries", async () => {

@@ -247,3 +247,25 @@ describe("storage/content: what a job puts", () => {
     await assert.rejects(process().put(WHOLE), /no store/);
   });
 });
+
+describe("storage/content: bytes with a hash that were damaged on the way", () => {
+  it("are asked for again, then with the checksums of the store; what stays other bytes is MILL_CONTENT_HASH (R1)", async () => {
+    const asked: (boolean | undefined)[] = [];
+    const answers = [bytes("abcdefghiX"), WHOLE];
+    const http: ContentSource = {
+      async get(_uri, { hashed }) {
+        asked.push(hashed);
+        return answers.shift() ?? bytes("abcdefghiY");
+      },
+      async *stream() {},
+    };
+    assert.equal(text(await reader({ http }).bytes(ref)), "abcdefghij");
+    assert.deepEqual(asked, [true, false]);
+    await assert.rejects(reader({ http }).bytes(ref), { code: "MILL_CONTENT_HASH" });
+    assert.deepEqual(asked, [true, false, true, false]);
+    await assert.rejects(reader({ http }).bytes({ ...ref, sha256: "", sizeBytes: 9n }), {
+      code: "MILL_SOURCE_CHANGED",
+    });
+    assert.deepEqual(asked.slice(4), [false], "without a hash the store checks");
+  });
+});
