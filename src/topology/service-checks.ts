@@ -1,6 +1,7 @@
 /** What is refused of a service's declaration, with an error that names service and setting. */
 import { MillraceError } from "../base/errors.js";
-import { t } from "../types/columns.js";
+import { arrowSchema, t } from "../types/columns.js";
+import { holdsContent } from "../types/content-refs.js";
 import type { Service } from "./service-contract.js";
 
 /** All of a service that does not depend on its columns' types. */
@@ -39,9 +40,21 @@ export function checkService(service: Declared): void {
     const text = `service "${service.id}": cache is ${String(service.cache)}; give "none" or "content".`;
     throw new MillraceError("MILL_CONFIG", text, { service: service.id, what: "cache" });
   }
+  if (service.cache === "content") noContent(service);
   inputColumns(service, "batch.bucketBy", batch.bucketBy);
   inputColumns(service, "affinityBy", service.affinityBy);
   checkFallback(service);
+}
+
+/** What an answer refers to lives as long as the row that it was made for; a shared answer outlives that. */
+function noContent({ id, output }: Declared): void {
+  const column = arrowSchema(output).fields.find(holdsContent)?.name;
+  if (column === undefined) return;
+  throw new MillraceError(
+    "MILL_CONFIG",
+    `service "${id}": cache is "content", but content that its column "${column}" refers to may be gone when the answer is given again. Answer with t.binary, or leave cache out.`,
+    { service: id, what: "cache", column },
+  );
 }
 
 function atLeast(service: string, what: string, value: number, least: number): void {

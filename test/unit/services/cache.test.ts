@@ -5,6 +5,8 @@ import { MillraceError } from "../../../src/base/errors.js";
 import { ServiceClient } from "../../../src/services/client.js";
 import { contentIdsOf, idsOf } from "../../../src/services/row-ids.js";
 import { runsOf } from "../../../src/services/runs.js";
+import { service } from "../../../src/topology/service.js";
+import { t } from "../../../src/types/columns.js";
 import { frameKind } from "../../../src/wire/frames.js";
 import { gate, within } from "../actors/support.js";
 import { batch, declare, doubled, FakeInstance, owner, setUp } from "./fake-instance.js";
@@ -98,6 +100,17 @@ describe("services/cache: equal rows", () => {
     await within("the first", call(one, [1, 1], "ab"));
     await within("the second", call(one, [1], "c"));
     assert.deepEqual(bench.calls, [[1, 1], [1]]);
+  });
+
+  it("never share content: what it refers to may be gone when the answer is given again", () => {
+    const output = { pages: t.list(t.struct({ page: t.image })) };
+    const spec = { input: { n: t.int32 }, output, handler: { kind: "none", assets: {}, load: () => assert.fail() } };
+    assert.throws(() => service("pictures", { ...spec, cache: "content" }), {
+      code: "MILL_CONFIG",
+      message:
+        'service "pictures": cache is "content", but content that its column "pages" refers to may be gone when the answer is given again. Answer with t.binary, or leave cache out.',
+    });
+    assert.doesNotThrow(() => service("pictures", spec));
   });
 
   it("are found by a client that was restored, under whatever id they had", async () => {
