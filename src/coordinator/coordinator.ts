@@ -55,6 +55,7 @@ import { decideJob, hasEnded, isRunning, type JobAction } from "./job.js";
 import { JobBook } from "./job-book.js";
 import { JobContents } from "./job-contents.js";
 import { type Holding, NOTHING } from "./placement.js";
+import { ReadLogs } from "./read-logs.js";
 import { RegionRunner, type Then } from "./region-runner.js";
 import { Savepoints } from "./savepoints.js";
 import { claimTerm, readTerm } from "./term.js";
@@ -100,6 +101,7 @@ export class Coordinator {
   #regions: RegionRunner | undefined;
   #savepoints: Savepoints;
   #contents: JobContents;
+  #readLogs: ReadLogs;
 
   constructor(private readonly options: CoordinatorOptions) {
     this.#contents = new JobContents({
@@ -115,6 +117,7 @@ export class Coordinator {
       note: (book) => this.#note(book),
       look: () => this.#look(),
     });
+    this.#readLogs = new ReadLogs({ ...options, leads: () => this.#leads() });
     this.#subjects = clusterSubjects(options.namespace);
   }
 
@@ -466,6 +469,7 @@ export class Coordinator {
       }
       this.#savepoints.look(book);
       this.#contents.look(book);
+      if (isRunning(book.state)) this.#readLogs.look(book);
       if (isRunning(book.state)) dueMs = Math.min(dueMs, this.#regions?.look(book) ?? dueMs);
     }
     this.#due?.cancel();

@@ -6,7 +6,7 @@
  *   R2  Content with a known SHA-256 is read once per node, as long as it is kept there: in this process's memory, then in the folder of
  *       all the node's processes. Without one, nothing says that it is still the same, and it is read each time.
  *   R3  Faults that may pass are tried again within the limits of the store they come from; no read outlasts `limits.contentTimeoutMs`
- *       for each 8 MiB of it.
+ *       for each 8 MiB of it, or twice that where what came first was not what it must be.
  */
 import { fileURLToPath, pathToFileURL } from "node:url";
 import picomatch from "picomatch";
