@@ -108,3 +108,27 @@ const show = () => {
 document.addEventListener("change", (event) => { if (event.target.name === "show") show(); });
 find.addEventListener("input", show);
 `;
+
+export function escapeHtml(text: string): string {
+  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;");
+}
+
+/** The whole file. Its own policy forbids everything from outside, and scripts where it has none. */
+export function reportPage(
+  { title, style, script = "" }: { readonly title: string; readonly style: string; readonly script?: string },
+  head: string,
+  body: string,
+): string {
+  const scripts = script === "" ? "" : "; script-src 'unsafe-inline'";
+  return `<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'${scripts}">
+<title>${title}</title><style>${style}</style></head>
+<body>
+${head}
+<main>
+${body}
+</main>${script === "" ? "" : `\n<script>${script}</script>`}
+</body></html>
+`;
+}

@@ -20,7 +20,7 @@ import {
   type TruthPage,
 } from "./accuracy.js";
 import type { PageResult } from "./page-result.js";
-import { REPORT_SCRIPT, REPORT_STYLE } from "./report-look.js";
+import { escapeHtml, REPORT_SCRIPT, REPORT_STYLE, reportPage } from "./report-look.js";
 import { settings } from "./settings.js";
 
 export interface ReportSummary {
@@ -58,7 +58,7 @@ export async function writeReport(
   }
   await mkdir(folder, { recursive: true });
   const path = join(folder, "index.html");
-  await writeFile(path, documentHtml(header(pages, summary, accuracy), sections.join("\n")));
+  await writeFile(path, reportPage(LOOK, header(pages, summary, accuracy), [...sections, NONE_MATCHES].join("\n")));
   return path;
 }
 
@@ -81,9 +81,8 @@ async function picture(bytes: Uint8Array): Promise<string> {
   return `data:image/jpeg;base64,${jpeg.toString("base64")}`;
 }
 
-function escapeHtml(text: string): string {
-  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;");
-}
+const LOOK = { title: "Document OCR", style: REPORT_STYLE, script: REPORT_SCRIPT };
+const NONE_MATCHES = '<p class="none" hidden>No page matches.</p>';
 
 const percent = (share: number): string => `${(share * 100).toFixed(2)} %`;
 
@@ -197,20 +196,4 @@ function marked(read: string, truth: string): string {
   while (end < Math.min(a.length, b.length) - start && a.at(-1 - end) === b.at(-1 - end)) end++;
   const part = (from: number, to: number): string => escapeHtml(b.slice(from, to).join(""));
   return `${part(0, start)}<ins>${part(start, b.length - end)}</ins>${part(b.length - end, b.length)}`;
-}
-
-function documentHtml(head: string, body: string): string {
-  return `<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'">
-<title>Document OCR</title><style>${REPORT_STYLE}</style></head>
-<body>
-${head}
-<main>
-${body}
-<p class="none" hidden>No page matches.</p>
-</main>
-<script>${REPORT_SCRIPT}</script>
-</body></html>
-`;
 }

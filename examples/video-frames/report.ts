@@ -6,7 +6,7 @@
  */
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { REPORT_STYLE } from "../document-ocr/report-look.js";
+import { escapeHtml, REPORT_STYLE, reportPage } from "../document-ocr/report-look.js";
 
 export interface Place {
   readonly name: string;
@@ -48,7 +48,14 @@ export async function writeReport(
   const sections = videos.map((video) => section(video, frames, known));
   await mkdir(folder, { recursive: true });
   const path = join(folder, "index.html");
-  await writeFile(path, page(header(videos.length, frames, scenes, summary), sections.join("\n")));
+  await writeFile(
+    path,
+    reportPage(
+      { title: "Video frames", style: STYLE },
+      header(videos.length, frames, scenes, summary),
+      sections.join("\n"),
+    ),
+  );
   return path;
 }
 
@@ -113,10 +120,6 @@ function clock(ms: number): string {
   return `${Math.floor(tenths / 600)}:${seconds.toFixed(1).padStart(4, "0")}`;
 }
 
-function escapeHtml(text: string): string {
-  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;");
-}
-
 const STYLE = `${REPORT_STYLE}
 .scenes { display: grid; grid-template-columns: repeat(auto-fill, minmax(250px, 1fr)); gap: 16px; }
 article p { margin: 6px 0 0; } article p + p { margin: 0; }
@@ -127,17 +130,3 @@ article b { font-variant-numeric: tabular-nums; margin-right: 6px; }
 .scenes polygon { cursor: default; color: #ff3b8d; stroke-width: 2px; }
 article[data-copy] figure { opacity: .45; } article[data-copy] p:first-of-type { color: var(--dim); }
 `;
-
-function page(head: string, body: string): string {
-  return `<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<title>Video frames</title><style>${STYLE}</style></head>
-<body>
-${head}
-<main>
-${body}
-</main>
-</body></html>
-`;
-}

@@ -18,6 +18,7 @@ import {
   type StoredContent,
 } from "../checkpoint/content-collection.js";
 import { type JobKeys, jobKeys } from "../storage/keys.js";
+import type { ContentReport } from "../wire/control.js";
 import { ContentRoots, each, type JobFlow, type RootOptions } from "./content-roots.js";
 
 /** What is known of a job whose content is collected. */
@@ -37,24 +38,6 @@ export interface CollectionBounds {
   readonly ageMsMin?: number;
 }
 
-/** What one round has found and done. */
-export interface CollectionReport {
-  /** Objects in their place, and in the trash, when it began. */
-  readonly contents: number;
-  readonly trash: number;
-  /** Of all of them, those that a root names. */
-  readonly rooted: number;
-  readonly broughtBack: number;
-  readonly putAway: number;
-  readonly purged: number;
-  /** Records of published files that are gone. */
-  readonly recordsDeleted: number;
-  /** Objects that no root names and that are still somewhere. */
-  readonly left: number;
-  /** Why nothing could go; empty: nothing kept it. */
-  readonly heldBy: string;
-}
-
 /** The store's time, by its own clock, at some moment before `atMs` of the monotonic one. */
 interface Mark {
   readonly atMs: number;
@@ -69,8 +52,15 @@ interface Known {
 }
 
 const MARKS_MAX = 16;
-const NOTHING: CollectionReport = {
-  ...{ contents: 0, trash: 0, rooted: 0, broughtBack: 0, putAway: 0, purged: 0, recordsDeleted: 0, left: 0 },
+const NOTHING: ContentReport = {
+  contents: 0,
+  trash: 0,
+  rooted: 0,
+  broughtBack: 0,
+  putAway: 0,
+  purged: 0,
+  recordsDeleted: 0,
+  left: 0,
   heldBy: "",
 };
 
@@ -93,7 +83,7 @@ export class ContentCollector {
   }
 
   /** One round now, behind one that is under way. @throws what the bus or the store says */
-  collect(job: ContentJob, bounds: CollectionBounds = {}): Promise<CollectionReport> {
+  collect(job: ContentJob, bounds: CollectionBounds = {}): Promise<ContentReport> {
     const known = this.#of(job.job);
     const round = known.round.then(() => this.#round(known, job, bounds));
     known.round = round.catch(() => {});
@@ -116,7 +106,7 @@ export class ContentCollector {
     return known;
   }
 
-  async #round(known: Known, job: ContentJob, bounds: CollectionBounds): Promise<CollectionReport> {
+  async #round(known: Known, job: ContentJob, bounds: CollectionBounds): Promise<ContentReport> {
     const { dryRun = false, ageMsMin = limits.contentAgeMsMin } = bounds;
     const keys = jobKeys(job.job);
     // Listed first: what is decided on must not be older than the listing.
@@ -132,7 +122,7 @@ export class ContentCollector {
     const decided = collectContent({ contents, trash, rooted, ...times }, { ageMsMin });
     const { bringBack, putAway, purge } = decided;
     const unrooted = [...contents, ...trash].filter(({ sha256 }) => !rooted.has(sha256)).length;
-    const report: CollectionReport = {
+    const report: ContentReport = {
       contents: contents.length,
       trash: trash.length,
       rooted: contents.length + trash.length - unrooted,

@@ -102,15 +102,21 @@ export interface CollectContent {
   readonly dryRun: boolean;
 }
 
+/** What one round of collecting content has found and done. */
 export interface ContentReport {
+  /** Objects in their place, and in the trash, when it began. */
   readonly contents: number;
   readonly trash: number;
+  /** Of all of them, those that a root names. */
   readonly rooted: number;
   readonly broughtBack: number;
   readonly putAway: number;
   readonly purged: number;
+  /** Records of published files that are gone. */
   readonly recordsDeleted: number;
+  /** Objects that no root names and that are still somewhere. */
   readonly left: number;
+  /** Why nothing could go; empty: nothing kept it. */
   readonly heldBy: string;
 }
 
