@@ -15,6 +15,7 @@ import json
 import os
 import pathlib
 import signal
+import ssl
 import sys
 import time
 import uuid
@@ -91,6 +92,20 @@ class Parts:
             await connection.publish(subject, frame[offset : offset + PART_BYTES], headers=header)
 
 
+def connection_options():
+    """Who we are to NATS, and how we speak with it, as nats-py names them."""
+    told = SETTINGS["nats"]
+    names = {"user": "user", "password": "password", "token": "token", "nkeyFile": "nkeys_seed", "credsFile": "user_credentials"}
+    options = {name: told[key] for key, name in names.items() if key in told}
+    if "inbox" in told:
+        options["inbox_prefix"] = told["inbox"].encode()
+    if told.keys() & {"caFile", "certFile"}:
+        options["tls"] = ssl.create_default_context(cafile=told.get("caFile"))
+        if "certFile" in told:
+            options["tls"].load_cert_chain(told["certFile"], told["keyFile"])
+    return options
+
+
 class Instance:
     def __init__(self, handler):
         self.handler, self.frames, self.parts = handler, Frames(pathlib.Path(SETTINGS["schemas"])), Parts()
@@ -103,8 +118,7 @@ class Instance:
         self.knows_schema, self.wake = set(), asyncio.Event()
 
     async def run(self):
-        options = {key: SETTINGS["nats"][key] for key in ("user", "password", "token") if key in SETTINGS["nats"]}
-        self.nats = await nats.connect(SETTINGS["nats"]["servers"], max_reconnect_attempts=-1, **options)
+        self.nats = await nats.connect(SETTINGS["nats"]["servers"], max_reconnect_attempts=-1, **connection_options())
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self.drain)
         loop.add_reader(sys.stdin.fileno(), self.orphaned)

@@ -105,8 +105,18 @@ export const ERROR_CODES = {
   MILL_WORKER_LOST: external,
   MILL_CHECKPOINT_FAILED: external,
   MILL_SAVEPOINT_UNMATCHED: user,
+  MILL_NO_LEADER: external,
   MILL_TERM_OVER: { ...internal, http: 409 },
   MILL_COMMAND_REFUSED: { ...internal, http: 409 },
+  // http api
+  MILL_REQUEST_INVALID: { ...user, http: 400 },
+  MILL_REQUEST_UNAUTHENTICATED: { ...user, http: 401 },
+  MILL_REQUEST_FORBIDDEN: { ...user, http: 403 },
+  MILL_REQUEST_NOT_FOUND: { ...user, http: 404 },
+  MILL_REQUEST_CONFLICT: { ...user, http: 409 },
+  MILL_REQUEST_STALE: { ...user, http: 412 },
+  MILL_REQUEST_TOO_LARGE: { ...user, http: 413 },
+  MILL_REQUEST_TOO_MANY: { ...user, retry: "backoff", http: 429 },
 } as const satisfies Record<string, ErrorEntry>;
 
 export type ErrorCode = keyof typeof ERROR_CODES;

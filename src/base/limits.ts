@@ -295,6 +295,24 @@ export const limits = {
   /** Time in which a new coordinator hears of what an earlier one has started. */
   adoptionMs: 3_000,
   deployTimeoutMs: 30_000,
+  /** HTTP API: a body that is no upload, an upload, the head of a request, a whole one, silence on a connection. */
+  apiBodyBytesMax: 1 * MiB,
+  apiUploadBytesMax: 16_384 * MiB,
+  apiHeadersTimeoutMs: 10_000,
+  apiRequestTimeoutMs: 600_000,
+  apiConnectionTimeoutMs: 60_000,
+  apiKeepAliveMs: 10_000,
+  /** Wrong access tokens that one address may send in that time, and addresses that are remembered for it. */
+  apiFailuresMax: 20,
+  apiFailuresMs: 60_000,
+  apiFailingAddressesMax: 10_000,
+  /** Time in which the coordinator that leads answers another. */
+  apiHopTimeoutMs: 10_000,
+  /** Listeners to events of one coordinator, and bytes that one of them may leave unread. */
+  apiEventStreamsMax: 200,
+  apiEventBytesMax: 1 * MiB,
+  /** Events that the coordinator that leads still knows. */
+  eventsKept: 1_000,
   /** Time that a process has to drain before it is killed, and the part of it that an instance gives to its calls. */
   drainTimeoutMs: 30_000,
   drainCallsMs: 25_000,

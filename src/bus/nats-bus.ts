@@ -35,7 +35,7 @@ import { PART_HEADER, queueGroupError, Reassembly } from "./nats-parts.js";
 import { type OpenRequest, OpenRequests } from "./requests.js";
 import { checkName, checkPattern, checkPayload, checkSubject, hasWildcard } from "./syntax.js";
 
-export type { NatsCredentials, NatsOptions } from "./nats-connect.js";
+export type { NatsCredentials, NatsOptions, NatsTls } from "./nats-connect.js";
 
 /** @throws {MillraceError} `MILL_BUS_UNREACHABLE`, `MILL_BUS_REFUSED`, `MILL_CONFIG` */
 export async function connectNats(options: NatsOptions, ports: Ports): Promise<Bus> {
@@ -47,7 +47,8 @@ export async function connectNats(options: NatsOptions, ports: Ports): Promise<B
     await connection.close();
     throw error;
   }
-  return new NatsBus(connection, out, { ...ports, log: ports.log.child({ nats: urls }) }, options.replicas ?? 1);
+  const { replicas = 1, inbox } = options;
+  return new NatsBus(connection, out, { ...ports, log: ports.log.child({ nats: urls }) }, replicas, inbox);
 }
 
 const CHECKED_MAX = 1_024;
@@ -62,7 +63,7 @@ class NatsBus implements Bus {
   private readonly requests: OpenRequests;
   /** By the subject of the answer. */
   private readonly asked = new Map<string, Asked>();
-  private readonly inbox = createInbox();
+  private readonly inbox: string;
   /** Subjects that are known to be such. */
   private readonly checked = new Set<string>();
   private inboxNext = 0;
@@ -78,8 +79,10 @@ class NatsBus implements Bus {
     private readonly out: NatsOut,
     private readonly ports: Ports,
     private readonly replicas: number,
+    inbox: string | undefined,
   ) {
     this.logPort = ports.log;
+    this.inbox = createInbox(inbox);
     this.requests = new OpenRequests(ports.clock);
     void this.followStatus();
     void connection.closed().then((error) => this.finish(error ?? undefined));

@@ -1,4 +1,10 @@
-/** Addresses, credentials and the first connection to NATS. What a connection then does: `nats-bus.ts`. */
+/**
+ * Addresses, credentials and the first connection to NATS. What a connection then does: `nats-bus.ts`.
+ *
+ * Files of credentials and certificates are read again for each connection, so that they can be renewed while a process runs. One
+ * that cannot be read fails the first connection; later ones go on with what was read last.
+ */
+import { readFileSync } from "node:fs";
 import {
   type Authenticator,
   connect,
@@ -15,10 +21,19 @@ import { connectError } from "./nats-errors.js";
 export type NatsCredentials =
   | { readonly user: string; readonly password: string }
   | { readonly token: string }
-  /** An nkey's seed, `SU...`. */
-  | { readonly nkeySeed: string }
-  /** The text of a `.creds` file. */
-  | { readonly creds: string };
+  /** A file that holds an nkey's seed, `SU...`. */
+  | { readonly nkeyFile: string }
+  /** A `.creds` file: a user's JWT and seed. */
+  | { readonly credsFile: string };
+
+/** Files in PEM. With any of them nothing is said in the clear, whatever the address says. */
+export interface NatsTls {
+  /** Who signs servers' certificates, where the system does not know them. */
+  readonly caFile?: string;
+  /** The client's own certificate and its key, for servers that ask for one. */
+  readonly certFile?: string;
+  readonly keyFile?: string;
+}
 
 export interface NatsOptions {
   /** `nats://host:port`, or `tls://host:port`, one or more of one cluster. With `tls` nothing is said in the clear. User and password in an address are used, and shown nowhere. */
@@ -26,6 +41,9 @@ export interface NatsOptions {
   /** Shown in the server's list of connections. */
   readonly name: string;
   readonly credentials?: NatsCredentials;
+  readonly tls?: NatsTls;
+  /** What subjects of answers begin with. Default `_INBOX`. Permissions keep users apart by it. */
+  readonly inbox?: string;
   /** Replicas of logs and buckets that this connection creates. Default 1. */
   readonly replicas?: number;
 }
@@ -41,6 +59,9 @@ export async function openNats(options: NatsOptions): Promise<{ connection: Nats
   const addresses = [options.servers].flat().map(addressOf);
   const urls = addresses.map(({ server }) => server).join(", ");
   const credentials = options.credentials ?? addresses.find((address) => address.credentials)?.credentials;
+  const authenticator = credentials && authenticatorOf(credentials);
+  for (const file of Object.values(options.tls ?? {})) readGiven(file);
+  const tls = options.tls ?? (addresses.some((address) => address.tls) ? {} : undefined);
   try {
     const connection = await connect({
       servers: addresses.map(({ server }) => server),
@@ -50,8 +71,9 @@ export async function openNats(options: NatsOptions): Promise<{ connection: Nats
       reconnectTimeWait: limits.busReconnectDelayMs,
       maxReconnectAttempts: -1,
       // The client reads no meaning into `tls://`: without the option it would speak, and log in, in the clear.
-      ...(addresses.some(({ tls }) => tls) ? { tls: {} } : {}),
-      ...(credentials === undefined ? {} : { authenticator: authenticatorOf(credentials) }),
+      ...(tls && { tls }),
+      ...(authenticator && { authenticator }),
+      ...(options.inbox !== undefined && { inboxPrefix: options.inbox }),
     });
     return { connection, urls };
   } catch (error) {
@@ -78,10 +100,40 @@ function addressOf(text: string): Address {
   return { server, tls, credentials: password === "" ? { token: user } : { user, password } };
 }
 
+/** @throws {MillraceError} `MILL_CONFIG` for a file that cannot be read */
 function authenticatorOf(credentials: NatsCredentials): Authenticator {
-  const bytes = (text: string) => new TextEncoder().encode(text);
   if ("user" in credentials) return usernamePasswordAuthenticator(credentials.user, credentials.password);
   if ("token" in credentials) return tokenAuthenticator(credentials.token);
-  if ("nkeySeed" in credentials) return nkeyAuthenticator(bytes(credentials.nkeySeed.trim()));
-  return credsAuthenticator(bytes(credentials.creds));
+  if ("nkeyFile" in credentials) return nkeyAuthenticator(renewed(credentials.nkeyFile, trimmed));
+  return credsAuthenticator(renewed(credentials.credsFile, (bytes) => bytes));
+}
+
+function trimmed(bytes: Uint8Array): Uint8Array {
+  return Buffer.from(Buffer.from(bytes).toString("latin1").trim(), "latin1");
+}
+
+/** The file's bytes as they are now, or as they were when it could last be read. */
+function renewed(file: string, form: (bytes: Uint8Array) => Uint8Array): () => Uint8Array {
+  let last = form(readGiven(file));
+  return () => {
+    try {
+      last = form(readFileSync(file));
+    } catch {
+      // Somebody is putting a new one in its place; the client asks again with the next attempt.
+    }
+    return last;
+  };
+}
+
+function readGiven(file: string): Uint8Array {
+  try {
+    return readFileSync(file);
+  } catch (cause) {
+    throw new MillraceError(
+      "MILL_CONFIG",
+      `the file ${file}, which is to hold credentials or certificates for NATS, cannot be read (${(cause as NodeJS.ErrnoException).code}). Correct MILLRACE_NATS_CREDS, _NKEY, _CA, _CERT or _KEY, or the file's rights.`,
+      { file },
+      { cause },
+    );
+  }
 }

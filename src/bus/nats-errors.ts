@@ -23,7 +23,7 @@ export function connectError(error: unknown, urls: string, given: boolean): Mill
   if (error instanceof AuthorizationError || error instanceof UserAuthenticationExpiredError) {
     return new MillraceError(
       "MILL_BUS_REFUSED",
-      `NATS at ${urls} ${given ? "refused the credentials" : "wants credentials and got none"} (${error.message}). Set MILLRACE_NATS_USER and MILLRACE_NATS_PASSWORD, or MILLRACE_NATS_TOKEN, to what this server takes.`,
+      `NATS at ${urls} ${given ? "refused the credentials" : "wants credentials and got none"} (${error.message}). Set MILLRACE_NATS_USER and MILLRACE_NATS_PASSWORD, MILLRACE_NATS_TOKEN, MILLRACE_NATS_NKEY or MILLRACE_NATS_CREDS to what this server takes.`,
       { urls },
       options,
     );
@@ -37,12 +37,37 @@ export function connectError(error: unknown, urls: string, given: boolean): Mill
       options,
     );
   }
+  if (certificateRefused(error)) {
+    return new MillraceError(
+      "MILL_BUS_REFUSED",
+      `NATS at ${urls} shows a certificate that is not trusted here (${reason}). Set MILLRACE_NATS_CA to the file of who signed it, and write the host name that the certificate names.`,
+      { urls },
+      options,
+    );
+  }
+  if (/certificate required|bad certificate|unknown certificate authority|unknown ca/i.test(reason)) {
+    return new MillraceError(
+      "MILL_BUS_REFUSED",
+      `NATS at ${urls} does not take this client's certificate (${reason}). Set MILLRACE_NATS_CERT and MILLRACE_NATS_KEY to one that it trusts.`,
+      { urls },
+      options,
+    );
+  }
   return new MillraceError(
     "MILL_BUS_UNREACHABLE",
     `no NATS server answers at ${urls} (${reason}). Start one (\`docker compose up -d nats\` with compose.yaml, or \`nats-server -js\`), or correct the address.`,
     { urls },
     options,
   );
+}
+
+/** Whether the client did not believe the server's certificate. */
+function certificateRefused(error: unknown): boolean {
+  for (let at = error; at instanceof Error; at = at.cause) {
+    const { code = "" } = at as NodeJS.ErrnoException;
+    if (/^(UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|CERT_|ERR_TLS_CERT_)/.test(code)) return true;
+  }
+  return false;
 }
 
 /** `error` as a refusal, if the server has refused a subject. */

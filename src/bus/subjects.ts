@@ -3,6 +3,8 @@
  *
  *     mr.<namespace>.cluster.coordinator.command            requests to the coordinator: submit, describe, cancel
  *     mr.<namespace>.cluster.coordinator.report             heartbeats of workers and hosts
+ *     mr.<namespace>.cluster.coordinator.api                HTTP requests that another coordinator has taken
+ *     mr.<namespace>.cluster.events                         what has happened, for people
  *     mr.<namespace>.cluster.worker.<worker>.command        start and stop hosts and instances
  *     mr.<namespace>.<job>.host.<host>.command              deploy, start, commit, stop
  *     mr.<namespace>.<job>.splits.<operator>                readers ask a source's enumerator for splits
@@ -33,6 +35,8 @@ export interface ChannelSubjects {
 export interface ClusterSubjects {
   readonly coordinatorCommand: string;
   readonly coordinatorReport: string;
+  readonly coordinatorApi: string;
+  readonly events: string;
   workerCommand(worker: WorkerId): string;
 }
 
@@ -58,6 +62,8 @@ export function clusterSubjects(namespace: Namespace): ClusterSubjects {
   return {
     coordinatorCommand: `${root}.coordinator.command`,
     coordinatorReport: `${root}.coordinator.report`,
+    coordinatorApi: `${root}.coordinator.api`,
+    events: `${root}.events`,
     workerCommand: (worker) => `${root}.worker.${worker}.command`,
   };
 }

@@ -12,6 +12,11 @@ export const packageRoot = (() => {
   }
 })();
 
+/** Of this package. */
+export function readVersion(): string {
+  return (JSON.parse(readFileSync(join(packageRoot, "package.json"), "utf8")) as { version: string }).version;
+}
+
 /** `@scope/name/file` -> `@scope/name` */
 export function packageNameOf(specifier: string): string {
   return specifier

@@ -70,7 +70,12 @@ function settingsOf({ service, instance, namespace, job }: ProgramOptions, nats:
   const subjects = jobSubjects(namespace, job);
   const message = (columns: Service["input"]) => Buffer.from(encodeSchema(arrowSchema(columns))).toString("base64");
   return {
-    nats: { servers: nats.servers, ...nats.credentials },
+    nats: {
+      servers: nats.servers,
+      ...nats.credentials,
+      ...nats.tls,
+      ...(nats.inbox !== undefined && { inbox: nats.inbox }),
+    },
     service: service.id,
     instance,
     subjects: {

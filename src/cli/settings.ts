@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { MillraceError } from "../base/errors.js";
 import { id, type Namespace } from "../base/ids.js";
 import { limits } from "../base/limits.js";
-import type { NatsCredentials } from "../bus/nats-bus.js";
+import type { NatsCredentials, NatsTls } from "../bus/nats-bus.js";
 
 export interface S3Settings {
   readonly endpoint?: string;
@@ -18,6 +18,11 @@ export interface NatsSettings {
   /** Without user and password: they are shown in messages. */
   readonly servers: readonly string[];
   readonly credentials?: NatsCredentials;
+  readonly tls?: NatsTls;
+  /** What subjects of answers begin with; none: the client's own default. */
+  readonly inbox?: string;
+  /** Of logs and buckets that this process creates. */
+  readonly replicas?: number;
 }
 
 /** How the processes of a cluster find one another. Handed to children over their pipe, never on a command line. */
@@ -69,7 +74,53 @@ function natsSettings(urls: string, env: Environment): NatsSettings {
   const inUrls = /:\/\/([^/@,]+)@/.exec(urls)?.[1]?.split(":").map(decoded);
   const servers = urls.split(",").map((url) => url.trim().replace(/:\/\/[^/]*@/, "://"));
   const credentials = natsCredentials(env) ?? fromUrl(inUrls);
-  return { servers, ...(credentials === undefined ? {} : { credentials }) };
+  const tls = natsTls(env);
+  const replicas = natsReplicas(setting(env, "MILLRACE_NATS_REPLICAS"));
+  return {
+    servers,
+    ...(credentials && { credentials }),
+    ...(tls && { tls }),
+    ...given("inbox", natsInbox(setting(env, "MILLRACE_NATS_INBOX"))),
+    ...(replicas !== undefined && { replicas }),
+  };
+}
+
+function natsTls(env: Environment): NatsTls | undefined {
+  const certFile = setting(env, "MILLRACE_NATS_CERT");
+  const keyFile = setting(env, "MILLRACE_NATS_KEY");
+  if ((certFile === undefined) !== (keyFile === undefined)) {
+    throw new MillraceError(
+      "MILL_CONFIG",
+      "only one of MILLRACE_NATS_CERT and MILLRACE_NATS_KEY is set. A client's certificate needs both.",
+    );
+  }
+  const tls = {
+    ...given("caFile", setting(env, "MILLRACE_NATS_CA")),
+    ...given("certFile", certFile),
+    ...given("keyFile", keyFile),
+  };
+  return Object.keys(tls).length === 0 ? undefined : tls;
+}
+
+function natsInbox(text: string | undefined): string | undefined {
+  if (text === undefined || /^[a-zA-Z0-9_-]+(\.[a-zA-Z0-9_-]+)*$/.test(text)) return text;
+  throw new MillraceError(
+    "MILL_CONFIG",
+    `MILLRACE_NATS_INBOX is "${text}"; give the beginning of a subject without wildcards, such as _INBOX_worker.`,
+  );
+}
+
+/** A cluster of NATS servers keeps up to five copies. */
+const REPLICAS_MAX = 5;
+
+function natsReplicas(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const replicas = Number(text);
+  if (Number.isInteger(replicas) && replicas >= 1 && replicas <= REPLICAS_MAX) return replicas;
+  throw new MillraceError(
+    "MILL_CONFIG",
+    `MILLRACE_NATS_REPLICAS is "${text}"; give a whole number from 1 to ${REPLICAS_MAX}, at most as many as NATS has servers.`,
+  );
 }
 
 function decoded(text: string): string {
@@ -91,11 +142,24 @@ function fromUrl([user, password]: readonly string[] = []): NatsCredentials | un
   return password === undefined ? { token: user } : { user, password };
 }
 
+/** Of what is set, one: two would leave it open who this process is. */
 function natsCredentials(env: Environment): NatsCredentials | undefined {
   const user = setting(env, "MILLRACE_NATS_USER");
   const token = setting(env, "MILLRACE_NATS_TOKEN");
+  const nkeyFile = setting(env, "MILLRACE_NATS_NKEY");
+  const credsFile = setting(env, "MILLRACE_NATS_CREDS");
+  const kinds = { USER: user, TOKEN: token, NKEY: nkeyFile, CREDS: credsFile };
+  const names = Object.entries(kinds).flatMap(([name, value]) => (value === undefined ? [] : `MILLRACE_NATS_${name}`));
+  if (names.length > 1) {
+    throw new MillraceError(
+      "MILL_CONFIG",
+      `${names.join(" and ")} are set, and say who this process is. Set one of them.`,
+    );
+  }
   if (user !== undefined) return { user, password: env.MILLRACE_NATS_PASSWORD ?? "" };
-  return token === undefined ? undefined : { token };
+  if (token !== undefined) return { token };
+  if (nkeyFile !== undefined) return { nkeyFile };
+  return credsFile === undefined ? undefined : { credsFile };
 }
 
 /** The names that AWS's own tools use. */

@@ -10,6 +10,7 @@ import type { OperatorSpec } from "../wire/stored.js";
 import { findAssets, type LocalAsset } from "./assets.js";
 import { type Bundle, bundleTopology } from "./bundle.js";
 import { exchangeSpecs } from "./exchange-specs.js";
+import { graphOf } from "./graph-spec.js";
 import { type LoadedTopology, loadTopology, placeBundle } from "./load-topology.js";
 
 export interface SubmissionOptions {
@@ -115,6 +116,7 @@ export function jobSpec(
     exchanges: exchangeSpecs(plan),
     operators: operatorsOf(submission),
     seeds,
+    graph: graphOf(topology, plan),
   };
 }
 

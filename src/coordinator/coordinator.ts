@@ -27,7 +27,6 @@ import type { Ports, Timer } from "../base/ports.js";
 import type { Bus, BusMessage, Subscription } from "../bus/bus.js";
 import { publishLossy } from "../bus/publish-lossy.js";
 import { type ClusterSubjects, clusterSubjects, jobSubjects } from "../bus/subjects.js";
-import { type GoneInstance, goneReport } from "../services/gone-report.js";
 import { jobKeys, openJobs } from "../storage/keys.js";
 import type { ObjectStore } from "../storage/object-store.js";
 import {
@@ -35,14 +34,13 @@ import {
   type CollectContent,
   type ContentReport,
   type CreateSavepoint,
-  contentReportFrame,
   deployEnumeratorFrame,
   type HostReport,
   type InstanceHistory,
   jobReportFrame,
   jobSpecFrame,
+  type SavepointReport,
   type Snapshot,
-  savepointReportFrame,
   startHostFrame,
   startInstanceFrame,
   stopHostFrame,
@@ -50,10 +48,16 @@ import {
   type WorkerReport,
 } from "../wire/control.js";
 import { decodeFrame, loadReportFrame } from "../wire/frames.js";
+import { answerClient, type ClientDesk } from "./client-commands.js";
+import type { JobDetail, JobSummary, WorkerDetail } from "./describe.js";
+import { workerDetails } from "./describe-workers.js";
+import { EndedJobs } from "./ended-jobs.js";
+import { Events, jobState } from "./events.js";
 import { holdingsOf } from "./holdings.js";
 import { decideJob, hasEnded, isRunning, type JobAction } from "./job.js";
 import { JobBook } from "./job-book.js";
 import { JobContents } from "./job-contents.js";
+import { LostInstances } from "./lost-instances.js";
 import { type Holding, NOTHING } from "./placement.js";
 import { ReadLogs } from "./read-logs.js";
 import { RegionRunner, type Then } from "./region-runner.js";
@@ -78,7 +82,8 @@ interface KnownWorker {
   heardMs: number;
 }
 
-export class Coordinator {
+export class Coordinator implements ClientDesk {
+  readonly events: Events;
   #workers = new Map<string, KnownWorker>();
   #jobs = new Map<string, JobBook>();
   #subscriptions: Subscription[] = [];
@@ -90,8 +95,8 @@ export class Coordinator {
   #subjects: ClusterSubjects;
   #closed = false;
   #beatMs = 0;
-  /** Instances that were lost with their worker, and since when: their clients are told more than once. */
-  #gone: { readonly subject: string; readonly frame: Uint8Array; readonly sinceMs: number }[] = [];
+  #lost: LostInstances;
+  #ended: EndedJobs;
   #term = 0n;
   /** K6. By the monotonic clock. */
   #settledMs = 0;
@@ -118,7 +123,14 @@ export class Coordinator {
       look: () => this.#look(),
     });
     this.#readLogs = new ReadLogs({ ...options, leads: () => this.#leads() });
+    this.#lost = new LostInstances(options);
+    this.#ended = new EndedJobs(options.store);
     this.#subjects = clusterSubjects(options.namespace);
+    this.events = new Events(options, () => this.#term);
+  }
+
+  get term(): bigint {
+    return this.#term;
   }
 
   async open(): Promise<void> {
@@ -186,21 +198,7 @@ export class Coordinator {
   async #obey(message: BusMessage): Promise<void> {
     let reply: Uint8Array;
     try {
-      const { kind, header } = decodeFrame(message.payload);
-      const job = (header as { job: string }).job;
-      if (kind === "submit-job") {
-        await this.#submit(id<JobId>("job", job));
-        reply = acknowledgementFrame.encode({ code: "", message: "" });
-      } else if (kind === "describe-job") reply = await this.#describe(job);
-      else if (kind === "cancel-job") {
-        await this.#cancel(job);
-        reply = acknowledgementFrame.encode({ code: "", message: "" });
-      } else if (kind === "create-savepoint") {
-        const report = await this.#savepoints.ask(this.#book(job), header as CreateSavepoint);
-        reply = savepointReportFrame.encode(report);
-      } else if (kind === "collect-content") {
-        reply = contentReportFrame.encode(await this.#collect(header as CollectContent));
-      } else throw new MillraceError("MILL_COMMAND_REFUSED", `the coordinator does not know the command "${kind}".`);
+      reply = await answerClient(message.payload, this);
     } catch (cause) {
       const error = MillraceError.from(cause);
       // A job that this one does not know may be the next leader's.
@@ -211,10 +209,13 @@ export class Coordinator {
     if (message.replyTo !== undefined && !this.#closed) await this.#publish(message.replyTo, reply);
   }
 
-  /** Also of a job that has ended. */
-  async #collect(asked: CollectContent): Promise<ContentReport> {
+  async savepoint(asked: CreateSavepoint): Promise<SavepointReport> {
+    return this.#savepoints.ask(this.#book(asked.job), asked);
+  }
+
+  async collect(asked: CollectContent): Promise<ContentReport> {
     const book = this.#jobs.get(asked.job);
-    if (book === undefined && !(await this.#hasEnded(id<JobId>("job", asked.job)))) this.#book(asked.job); // there is none
+    if (book === undefined && !(await this.#ended.has(id<JobId>("job", asked.job)))) this.#book(asked.job); // there is none
     return this.#contents.collect(asked, book);
   }
 
@@ -223,17 +224,18 @@ export class Coordinator {
     return publishLossy(bus, ports.log, subject, frame);
   }
 
-  async #submit(job: JobId): Promise<void> {
-    if (this.#jobs.has(job) || (await this.#hasEnded(job))) return;
+  async submit(job: JobId): Promise<void> {
+    if (this.#jobs.has(job) || (await this.#ended.has(job))) return;
     const book = await this.#read(job);
     await this.#note(book);
     if (!this.#open(book)) return;
     this.options.ports.log.info("job submitted", { job, actors: book.regions.size });
+    this.events.tell({ kind: "job.submitted", job, message: `of topology ${book.topology}` });
     this.#look();
   }
 
   /** Also where this leader dies right after it has said so. */
-  async #cancel(job: string): Promise<void> {
+  async cancel(job: string): Promise<void> {
     const book = this.#book(job);
     book.cancel();
     this.#look();
@@ -259,17 +261,12 @@ export class Coordinator {
   async #takeUpJob(job: JobId): Promise<void> {
     const { store, ports } = this.options;
     const { open } = jobKeys(job);
-    if (await this.#hasEnded(job)) return void this.#contents.forget(job);
+    if (await this.#ended.has(job)) return void this.#contents.forget(job);
     const left = await store.get(open);
     const book = await this.#read(job);
     book.takeUp(left.length === 0 ? undefined : jobReportFrame.decode(left).header);
     this.#open(book);
     ports.log.info("job taken up", { job, term: this.#term });
-  }
-
-  /** By then its report is in the store, whoever led. */
-  async #hasEnded(job: JobId): Promise<boolean> {
-    return (await this.options.store.head(jobKeys(job).report)) !== undefined;
   }
 
   /** What the next leader has to know and no report would tell it: why the job ends, which instances there were (K5). */
@@ -336,12 +333,25 @@ export class Coordinator {
     }
   }
 
-  async #describe(job: string): Promise<Uint8Array> {
-    const known = this.#jobs.get(job);
-    if (known !== undefined) return jobReportFrame.encode(known.describe());
-    const { store } = this.options;
-    const key = jobKeys(id<JobId>("job", job)).report;
-    return (await store.head(key)) === undefined ? jobReportFrame.encode(this.#book(job).describe()) : store.get(key);
+  async report(job: string): Promise<Uint8Array> {
+    const ended = this.#jobs.has(job) ? undefined : await this.#ended.report(job);
+    return ended ?? jobReportFrame.encode(this.#book(job).describe());
+  }
+
+  // What pages show (`describe.ts`)
+
+  jobs(): JobSummary[] {
+    return [...this.#jobs.values()].map((book) => book.summary());
+  }
+
+  /** Also of a job that has ended. @throws {MillraceError} `MILL_JOB_UNKNOWN` */
+  async describeJob(job: string): Promise<JobDetail> {
+    const ended = this.#jobs.has(job) ? undefined : await this.#ended.detail(job);
+    return ended ?? this.#book(job).detail();
+  }
+
+  workers(): WorkerDetail[] {
+    return workerDetails(this.#workers.values(), this.options.ports.clock);
   }
 
   #book(job: string): JobBook {
@@ -379,7 +389,10 @@ export class Coordinator {
       known = undefined;
     }
     if (known !== undefined && report.sequence <= known.report.sequence) return;
-    if (known === undefined) this.options.ports.log.info("worker joined", { worker: report.worker, cpus: report.cpus });
+    if (known === undefined) {
+      this.options.ports.log.info("worker joined", { worker: report.worker, cpus: report.cpus });
+      this.events.tell({ kind: "worker.joined", about: report.worker, message: `with ${report.cpus} processors` });
+    }
     if (report.stopped) {
       this.#loseWorker(report.worker, "its worker was stopped");
     } else {
@@ -410,21 +423,10 @@ export class Coordinator {
 
   #loseWorker(worker: string, reason: string): void {
     this.#workers.delete(worker);
+    this.events.tell({ kind: "worker.left", severity: "warning", about: worker, message: reason });
     for (const book of this.#jobs.values()) {
-      for (const gone of book.onWorkerGone(worker, reason)) this.#tellOf(book, gone);
+      for (const gone of book.onWorkerGone(worker, reason)) this.#lost.tell(book.job, gone);
     }
-  }
-
-  #tellOf(book: JobBook, gone: GoneInstance): void {
-    const { subject, frame } = goneReport(this.options.namespace, book.job, gone);
-    this.#gone.push({ subject, frame, sinceMs: this.options.ports.clock.monotonicMs() });
-    void this.#publish(subject, frame);
-  }
-
-  /** A client that misses this waits for an answer for ever, and one message may be lost. */
-  #tellClients(nowMs: number): void {
-    this.#gone = this.#gone.filter(({ sinceMs }) => nowMs - sinceMs <= limits.heartbeatTimeoutMs);
-    for (const { subject, frame } of this.#gone) void this.#publish(subject, frame);
   }
 
   #beat(): void {
@@ -440,7 +442,7 @@ export class Coordinator {
       }
       if (deafMs > 0) this.#settledMs += deafMs + 2 * limits.heartbeatIntervalMs;
       for (const book of this.#jobs.values()) book.expire(limits.heartbeatTimeoutMs, deafMs);
-      this.#tellClients(now);
+      this.#lost.tellAgain(now);
       this.#decide();
       this.#beat();
     });
@@ -463,7 +465,7 @@ export class Coordinator {
     for (const book of this.#jobs.values()) {
       if (!settled && !book.adopting && book.countsRoom) continue;
       if (!book.adopting && !hasEnded(book.state)) {
-        for (const gone of book.adopted()) this.#tellOf(book, gone);
+        for (const gone of book.adopted()) this.#lost.tell(book.job, gone);
         for (const action of decideJob(book.facts(this.#reports(), this.#term, this.#holdings())))
           this.#carryOut(book, action);
       }
@@ -498,20 +500,23 @@ export class Coordinator {
         book.enter(action.state, action.error);
         void (hasEnded(action.state) ? this.#keepReport(book) : this.#noteSoon(book));
         this.options.ports.log.info("job state", { job, state: action.state, ...action.error });
+        this.events.tell(jobState(job, action.state, action.error));
         this.#look();
         return;
       case "wait":
         book.waitFor(action.message);
         return;
-      case "start-host":
+      case "start-host": {
         book.expectHost(action.host, action.worker, action.group, action.gpus);
-        this.#send(book, worker(action.worker), startHostFrame.encode({ ...base, ...hostOf(action) }), {
+        const { host, group, gpus } = action;
+        this.#send(book, worker(action.worker), startHostFrame.encode({ ...base, host, group, gpus }), {
           refused: (code, message) => {
             if (this.#takesNothing(action.worker, code)) book.onHostRefused(action.host, message);
             else if (!isPassing(code)) book.onRefused(code, message);
           },
         });
         return;
+      }
       case "stop-host":
         this.#send(book, worker(action.host.worker), stopHostFrame.encode({ ...base, host: action.host.host }));
         return;
@@ -583,10 +588,6 @@ export class Coordinator {
     };
     void ask();
   }
-}
-
-function hostOf({ host, group, gpus }: JobAction & { readonly kind: "start-host" }) {
-  return { host, group, gpus };
 }
 
 /** A refusal that says no more than that the other side knows better, or one that may pass: asked again, if still needed. */

@@ -18,6 +18,8 @@ import type {
   WorkerReport,
 } from "../wire/control.js";
 import type { LoadReport } from "../wire/frames.js";
+import type { ActorDetail, HostDetail, JobDetail, JobSummary } from "./describe.js";
+import { actorOf, detailOf, instanceOf, summaryOf } from "./describe-job.js";
 import type { Promised } from "./holdings.js";
 import { HostGroups } from "./host-groups.js";
 import { InstanceBook } from "./instance-book.js";
@@ -480,6 +482,47 @@ export class JobBook {
       regions: [...this.regions.values()].map((region) => region.describe()),
       services: sumOfCounts([...this.#hosts.values()].flatMap(({ services }) => services)),
     };
+  }
+
+  summary(): JobSummary {
+    let running = 0;
+    for (const region of this.regions.values()) {
+      for (const { state } of region.reports()) if (state === "RUNNING") running++;
+    }
+    return summaryOf(this.spec, this.describe(), running);
+  }
+
+  /** All that there is to show of it. */
+  detail(): JobDetail {
+    const report = this.describe();
+    return detailOf(this.spec, report, {
+      actors: this.#actorDetails(),
+      regions: [...this.regions.values()].map((region) => region.detail()),
+      edges: new Map(),
+      hosts: this.#hostDetails(),
+      instances: report.instances.map(instanceOf),
+    });
+  }
+
+  #actorDetails(): ActorDetail[] {
+    return this.spec.actors.map((actor) => {
+      const region = this.regions.get(actor.region)!;
+      return actorOf(actor, region.attempt, region.placed.get(actor.actor), region.reportOf(actor.actor));
+    });
+  }
+
+  #hostDetails(): HostDetail[] {
+    const ago = this.clock.nowMs() - this.clock.monotonicMs();
+    const actors = new Map<string, number>();
+    for (const region of this.regions.values()) {
+      for (const { host } of region.placed.values()) actors.set(host, (actors.get(host) ?? 0) + 1);
+    }
+    return [...this.#hosts.values()].map(({ host, worker, state, failure, heardMs, wasUp, gpus }) => ({
+      ...{ host, worker, state, gpus, message: failure?.message ?? "" },
+      heardMs: wasUp ? heardMs + ago : 0,
+      actors: actors.get(host) ?? 0,
+      ...{ memoryBytes: 0, cpuMs: 0 },
+    }));
   }
 }
 

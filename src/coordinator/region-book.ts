@@ -5,6 +5,7 @@ import type { Failure, MemberFacts, RegionFacts, RegionHostFacts, RegionPhase } 
 import type { LoggedRecord, StoredSnapshot } from "../checkpoint/retention.js";
 import type { ActorReport, RegionReport, Snapshot } from "../wire/control.js";
 import type { ActorCheckpoint, RegionRecord } from "../wire/stored.js";
+import type { RegionDetail } from "./describe.js";
 import type { HostFacts } from "./job.js";
 import { pauseMs } from "./pause.js";
 
@@ -80,8 +81,24 @@ export class RegionBook {
     return { region, phase, attempt, committed: this.#commit?.number ?? 0n, checkpointMs: this.#tookMs };
   }
 
+  detail(): RegionDetail {
+    const { region, phase, attempt } = this;
+    const open = this.#open && {
+      number: Number(this.#open.checkpoint),
+      triggeredMs: this.clock.nowMs() - (this.clock.monotonicMs() - this.#open.sinceMs),
+      acknowledged: this.#open.acknowledged.size,
+    };
+    const committed = Number(this.#commit?.number ?? 0n);
+    const none = { checkpoints: [], restarts: [] };
+    return { region, phase, attempt, actors: this.actors.length, committed, ...(open && { open }), ...none };
+  }
+
   reports(): Iterable<ActorReport> {
     return this.#reports.values();
+  }
+
+  reportOf(actor: string): ActorReport | undefined {
+    return this.#reports.get(actor);
   }
 
   /** Snapshots for the manifest; every actor has acknowledged. */

@@ -65,6 +65,21 @@ export interface RegionSeed {
   readonly number: bigint;
 }
 
+/** An operator that another reads. */
+export interface GraphInput {
+  readonly operator: string;
+  readonly exchange: string;
+  readonly durable: boolean;
+}
+
+/** Where one operator stands in the plan. */
+export interface GraphOperator {
+  readonly operator: string;
+  readonly inputs: readonly GraphInput[];
+  readonly service: string;
+  readonly chain: string;
+}
+
 export interface JobSpec {
   readonly job: string;
   readonly topology: string;
@@ -83,6 +98,7 @@ export interface JobSpec {
   readonly exchanges: readonly ExchangeSpec[];
   readonly operators: readonly OperatorSpec[];
   readonly seeds: readonly RegionSeed[];
+  readonly graph: readonly GraphOperator[];
 }
 
 export interface SubmitJob {
@@ -399,6 +415,32 @@ export interface Acknowledgement {
   readonly message: string;
 }
 
+export interface ApiRequest {
+  readonly method: string;
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly principal: string;
+  readonly role: string;
+}
+
+export interface ApiResponse {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+export type EventSeverity = "info" | "warning" | "error";
+
+export interface ClusterEvent {
+  readonly event: string;
+  readonly atMs: bigint;
+  readonly kind: string;
+  readonly severity: EventSeverity;
+  readonly job: string;
+  readonly about: string;
+  readonly code: string;
+  readonly message: string;
+}
+
 export const collectContentFrame = frame<CollectContent>("collect-content");
 export const contentReportFrame = frame<ContentReport>("content-report");
 export const jobSpecFrame = frame<JobSpec>("job-spec");
@@ -426,3 +468,6 @@ export const splitAssignmentFrame = frame<SplitAssignment>("split-assignment");
 export const instanceHistoryFrame = frame<InstanceHistory>("instance-history");
 export const heldFrame = frame<Held>("held");
 export const acknowledgementFrame = frame<Acknowledgement>("acknowledgement");
+export const apiRequestFrame = frame<ApiRequest>("api-request");
+export const apiResponseFrame = frame<ApiResponse>("api-response");
+export const eventFrame = frame<ClusterEvent>("event");

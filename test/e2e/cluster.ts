@@ -17,6 +17,12 @@ import { type Ended, MillraceProcess } from "./millrace-process.js";
 const UP_MS = 30_000;
 const DRAIN_MS = 5_000;
 
+/** How processes come to NATS. */
+export interface Access {
+  nats(): Promise<NatsServer>;
+  env(role: "coordinator" | "worker" | "submitter"): Readonly<Record<string, string>>;
+}
+
 export class Cluster {
   /** Coordinator, workers and commands, in the order in which they were started. */
   readonly processes: MillraceProcess[] = [];
@@ -27,11 +33,17 @@ export class Cluster {
     readonly store: ObjectStore,
     readonly folder: string,
     readonly env: Readonly<Record<string, string>>,
+    private readonly as: Access,
   ) {}
 
   /** A coordinator, and workers of these names. */
-  static async start(...workers: string[]): Promise<Cluster> {
-    const [nats, minio] = await Promise.all([startNats(), startMinio()]);
+  static start(...workers: string[]): Promise<Cluster> {
+    return Cluster.startAs({ nats: () => startNats(), env: () => ({}) }, ...workers);
+  }
+
+  /** The same, where NATS tells its users apart. */
+  static async startAs(as: Access, ...workers: string[]): Promise<Cluster> {
+    const [nats, minio] = await Promise.all([as.nats(), startMinio()]);
     const folder = await mkdtemp(join(tmpdir(), "millrace-cluster-"));
     const env = {
       MILLRACE_NATS: nats.url,
@@ -44,7 +56,7 @@ export class Cluster {
       CUDA_VISIBLE_DEVICES: "-1",
     };
     const store = openStore(env.MILLRACE_STORE, { s3: { ...minio } }, realPorts());
-    const cluster = new Cluster(nats, minio, store, folder, env);
+    const cluster = new Cluster(nats, minio, store, folder, env, as);
     try {
       await Promise.all([cluster.up("coordinator"), ...workers.map((name) => cluster.up("worker", "--name", name))]);
       return cluster;
@@ -62,7 +74,9 @@ export class Cluster {
   }
 
   begin(...args: string[]): MillraceProcess {
-    const process = new MillraceProcess(args, { env: this.env });
+    const [command] = args;
+    const role = command === "coordinator" || command === "worker" ? command : "submitter";
+    const process = new MillraceProcess(args, { env: { ...this.env, ...this.as.env(role) } });
     this.processes.push(process);
     return process;
   }

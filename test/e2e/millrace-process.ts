@@ -84,6 +84,11 @@ export class MillraceProcess {
     return this.#stdout;
   }
 
+  /** The same of standard error. */
+  get complained(): string {
+    return this.#stderr;
+  }
+
   /** Ends it politely and waits. */
   async stop(): Promise<Ended> {
     if (running.has(this.#child)) this.#child.kill("SIGTERM");

@@ -23,6 +23,10 @@ export interface NatsOptions {
   readonly jetstream?: boolean;
   /** Answers questions about itself over HTTP (not in a container). */
   readonly monitoring?: boolean;
+  /** Files that it finds in the folder that `config` is told. */
+  readonly files?: Readonly<Record<string, string>>;
+  /** More of its configuration. */
+  config?(folder: string): string;
 }
 
 export interface NatsServer {
@@ -44,6 +48,7 @@ export async function startNats(options: NatsOptions = {}): Promise<NatsServer> 
   const inDocker = found.kind === "docker";
   const config = join(dataDir, "nats.conf");
   writeFileSync(config, configText(options, inDocker ? "/data" : dataDir, inDocker), { mode: 0o644 });
+  for (const [name, text] of Object.entries(options.files ?? {})) writeFileSync(join(dataDir, name), text);
   const server = inDocker
     ? inContainer(found.image, dataDir)
     : new RunningServer({ command: found.path, args: ["-c", config], dataDir });
@@ -84,6 +89,7 @@ function configText(options: NatsOptions, folder: string, inDocker: boolean): st
   } else if (options.token !== undefined) {
     lines.push(`authorization { token: ${quoted(options.token)} }`);
   }
+  if (options.config !== undefined) lines.push(options.config(folder));
   return `${lines.join("\n")}\n`;
 }
 

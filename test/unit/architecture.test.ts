@@ -29,11 +29,13 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   functions: ["base", "types", "topology", "storage", "services"],
   // Not actors. Services: only the types of instance states, which it decides about.
   coordinator: ["base", "types", "topology", "plan", "checkpoint", "wire", "bus", "storage", "telemetry", "services"],
+  // The coordinator by its methods; actors and services never.
+  api: ["base", "types", "topology", "wire", "bus", "storage", "telemetry", "coordinator"],
   // Not actors: it starts processes; which code they run is what the cli hands it.
   worker: ["base", "types", "plan", "wire", "bus", "storage", "telemetry", "services"],
   cli: [
     ...["base", "types", "topology", "plan", "checkpoint", "wire", "bus", "storage", "telemetry", "services"],
-    ...["actors", "functions", "connectors", "coordinator", "worker"],
+    ...["actors", "functions", "connectors", "coordinator", "worker", "api"],
   ],
 };
 
@@ -45,6 +47,9 @@ const ONLY_ROOMS: Readonly<Record<string, readonly string[]>> = {
   "onnxruntime-node": ["services"],
   undici: ["services", "storage"], // model servers; content at web addresses
   sharp: ["functions"],
+  fastify: ["api"],
+  "@fastify/": ["api"],
+  typebox: ["api"],
 };
 
 /** Files directly in `src`: the export lists. They pick names from anywhere and are imported by no room. */

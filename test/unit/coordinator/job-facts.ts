@@ -59,6 +59,7 @@ export const spec: JobSpec = {
   exchanges: [],
   operators: [],
   seeds: [],
+  graph: [],
 };
 
 /** Memory in GiB. */

@@ -1,0 +1,162 @@
+/** Jobs: those that there are, what they are made of, and ending them. */
+import Type from "typebox";
+import { pageOf } from "../paging.js";
+import type { Routes } from "../routing.js";
+import { answers, Id, JobPath, listQuery, OneOf, pageOfItems, Text } from "../schemas/basics.js";
+import {
+  ActorDetail,
+  EdgeDetail,
+  JOB_STATES,
+  JobDetail,
+  JobSummary,
+  OperatorDetail,
+  RegionDetail,
+} from "../schemas/jobs.js";
+
+const read = { role: "viewer", leader: true } as const;
+const change = { role: "operator", leader: true } as const;
+
+export const jobRoutes: Routes = (app, { leader }) => {
+  app.get(
+    "/v1/jobs",
+    {
+      config: read,
+      schema: {
+        operationId: "listJobs",
+        tags: ["jobs"],
+        summary: "Jobs that have not ended, and those that have lately",
+        querystring: listQuery({
+          state: Type.Optional(OneOf(JOB_STATES, "Only those in this state.")),
+          topology: Type.Optional(Text("Only those of this topology.")),
+        }),
+        response: answers({ 200: pageOfItems(JobSummary) }),
+      },
+    },
+    async ({ query }) => {
+      const some = leader()!
+        .jobs()
+        .filter(
+          ({ state, topology }) =>
+            (query.state === undefined || state === query.state) &&
+            (query.topology === undefined || topology === query.topology),
+        );
+      return pageOf(some, ({ job }) => job, query);
+    },
+  );
+
+  app.get(
+    "/v1/jobs/:job",
+    {
+      config: read,
+      schema: {
+        operationId: "showJob",
+        tags: ["jobs"],
+        summary: "One job: its graph, regions, services and hosts",
+        params: JobPath,
+        response: answers({ 200: JobDetail }),
+      },
+    },
+    async ({ params }) => leader()!.describeJob(params.job),
+  );
+
+  app.get(
+    "/v1/jobs/:job/operators",
+    {
+      config: read,
+      schema: {
+        operationId: "listOperators",
+        tags: ["jobs"],
+        summary: "Operators of a job, each over all its parallel instances",
+        params: JobPath,
+        querystring: listQuery({}),
+        response: answers({ 200: pageOfItems(OperatorDetail) }),
+      },
+    },
+    async ({ params, query }) =>
+      pageOf((await leader()!.describeJob(params.job)).operators, ({ operator }) => operator, query),
+  );
+
+  app.get(
+    "/v1/jobs/:job/edges",
+    {
+      config: read,
+      schema: {
+        operationId: "listEdges",
+        tags: ["jobs"],
+        summary: "Edges between the operators of a job",
+        params: JobPath,
+        querystring: listQuery({}),
+        response: answers({ 200: pageOfItems(EdgeDetail) }),
+      },
+    },
+    async ({ params, query }) =>
+      pageOf((await leader()!.describeJob(params.job)).edges, ({ from, to }) => `${from} ${to}`, query),
+  );
+
+  app.get(
+    "/v1/jobs/:job/regions",
+    {
+      config: read,
+      schema: {
+        operationId: "listRegions",
+        tags: ["jobs"],
+        summary: "Regions of a job: what fails and starts again together",
+        params: JobPath,
+        querystring: listQuery({ phase: Type.Optional(Text("Only those in this phase.")) }),
+        response: answers({ 200: pageOfItems(RegionDetail) }),
+      },
+    },
+    async ({ params, query }) => {
+      const { regions } = await leader()!.describeJob(params.job);
+      const some = regions.filter(({ phase }) => query.phase === undefined || phase === query.phase);
+      return pageOf(some, ({ region }) => region, query);
+    },
+  );
+
+  app.get(
+    "/v1/jobs/:job/actors",
+    {
+      config: read,
+      schema: {
+        operationId: "listActors",
+        tags: ["jobs"],
+        summary: "Actors of a job",
+        params: JobPath,
+        querystring: listQuery({
+          state: Type.Optional(Text("Only those in this state.")),
+          region: Type.Optional(Text("Only those of this region.")),
+          worker: Type.Optional(Id("Only those on this worker.")),
+        }),
+        response: answers({ 200: pageOfItems(ActorDetail) }),
+      },
+    },
+    async ({ params, query }) => {
+      const { actors } = await leader()!.describeJob(params.job);
+      const some = actors.filter(
+        (actor) =>
+          (query.state === undefined || actor.state === query.state) &&
+          (query.region === undefined || actor.region === query.region) &&
+          (query.worker === undefined || actor.worker === query.worker),
+      );
+      return pageOf(some, ({ actor }) => actor, query);
+    },
+  );
+
+  app.post(
+    "/v1/jobs/:job/cancel",
+    {
+      config: change,
+      schema: {
+        operationId: "cancelJob",
+        tags: ["jobs"],
+        summary: "Stop a job without committing its open work",
+        params: JobPath,
+        response: answers({ 202: JobDetail }),
+      },
+    },
+    async ({ params }, reply) => {
+      await leader()!.cancel(params.job);
+      return reply.code(202).send(await leader()!.describeJob(params.job));
+    },
+  );
+};
