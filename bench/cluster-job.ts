@@ -14,6 +14,7 @@ export interface ClusterJob {
   readonly job: JobId;
   readonly handle: JobHandle;
   readonly bus: Bus;
+  readonly cluster: Cluster;
   /** Folder in which its processes leave marks. */
   readonly marks: string;
 }
@@ -36,7 +37,7 @@ export async function withClusterJob<T>(
       const job = /job (\S+) submitted/.exec(said)?.[1] as JobId | undefined;
       if (job === undefined) throw new Error(`the job was not submitted: ${said}`);
       const handle = new JobHandle({ bus, ports, namespace: NAMESPACE, job, unit: "rows", async close() {} });
-      const result = await use({ job, handle, bus, marks });
+      const result = await use({ job, handle, bus, cluster, marks });
       await handle.cancel();
       return result;
     } finally {

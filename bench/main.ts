@@ -14,6 +14,7 @@ import { run as objectRef } from "./object-ref.js";
 import { run as pipelineOverhead } from "./pipeline-overhead.js";
 import { run as regionIsolation } from "./region-isolation.js";
 import { run as scaleOut } from "./scale-out.js";
+import { run as takeover } from "./takeover.js";
 
 interface Benchmark {
   readonly what: string;
@@ -33,6 +34,10 @@ const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   "region-isolation": {
     what: "rows/s of three chains while the host of the fourth is killed, over those before",
     run: regionIsolation,
+  },
+  takeover: {
+    what: "the coordinator that leads is killed: time to the next commit of every region, rows lost and doubled",
+    run: takeover,
   },
   "call-overhead": {
     what: "a call of an echo over NATS, against a raw request and reply of the same bytes",

@@ -18,6 +18,7 @@ import { fanOut, type Gate, type Parking } from "./gate.js";
 import { InferOperator } from "./infer-operator.js";
 import { KeyedOperator } from "./keyed-operator.js";
 import type { Emit, Operator, OperatorRuntime } from "./operator.js";
+import { ActorMeter, type OperatorMeter, type WaitsFor } from "./operator-meter.js";
 import type { OutputContent } from "./output.js";
 import { type OwnedIn, ownedIn } from "./owned-content.js";
 import { RowsOperator } from "./rows-operator.js";
@@ -28,6 +29,7 @@ import { SplitsAhead, type SplitWish } from "./splits-ahead.js";
 
 export interface ActorInput {
   readonly receiver: ChannelReceiver;
+  readonly from: OperatorId;
   readonly operator: OperatorId;
 }
 
@@ -41,6 +43,10 @@ export class ActorGraph {
   /** Ways into channels, by the place's name. */
   readonly channelPlaces = new Map<string, Emit>();
   readonly ownedIn: OwnedIn;
+  readonly meter: ActorMeter;
+  readonly meters = new Map<OperatorId, OperatorMeter>();
+  /** Ways into operators. */
+  #entrances = new Map<OperatorId, Emit>();
   #nodes: readonly OperatorNode[];
   #mover: ContentMover;
   /** By the operator that reads them in another actor. */
@@ -54,15 +60,17 @@ export class ActorGraph {
   ) {
     const { actor, plan, content, topology } = options;
     this.ownedIn = ownedIn(options.owned?.prefix);
+    this.meter = new ActorMeter(options.ports.clock);
     this.#mover = new ContentMover(content, topology.inlineLimitBytes);
     this.#nodes = options.topology.operators.filter((node) => actor.operators.includes(node.id));
     for (const channel of plan.channels) {
       if (channel.to.actor !== actor.id) continue;
-      this.inputs.push({ receiver: options.receiverFor(channel.id), operator: channel.to.operator });
+      const { from, to, id } = channel;
+      this.inputs.push({ receiver: options.receiverFor(id), from: from.operator, operator: to.operator });
     }
     const made = new Map<OperatorId, Operator>();
     // From the last operator to the first: each is made with the emit of those that follow it.
-    for (const node of [...this.#nodes].reverse()) made.set(node.id, this.#make(node, made));
+    for (const node of [...this.#nodes].reverse()) made.set(node.id, this.#make(node));
     for (const node of this.#nodes) this.operators.set(node.id, made.get(node.id)!);
     for (const [id, writer] of this.#durableWriters) this.operators.set(id, writer);
   }
@@ -80,7 +88,7 @@ export class ActorGraph {
 
   /** The way into an operator. */
   entrance(operator: string): Emit {
-    return (batch) => this.operators.get(operator as OperatorId)!.process(batch);
+    return this.#entrances.get(operator as OperatorId)!;
   }
 
   /** Columns of the batches on their way into a place. */
@@ -96,13 +104,31 @@ export class ActorGraph {
     return this.options.topology.operators.find((candidate) => candidate.id === id)!;
   }
 
-  #make(node: OperatorNode, made: ReadonlyMap<OperatorId, Operator>): Operator {
+  #make(node: OperatorNode): Operator {
+    const emit = this.#emitOf(node);
+    const meter = this.#meterOf(node.id);
+    const operator = this.#operator(node, meter, meter.outOf(emit));
+    this.#entrances.set(
+      node.id,
+      meter.into((batch) => operator.process(batch)),
+    );
+    return operator;
+  }
+
+  #meterOf(operator: OperatorId): OperatorMeter {
+    const meter = this.meter.operator();
+    this.meters.set(operator, meter);
+    return meter;
+  }
+
+  #operator(node: OperatorNode, meter: OperatorMeter, emit: Emit): Operator {
     const { options } = this;
-    const runtime = this.runtimeFor(node.id);
-    const emit = this.#emitOf(node, made);
+    const plain = this.runtimeFor(node.id);
+    const runtime = metered(plain, meter, node.kind === "sink" ? "next" : "own");
     switch (node.kind) {
       case "source":
-        return this.#reader(new SourceReader(node.source, this.#assignmentsOf(node, runtime), runtime, emit));
+        // Its flow is inside its reading.
+        return this.#reader(new SourceReader(node.source, this.#assignmentsOf(node, plain), plain, emit, meter));
       case "durable": {
         const { source, assignments } = durableReader(options, node);
         return this.#reader(new SourceReader(source, assignments, uncounted(runtime), emit));
@@ -164,18 +190,21 @@ export class ActorGraph {
   }
 
   #durableWriter(node: DurableNode): Emit {
-    const runtime = uncounted(this.runtimeFor(node.id));
+    const meter = this.#meterOf(node.id);
+    const runtime = metered(uncounted(this.runtimeFor(node.id)), meter, "next");
     const moveOut = this.#mover.outOf(node.columns);
     const writer = new SinkOperator(() => openDurableWriter(this.options, node), runtime, true, moveOut, {
       ownedIn: this.ownedIn,
     });
     this.sinks.push(writer);
     this.#durableWriters.set(node.id, writer);
-    return (batch) => writer.process(batch);
+    const way = meter.into((batch) => writer.process(batch));
+    this.#entrances.set(node.id, way);
+    return way;
   }
 
   /** Everything that reads this operator: those chained to it, and channels to other actors. */
-  #emitOf(node: OperatorNode, made: ReadonlyMap<OperatorId, Operator>): Emit {
+  #emitOf(node: OperatorNode): Emit {
     const { plan, topology, actor } = this.options;
     const targets: Emit[] = [];
     for (const reader of topology.operators.filter((candidate) => candidate.inputs.includes(node.id))) {
@@ -190,8 +219,7 @@ export class ActorGraph {
           channel.from.actor === actor.id && channel.from.operator === node.id && channel.to.operator === reader.id,
       );
       if (channels.length === 0) {
-        const next = made.get(reader.id)!;
-        targets.push(named((batch) => next.process(batch)));
+        targets.push(named(this.#entrances.get(reader.id)!));
         continue;
       }
       const ways = channels.map((channel) => this.#wayInto(channel));
@@ -229,6 +257,15 @@ function inputOf(batch: RecordBatch, operator: OperatorId): RecordBatch {
   const lineage = lineageOf(batch);
   if (lineage === undefined) return batch;
   return withLineage(ownBatch(batch), lineageFrom(`${lineage.origin}>${operator}`, lineage.first));
+}
+
+/** Its waits, and the work of its own flows, are told to the meter. */
+function metered(runtime: OperatorRuntime, meter: OperatorMeter, waitsFor: WaitsFor): OperatorRuntime {
+  return {
+    ...runtime,
+    gate: meter.gate(runtime.gate),
+    park: (...batch) => meter.parked(waitsFor, () => runtime.park(...batch)),
+  };
 }
 
 /** Rows between two regions are neither read from outside nor written to it. */

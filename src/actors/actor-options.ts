@@ -22,6 +22,8 @@ export interface Restored {
 /** What an actor would go on from. */
 export interface Cut extends Restored {
   readonly actor: ActorId;
+  /** It did not wait for every barrier. */
+  readonly unaligned: boolean;
 }
 
 export interface ActorOptions {

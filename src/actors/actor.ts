@@ -13,9 +13,10 @@
 import { MillraceError } from "../base/errors.js";
 import type { ActorId, OperatorId } from "../base/ids.js";
 import type { GrantedGpu } from "../topology/operator-context.js";
-import type { HostGpu } from "../wire/control.js";
+import type { ActorLoad, HostGpu } from "../wire/control.js";
 import { actorSnapshotFrame, type OperatorState, type ParkedBatch } from "../wire/stored.js";
 import { ActorGraph, type ActorInput } from "./actor-graph.js";
+import { loadOf } from "./actor-load.js";
 import type { ActorOptions, Cut } from "./actor-options.js";
 import { Alignment } from "./alignment.js";
 import { BlobReader, BlobWriter } from "./blobs.js";
@@ -37,6 +38,7 @@ export type ActorState =
 interface Taken {
   readonly checkpoint: bigint;
   readonly finished: boolean;
+  readonly unaligned: boolean;
   readonly states: readonly (readonly [operator: string, encode: Encode])[];
   readonly parked: readonly Parked[];
   readonly captured: readonly Promise<readonly Parked[]>[];
@@ -97,6 +99,10 @@ export class Actor {
   }
   get state(): ActorState {
     return this.#state;
+  }
+
+  load(): ActorLoad {
+    return loadOf(this.#graph);
   }
 
   async open(): Promise<void> {
@@ -259,10 +265,11 @@ export class Actor {
     }
     const finished = this.#state.kind === "FINISHED";
     if (!finished) for (const output of this.#graph.outputs) output.barrier(checkpoint);
-    return { checkpoint, finished, states, parked: this.#parking.list, captured, counters: { ...this.counters } };
+    const counters = { ...this.counters };
+    return { checkpoint, finished, unaligned: late.length > 0, states, parked: this.#parking.list, captured, counters };
   }
 
-  async #save({ checkpoint, finished, states, parked, captured, counters }: Taken): Promise<void> {
+  async #save({ checkpoint, finished, unaligned, states, parked, captured, counters }: Taken): Promise<void> {
     let late: readonly Parked[];
     try {
       late = (await Promise.all(captured)).flat();
@@ -290,7 +297,7 @@ export class Actor {
       };
       const snapshot = await chunksOf(actorSnapshotFrame.pieces(header, blobs.pieces), this.options.ports.clock);
       if (this.#acknowledged !== undefined && this.#acknowledged.cut.checkpoint > checkpoint) return;
-      this.#acknowledged = { cut: { actor: this.id, checkpoint, finished, snapshot }, underWay: false };
+      this.#acknowledged = { cut: { actor: this.id, checkpoint, finished, unaligned, snapshot }, underWay: false };
       await this.#acknowledge(this.#acknowledged);
     } catch (cause) {
       // What an output could not prepare would be missing in every later snapshot, too.

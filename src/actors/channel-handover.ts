@@ -69,9 +69,9 @@ export class Handover {
   get ended(): boolean {
     return this.#end !== undefined;
   }
-  /** Nothing waits to be taken. */
-  get empty(): boolean {
-    return this.#ready.length === 0;
+  /** Batches that wait to be taken. */
+  get waiting(): number {
+    return this.#ready.length;
   }
 
   /** @param heard told of barriers, those that are there included */

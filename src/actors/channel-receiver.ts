@@ -19,7 +19,7 @@ import type { Subscription } from "../bus/bus.js";
 import { arrowSchema } from "../types/columns.js";
 import { decodeBatch, encodeSchema, SchemaReceiver, schemaId } from "../wire/arrow.js";
 import * as frames from "../wire/frames.js";
-import type { ChannelItem, ChannelReceiver } from "./channel.js";
+import type { ChannelItem, ChannelReceiver, Queued } from "./channel.js";
 import { Arrivals } from "./channel-arrivals.js";
 import { Handover } from "./channel-handover.js";
 import { Pace } from "./channel-pace.js";
@@ -112,6 +112,10 @@ export class BusChannelReceiver implements ChannelReceiver {
     return this.#handover.capture(checkpoint);
   }
 
+  queued(): Queued {
+    return { batches: this.#handover.waiting, bytes: this.#heldBytes };
+  }
+
   close(): void {
     this.#fail(new MillraceError("MILL_BUS_CLOSED", `channel ${this.options.channel} was closed.`));
     for (const subscription of this.#subscriptions) subscription.unsubscribe();
@@ -187,7 +191,7 @@ export class BusChannelReceiver implements ChannelReceiver {
     this.#heldBytes -= bytes;
     this.#handedBytes += BigInt(bytes);
     // One credit for several, unless the sender may be waiting for just this one.
-    if (this.#handedOn.add(bytes) || this.#handover.empty) this.#guard(() => this.#credit());
+    if (this.#handedOn.add(bytes) || this.#handover.waiting === 0) this.#guard(() => this.#credit());
   }
 
   #framesGranted(): bigint {

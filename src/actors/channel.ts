@@ -15,6 +15,11 @@ export type ChannelItem =
   | { readonly kind: "batch"; readonly batch: RecordBatch }
   | { readonly kind: "barrier"; readonly checkpoint: bigint };
 
+export interface Queued {
+  readonly batches: number;
+  readonly bytes: number;
+}
+
 export interface ChannelSender {
   /** Both ends are in this process: batches pass by reference. */
   readonly local: boolean;
@@ -57,5 +62,7 @@ export interface ChannelReceiver {
    * @throws {MillraceError} `MILL_CHANNEL_GAP`: a later barrier came in its place; what closed or broke the channel
    */
   capture(checkpoint: bigint): Promise<readonly RecordBatch[]>;
+  /** What has come and waits to be taken. */
+  queued(): Queued;
   close(): void;
 }

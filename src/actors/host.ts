@@ -53,6 +53,8 @@ export class Host {
   #clients = new Map<string, ServiceClient>();
   #closed = false;
   #reports = 0n;
+  /** When a report had the load of its actors, by the monotonic clock. */
+  #loadsToldMs = Number.NEGATIVE_INFINITY;
   #heartbeat: Timer | undefined;
   #reportSoon: Timer | undefined;
   #commands: Commands;
@@ -211,15 +213,19 @@ export class Host {
   }
 
   #report(): void {
+    const now = this.options.ports.clock.monotonicMs();
+    const loads = now - this.#loadsToldMs >= limits.actorLoadIntervalMs;
+    if (loads) this.#loadsToldMs = now;
     const actors = [...this.#regions.values()].flatMap((region) => [...region.actors.values()]);
     const enumerators = [...this.#enumerators.values()].filter(({ enumerator }) => !enumerator.closed);
     const frame = hostReportFrame.encode({
       host: this.options.host,
       job: this.options.job,
       sequence: ++this.#reports,
-      actors: actors.map(reportOf),
+      actors: actors.map((actor) => reportOf(actor, loads)),
       rowsTotal: BigInt(enumerators.reduce((sum, { enumerator }) => sum + enumerator.rowsTotal, 0)),
       services: [...this.#clients].map(([service, { counts }]) => serviceCounts(service, counts)),
+      standings: [...this.#clients.values()].flatMap((client) => client.standings()),
     });
     const { bus, ports } = this.options;
     void publishLossy(bus, ports.log, this.#reportSubject, frame);
@@ -230,7 +236,7 @@ function overtaken(region: string, attempt: number): MillraceError {
   return new MillraceError("MILL_COMMAND_REFUSED", `region "${region}" is in attempt ${attempt} here.`);
 }
 
-function reportOf(actor: Actor): ActorReport {
+function reportOf(actor: Actor, load: boolean): ActorReport {
   const { state, counters } = actor;
   const error = state.kind === "FAILED" ? state.error : undefined;
   return {
@@ -246,5 +252,6 @@ function reportOf(actor: Actor): ActorReport {
     rowsWritten: BigInt(counters.rowsWritten),
     rowsInFlight: BigInt(counters.rowsInFlight),
     deadLetters: BigInt(counters.deadLetters),
+    load: load ? actor.load() : null,
   };
 }

@@ -33,7 +33,7 @@ import { derived, lineageOf, partsOf, sliceRows } from "../types/lineage.js";
 import { type InferCall, type InferEntry, inferStateFrame } from "../wire/stored.js";
 import type { BlobReader, BlobWriter } from "./blobs.js";
 import { type MoveOut, staysAsItIs, whenMoved } from "./content-mover.js";
-import type { Emit, Encode, Operator, OperatorRuntime } from "./operator.js";
+import type { Emit, Encode, Operator, OperatorRuntime, UnderWay } from "./operator.js";
 import { Window } from "./window.js";
 
 /** A run of neighbouring rows that one request carries. */
@@ -147,6 +147,15 @@ export class InferOperator implements Operator {
       this.runtime.counters.rowsInFlight += rows;
       this.#enter({ batch, ids: requests.ids, rows, bytes, calls, done: entry.done });
     }
+  }
+
+  underWay(): UnderWay {
+    let [requests, rows] = [0, 0];
+    for (const entry of this.#entries) {
+      requests += entry.open;
+      rows += entry.rows;
+    }
+    return { requests, rows };
   }
 
   /** Hands on what was restored, from now on. */

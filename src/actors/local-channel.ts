@@ -6,7 +6,7 @@ import type { RecordBatch } from "apache-arrow";
 import { invariant, MillraceError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
 import { batchBytes } from "../types/batches.js";
-import type { ChannelItem, ChannelReceiver, ChannelSender } from "./channel.js";
+import type { ChannelItem, ChannelReceiver, ChannelSender, Queued } from "./channel.js";
 import { Handover } from "./channel-handover.js";
 import { Room } from "./channel-room.js";
 
@@ -31,6 +31,10 @@ class LocalWindow {
   granted = false;
   #batches = 0;
   #bytes = 0;
+
+  get queued(): Queued {
+    return { batches: this.#batches, bytes: this.#bytes };
+  }
 
   /** @returns whether it was let in */
   enter(bytes: number): boolean {
@@ -114,6 +118,10 @@ class LocalReceiver implements ChannelReceiver {
 
   capture(checkpoint: bigint): Promise<readonly RecordBatch[]> {
     return this.handover.capture(checkpoint);
+  }
+
+  queued(): Queued {
+    return this.window.queued;
   }
 
   /** The sender meets a full channel, until it is told to stop, too. */

@@ -34,6 +34,13 @@ export interface Operator {
   committed?(checkpoint: bigint): void | Promise<void>;
   /** Before anything is processed: goes on from there. */
   restore?(state: Uint8Array, blobs: BlobReader): void | Promise<void>;
+  /** Requests that have no answer yet, and rows that are held until they have: of `infer` alone. */
+  underWay?(): UnderWay;
+}
+
+export interface UnderWay {
+  readonly requests: number;
+  readonly rows: number;
 }
 
 /** A record that its operator refuses, and why. */
@@ -56,7 +63,7 @@ export interface OperatorRuntime {
   readonly content: ContentAccess;
   readonly signal: AbortSignal;
   readonly counters: Counters;
-  readonly gate: Gate;
+  readonly gate: Pick<Gate, "flow">;
   /** Waits outside the gate, with a batch on its way into this operator, until `take` succeeds; see `Parking`. */
   park(
     batch: RecordBatch,

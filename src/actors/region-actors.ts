@@ -128,11 +128,11 @@ export class RegionActors {
   }
 
   /** T4 */
-  async #acknowledge({ actor, checkpoint, finished, snapshot }: Cut): Promise<void> {
+  async #acknowledge({ actor, checkpoint, finished, unaligned, snapshot }: Cut): Promise<void> {
     const { bus, store, job, namespace } = this.options;
     const { region, attempt } = this.command;
     const bytes = snapshot.reduce((sum, chunk) => sum + chunk.length, 0);
-    const base = { job, region, attempt, checkpoint, actor, finished, sizeBytes: BigInt(bytes) };
+    const base = { job, region, attempt, checkpoint, actor, finished, unaligned, sizeBytes: BigInt(bytes) };
     let told = { ...base, inline: snapshot[0]!, key: "", sha256: "" };
     if (bytes > limits.snapshotInlineBytesMax) {
       const key = jobKeys(job).snapshot(region, checkpoint, attempt, actor);

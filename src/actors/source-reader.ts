@@ -30,6 +30,8 @@ export class SourceReader implements Operator {
     private readonly assignments: Assignments,
     private readonly runtime: OperatorRuntime,
     private readonly emit: Emit,
+    /** Told when it begins to read, and when it does not any more: reading is work of its own. Default: it waits for input. */
+    private readonly reading: { begin(): void; end(): void } = { begin() {}, end() {} },
   ) {}
 
   /** It takes rows from its source alone. */
@@ -56,7 +58,12 @@ export class SourceReader implements Operator {
             ? { ...this.#state, ...none, ended: true }
             : { ...this.#state, taken: number, ...none, split };
       }
-      await this.#read();
+      this.reading.begin();
+      try {
+        await this.#read();
+      } finally {
+        this.reading.end();
+      }
     }
   }
 

@@ -109,6 +109,7 @@ export const ERROR_CODES = {
   MILL_TERM_OVER: { ...internal, http: 409 },
   MILL_COMMAND_REFUSED: { ...internal, http: 409 },
   // http api
+  MILL_COORDINATOR_UNREACHABLE: external,
   MILL_REQUEST_INVALID: { ...user, http: 400 },
   MILL_REQUEST_UNAUTHENTICATED: { ...user, http: 401 },
   MILL_REQUEST_FORBIDDEN: { ...user, http: 403 },

@@ -286,6 +286,16 @@ export const limits = {
   heartbeatIntervalMs: 1_000,
   /** Reports of a host also drive progress bars, so they come more often. */
   hostReportIntervalMs: 200,
+  /** Reports of a host say how its actors spend their time no more often than this. */
+  actorLoadIntervalMs: 1_000,
+  /** Rates and shares of time that are shown are of so much time, and at most twice that. */
+  rateWindowMs: 3_000,
+  /** Checkpoints of a region that ended, and its restarts, that a coordinator remembers; of all regions of a job together. */
+  checkpointsListedMax: 100,
+  restartsListedMax: 20,
+  regionHistoryMax: 20_000,
+  /** Times of calls that an instance reports are of so much time. */
+  callTimesMs: 60_000,
   /** Silence after which a worker, host or instance counts as lost. */
   heartbeatTimeoutMs: 10_000,
   /** Silence of a host after which another hands out the splits of its sources: too soon does no harm, too late stops readers. */
@@ -294,6 +304,15 @@ export const limits = {
   instancesEndedMax: 64,
   /** Time in which a new coordinator hears of what an earlier one has started. */
   adoptionMs: 3_000,
+  /** Time between two renewals of the leader's lease, between two looks of a follower at it, and after a call that failed. */
+  leaseRenewMs: 500,
+  leaseLookMs: 250,
+  leaseRetryMs: 100,
+  /** Time that one call for the lease may take. */
+  leaseCallTimeoutMs: 600,
+  /** Time after which a leader that has not renewed its lease stops, and after which a follower that saw no renewal takes over. */
+  leaseHoldMs: 1_800,
+  leaseMs: 2_000,
   deployTimeoutMs: 30_000,
   /** HTTP API: a body that is no upload, an upload, the head of a request, a whole one, silence on a connection. */
   apiBodyBytesMax: 1 * MiB,
@@ -349,3 +368,12 @@ invariant(
   "splits are handed out while a host may still come back",
 );
 invariant(limits.heartbeatIntervalMs * 3 <= limits.heartbeatTimeoutMs, "one lost heartbeat is not a lost worker");
+invariant(
+  limits.leaseRenewMs + 2 * limits.leaseCallTimeoutMs < limits.leaseHoldMs,
+  "a renewal may fail once before its leader stops",
+);
+invariant(
+  limits.leaseHoldMs * 1.1 < limits.leaseMs,
+  "a leader stops before another begins, also where clocks run unevenly",
+);
+invariant(limits.leaseMs + limits.leaseLookMs < 3_000, "a leader that was killed is followed within three seconds");

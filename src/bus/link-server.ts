@@ -53,7 +53,8 @@ class LinkServer {
   }
 
   private finish(error: Error | undefined): void {
-    if (error !== undefined) this.ports.log.warn("the link to a child process broke", { error });
+    if (error !== undefined)
+      this.ports.log[isGone(error) ? "debug" : "warn"]("the link to a child process broke", { error });
     for (const subscription of this.subscriptions.values()) subscription?.unsubscribe();
     this.subscriptions.clear();
     for (const abort of this.requests.values()) abort.abort();
@@ -155,4 +156,9 @@ class LinkServer {
     const { code, message } = MillraceError.from(error);
     this.end.send({ kind: LinkKind.failed, id, subject: code, payload: Buffer.from(message) });
   }
+}
+
+/** The child ended before it had read everything. Whoever started it says of its end what there is to say. */
+function isGone(error: NodeJS.ErrnoException): boolean {
+  return error.code === "ECONNRESET" || error.code === "EPIPE";
 }

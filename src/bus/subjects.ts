@@ -12,6 +12,7 @@
  *     mr.<namespace>.<job>.channel.<attempt>.<channel>.control   end (and barriers): needs no credit
  *     mr.<namespace>.<job>.channel.<attempt>.<channel>.credit    from the receiver back to the sender
  *     mr.<namespace>.<job>.service.<service>.load           load reports of every instance
+ *     mr.<namespace>.<job>.service.<service>.orders         the coordinator to all clients: which instances get no requests
  *     mr.<namespace>.<job>.service.<service>.held           requests that each instance holds
  *     mr.<namespace>.<job>.service.<service>.ask            clients to all instances: what do you hold, what may you forget
  *     mr.<namespace>.<job>.service.<service>.instance.<instance>.request    requests to one instance, and that they are cancelled
@@ -45,6 +46,7 @@ export interface JobSubjects {
   splits(operator: OperatorId): string;
   channel(channel: ChannelId, attempt: number): ChannelSubjects;
   load(service: ServiceId): string;
+  orders(service: ServiceId): string;
   held(service: ServiceId): string;
   ask(service: ServiceId): string;
   instanceRequest(service: ServiceId, instance: InstanceId): string;
@@ -78,6 +80,7 @@ export function jobSubjects(namespace: Namespace, job: JobId): JobSubjects {
       return { data: `${at}.data`, control: `${at}.control`, credit: `${at}.credit` };
     },
     load: (service) => `${root}.service.${service}.load`,
+    orders: (service) => `${root}.service.${service}.orders`,
     held: (service) => `${root}.service.${service}.held`,
     ask: (service) => `${root}.service.${service}.ask`,
     instanceRequest: (service, instance) => `${root}.service.${service}.instance.${instance}.request`,

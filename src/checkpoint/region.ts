@@ -16,6 +16,8 @@
  *   C8  An attempt that an earlier leader began goes on if all of it is at work; else the next one begins.
  *   C9  `checkpointFailuresMax` checkpoints in a row that were given up count as a failure of the region.
  *   C10 A checkpoint that a savepoint asks for is opened as soon as none is open, due or not; a region that is held opens no other.
+ *   C11 A region of a paused job rests: after a checkpoint that was opened for it is committed and published, its actors stop; the next
+ *       attempt is placed when the job goes on. Until then nothing of it is placed.
  *
  * Method: aligned barriers, Carbone et al. 2015 (arXiv:1506.08603), one round per region; the log's create-once records are
  * those of Delta Lake's and Iceberg's commits. Why: docs/decisions/0007-region-checkpoints.md.
@@ -38,6 +40,8 @@ export interface MemberFacts {
   readonly state: "DEPLOYED" | "RUNNING" | "FINISHED" | "FAILED" | undefined;
   /** Its outputs are published up to this checkpoint. */
   readonly published: bigint;
+  /** The same, durable exchanges left out: their logs may be full for as long as their readers rest. */
+  readonly sinksPublished: bigint;
   readonly acknowledged: boolean;
   readonly failure: Failure | undefined;
 }
@@ -79,6 +83,8 @@ export interface RegionFacts {
   readonly wanted: boolean;
   /** A savepoint that stops the job: nothing else is to be committed. */
   readonly held: boolean;
+  /** The job is paused; with `wanted`, the checkpoint that it waits for is not there yet (C11). */
+  readonly paused: boolean;
 }
 
 export interface RegionPolicy {
@@ -104,6 +110,8 @@ export type RegionAction =
   | { readonly kind: "stop"; readonly host: string }
   /** The next attempt. */
   | { readonly kind: "restart"; readonly failure: Failure }
+  /** The next attempt as well, but nothing has failed. */
+  | { readonly kind: "rest" }
   /** Of the whole job. */
   | { readonly kind: "fail"; readonly failure: Failure };
 
@@ -119,7 +127,9 @@ export function decideRegion(region: RegionFacts, policy: RegionPolicy): RegionA
       return failed(region, policy) ?? deploy(region);
     case "RUNNING":
       if (isOver(region)) return wind(region);
-      return failed(region, policy) ?? [...start(region), ...complete(region), ...checkpoint(region, policy)];
+      return (
+        failed(region, policy) ?? rest(region) ?? [...start(region), ...complete(region), ...checkpoint(region, policy)]
+      );
     case "FINISHED":
       return [];
   }
@@ -135,10 +145,10 @@ export function dueInMs(region: RegionFacts, { checkpointIntervalMs }: RegionPol
 
 /** C8. A new leader that finds the attempt at work that the log names goes on with it. */
 function place(region: RegionFacts): RegionAction[] {
-  if (!region.inherited) return region.waitMs > 0 ? [] : [{ kind: "place" }];
+  if (!region.inherited) return region.paused || region.waitMs > 0 ? [] : [{ kind: "place" }];
   const works = region.members.every(({ state, host }) => host !== "" && (state === "RUNNING" || state === "FINISHED"));
   if (works) return [{ kind: "enter", phase: "RUNNING" }];
-  if (region.adopting) return [];
+  if (region.adopting || region.paused) return [];
   const message = "not all of its actors were at work when another coordinator took over.";
   return [{ kind: "restart", failure: { code: "MILL_WORKER_LOST", message, passing: true } }];
 }
@@ -157,6 +167,15 @@ function failed(region: RegionFacts, policy: RegionPolicy): RegionAction[] | und
   }
   const left = region.hosts.filter((host) => host.state === "up");
   return [...left.map(({ host }): RegionAction => ({ kind: "stop", host })), { kind: "restart", failure }];
+}
+
+/** C11 */
+function rest(region: RegionFacts): RegionAction[] | undefined {
+  const { paused, wanted, writing, open, members, committed, hosts } = region;
+  if (!paused || wanted || writing || open !== undefined) return undefined;
+  if (members.some(({ sinksPublished }) => sinksPublished < committed)) return undefined;
+  const up = hosts.filter(({ state }) => state === "up");
+  return [...up.map(({ host }): RegionAction => ({ kind: "stop", host })), { kind: "rest" }];
 }
 
 /** C9 */

@@ -10,7 +10,7 @@
  *   H2  A snapshot goes only when the place of its checkpoint in the log is taken and no record that stays refers to it: it
  *       is that of a commit that goes, of a checkpoint that was given up, or of an attempt that was too late.
  *   H3  What a savepoint that is being made still has to copy stays.
- *   H4  Records go oldest first. So, where record n is there and n + 1 is not, n + 1 was never deleted: n is the newest.
+ *   H4  Records go oldest first, and only below the oldest commit that stays, which readers are told before (`coordinator/region-floor.ts`).
  */
 import { invariant } from "../base/errors.js";
 
@@ -39,6 +39,8 @@ export interface RetentionFacts {
 }
 
 export interface Retention {
+  /** The oldest commit that stays where older records may go; 0: none goes. */
+  readonly keptFrom: bigint;
   /** In the order in which they have to go (H4). */
   readonly records: readonly bigint[];
   readonly snapshots: readonly string[];
@@ -64,6 +66,7 @@ export function decideRetention(facts: RetentionFacts, commitsKept: number): Ret
     .map(({ key }) => key);
   const numbers = new Set([...facts.older, ...records.map(({ number }) => number)].filter(goes));
   return {
+    keptFrom: oldest ?? 0n,
     records: [...numbers].sort((a, b) => (a < b ? -1 : 1)),
     snapshots: [...new Set(unneeded)].sort(),
   };

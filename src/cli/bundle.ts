@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
-import { build, type Plugin } from "esbuild";
+import { type BuildOptions, build, type Plugin } from "esbuild";
 import { MillraceError } from "../base/errors.js";
 import { findPackage, packageNameOf } from "./packages.js";
 
@@ -32,11 +32,20 @@ export async function bundleTopology(file: string): Promise<Bundle> {
     throw new MillraceError("MILL_TOPOLOGY_LOAD", `${what}. Give the path of a topology file.`, { file: entry });
   }
   const external = new Set<string>();
-  const result = await build({
+  const result = await build({ ...bundleOptions(entry, external), write: false }).catch((cause: BuildFailure) => {
+    throw buildError(file, cause);
+  });
+  const names = [...external].sort();
+  const code = Buffer.from(`${EXTERNAL_LINE}${JSON.stringify(names)}\n${result.outputFiles[0]!.text}`);
+  return { code, sha256: createHash("sha256").update(code).digest("hex"), external: names };
+}
+
+/** @param external takes the names of packages that are left outside */
+export function bundleOptions(entry: string, external: Set<string>) {
+  return {
     entryPoints: [entry],
     absWorkingDir: dirname(entry),
     bundle: true,
-    write: false,
     format: "esm",
     platform: "node",
     target: "node20",
@@ -48,19 +57,18 @@ export async function bundleTopology(file: string): Promise<Bundle> {
       // CommonJS packages inside an ES module still call `require` for Node's own modules.
       js: 'import { createRequire as millraceRequire } from "node:module"; const require = millraceRequire(import.meta.url);',
     },
-  }).catch((cause: { errors?: { text: string; location: { file: string; line: number } | null }[] }) => {
-    const first = cause.errors?.[0];
-    const at = first?.location ? `${first.location.file}:${first.location.line}: ` : "";
-    throw new MillraceError(
-      "MILL_BUNDLE_BUILD",
-      `${file} cannot be bundled: ${at}${first?.text ?? cause}`,
-      { file },
-      { cause },
-    );
-  });
-  const names = [...external].sort();
-  const code = Buffer.from(`${EXTERNAL_LINE}${JSON.stringify(names)}\n${result.outputFiles[0]!.text}`);
-  return { code, sha256: createHash("sha256").update(code).digest("hex"), external: names };
+  } as const satisfies BuildOptions;
+}
+
+interface BuildFailure {
+  readonly errors?: readonly { readonly text: string; readonly location: { file: string; line: number } | null }[];
+}
+
+function buildError(file: string, cause: BuildFailure): MillraceError {
+  const first = cause.errors?.[0];
+  const at = first?.location ? `${first.location.file}:${first.location.line}: ` : "";
+  const message = `${file} cannot be bundled: ${at}${first?.text ?? cause}`;
+  return new MillraceError("MILL_BUNDLE_BUILD", message, { file }, { cause });
 }
 
 /** @throws {MillraceError} `MILL_BUNDLE_HASH` when it is not the bundle it should be */

@@ -10,6 +10,7 @@ import { isErrorCode } from "../base/errors.js";
 import { limits } from "../base/limits.js";
 import type { Log } from "../base/ports.js";
 import type { Child, Exit } from "../worker/worker.js";
+import { processUsage } from "./process-usage.js";
 import { isAlive, watchSilence } from "./silence.js";
 
 /** What a child says of itself before it ends with an error. */
@@ -56,6 +57,7 @@ export function startChild(
     pid: child.pid ?? -1,
     link: options.link ? (child.stdio[4] as Duplex) : undefined,
     exited,
+    usage: () => (child.pid === undefined ? undefined : processUsage(child.pid)),
     stop() {
       if (child.exitCode !== null || child.signalCode !== null) return;
       child.kill("SIGTERM");

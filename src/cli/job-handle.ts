@@ -4,7 +4,14 @@ import type { JobId, Namespace } from "../base/ids.js";
 import type { Ports } from "../base/ports.js";
 import type { Bus } from "../bus/bus.js";
 import { clusterSubjects } from "../bus/subjects.js";
-import { acknowledgementFrame, cancelJobFrame, describeJobFrame, type JobReport } from "../wire/control.js";
+import {
+  acknowledgementFrame,
+  cancelJobFrame,
+  createSavepointFrame,
+  describeJobFrame,
+  type JobReport,
+  type SavepointReport,
+} from "../wire/control.js";
 import { decodeFrame } from "../wire/frames.js";
 
 export interface JobHandleOptions {
@@ -21,6 +28,7 @@ const LOOK_INTERVAL_MS = 200;
 /** Time that the coordinator may be away: the job goes on meanwhile, and the next coordinator takes it up. */
 const AWAY_MS_MAX = 60_000;
 const AWAY: ReadonlySet<string> = new Set(["MILL_BUS_NO_RESPONDER", "MILL_BUS_TIMEOUT"]);
+const ENDED: ReadonlySet<string> = new Set(["CANCELLED", "FAILED", "FINISHED"]);
 
 export class JobHandle {
   #subject: string;
@@ -77,6 +85,26 @@ export class JobHandle {
     const answer = await this.#onceThere(ask);
     const { code, message } = acknowledgementFrame.decode(answer.payload).header;
     if (code !== "") throw asError({ code, message });
+  }
+
+  /**
+   * Asks until the savepoint is there; a coordinator that is replaced meanwhile begins anew.
+   * @param stop nothing that comes after it is published, and the job has ended when this resolves
+   */
+  async savepoint(name: string, stop: boolean): Promise<void> {
+    const { bus, ports, job } = this.options;
+    const question = createSavepointFrame.encode({ job, name, stop });
+    for (;;) {
+      const answer = await this.#onceThere(() => bus.request(this.#subject, question));
+      const { kind, header } = decodeFrame(answer.payload);
+      const { code, message } = header as { readonly code: string; readonly message: string };
+      if (code !== "") throw asError({ code, message });
+      if (kind === "savepoint-report" && (header as SavepointReport).state === "DONE") break;
+      await ports.clock.sleep(LOOK_INTERVAL_MS);
+    }
+    while (stop && !ENDED.has((await this.#onceThere(() => this.report())).state)) {
+      await ports.clock.sleep(LOOK_INTERVAL_MS);
+    }
   }
 
   close(): Promise<void> {

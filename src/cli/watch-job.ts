@@ -34,7 +34,7 @@ export async function watchJob(job: JobHandle, topology: Topology, outputRoot: s
   }
 }
 
-function summary(job: JobHandle, report: JobReport, topology: Topology, outputRoot: string): string {
+export function summary(job: JobHandle, report: JobReport, topology: Topology, outputRoot: string): string {
   const seconds = Number(report.finishedMs - report.startedMs) / 1000;
   // Rows written are not rows read where operators make more or fewer of them.
   const through = report.rowsRead > report.deadLetters ? report.rowsRead - report.deadLetters : 0n;

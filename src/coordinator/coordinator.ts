@@ -7,18 +7,18 @@
  *       acknowledgement. A report that is missing for `limits.heartbeatTimeoutMs` counts as the loss of its sender.
  *   K2  One look at a job at a time; a command is not sent again before the next heartbeat.
  *   K3  Time in which this process itself stood still does not count as silence of others.
- *   K4  It leads with a term that no other has; one that meets a higher term stops for good.
+ *   K4  It leads with a term that no other has, and does nothing once it does not hold the lease of that term (E5); one that meets
+ *       a higher term stops for good.
  *   K5  A job that is not over is taken up by the next coordinator: its spec, its regions' logs and what reports say are all it needs.
  *   K6  One that has taken over promises memory and devices only when every worker has had time to say what it holds.
  */
-import { ERROR_CODES, isErrorCode, MillraceError } from "../base/errors.js";
+import { MillraceError } from "../base/errors.js";
 import {
   type HostId,
   type InstanceId,
   id,
   type JobId,
   type Namespace,
-  type OperatorId,
   type ServiceId,
   type WorkerId,
 } from "../base/ids.js";
@@ -35,6 +35,7 @@ import {
   type ContentReport,
   type CreateSavepoint,
   deployEnumeratorFrame,
+  drainWorkerFrame,
   type HostReport,
   type InstanceHistory,
   jobReportFrame,
@@ -49,6 +50,7 @@ import {
 } from "../wire/control.js";
 import { decodeFrame, loadReportFrame } from "../wire/frames.js";
 import { answerClient, type ClientDesk } from "./client-commands.js";
+import { Commands, isPassing } from "./commands.js";
 import type { JobDetail, JobSummary, WorkerDetail } from "./describe.js";
 import { workerDetails } from "./describe-workers.js";
 import { EndedJobs } from "./ended-jobs.js";
@@ -57,12 +59,14 @@ import { holdingsOf } from "./holdings.js";
 import { decideJob, hasEnded, isRunning, type JobAction } from "./job.js";
 import { JobBook } from "./job-book.js";
 import { JobContents } from "./job-contents.js";
+import { JobControl } from "./job-control.js";
+import type { HeldLease } from "./leadership.js";
 import { LostInstances } from "./lost-instances.js";
 import { type Holding, NOTHING } from "./placement.js";
 import { ReadLogs } from "./read-logs.js";
 import { RegionRunner, type Then } from "./region-runner.js";
 import { Savepoints } from "./savepoints.js";
-import { claimTerm, readTerm } from "./term.js";
+import { claimTerm, LeaseBucket } from "./term.js";
 
 export interface CoordinatorOptions {
   readonly bus: Bus;
@@ -73,8 +77,10 @@ export interface CoordinatorOptions {
   readonly contents?: ObjectStore;
   /** Where sinks publish, as far as that can be looked at from here. Default: nowhere; then all that was published keeps its content. */
   outputAt?(url: string): Pick<ObjectStore, "list" | "head"> | undefined;
-  /** Told once, when another leads: this one does nothing any more. */
-  onDeposed?(): void;
+  /** What it leads with. Default: the next term, taken at once, and for as long as no other takes one. */
+  readonly lease?: HeldLease;
+  /** Told once, when another leads, and its term where that is known: this one does nothing any more. */
+  onDeposed?(by?: bigint): void;
 }
 
 interface KnownWorker {
@@ -84,6 +90,8 @@ interface KnownWorker {
 
 export class Coordinator implements ClientDesk {
   readonly events: Events;
+  /** Changes jobs that run. */
+  readonly control: JobControl;
   #workers = new Map<string, KnownWorker>();
   #jobs = new Map<string, JobBook>();
   #subscriptions: Subscription[] = [];
@@ -91,13 +99,14 @@ export class Coordinator implements ClientDesk {
   #soon: Timer | undefined;
   /** For the next checkpoint. */
   #due: Timer | undefined;
-  #underWay = new Set<string>();
+  #commands: Commands;
   #subjects: ClusterSubjects;
   #closed = false;
   #beatMs = 0;
   #lost: LostInstances;
   #ended: EndedJobs;
-  #term = 0n;
+  #lease: HeldLease = { term: 0n, holds: () => false };
+  #leaseBucket: LeaseBucket;
   /** K6. By the monotonic clock. */
   #settledMs = 0;
   /** It knows every job that has not ended, but those that it could not read. */
@@ -126,20 +135,30 @@ export class Coordinator implements ClientDesk {
     this.#lost = new LostInstances(options);
     this.#ended = new EndedJobs(options.store);
     this.#subjects = clusterSubjects(options.namespace);
-    this.events = new Events(options, () => this.#term);
+    this.#commands = new Commands({ ...options, look: () => this.#look(), deposed: (by) => this.#depose(by) });
+    this.#leaseBucket = new LeaseBucket(options.bus, options.namespace);
+    this.events = new Events(options, () => this.term);
+    this.control = new JobControl({
+      ...options,
+      events: this.events,
+      term: () => this.term,
+      book: (job) => this.#book(job),
+      note: (book) => this.#note(book),
+      look: () => this.#look(),
+    });
   }
 
   get term(): bigint {
-    return this.#term;
+    return this.#lease.term;
   }
 
   async open(): Promise<void> {
     const { bus, namespace } = this.options;
-    this.#term = await claimTerm(bus, namespace);
-    if (this.#term > 1n) this.#settledMs = this.options.ports.clock.monotonicMs() + limits.adoptionMs;
+    this.#lease = this.options.lease ?? { term: await claimTerm(bus, namespace), holds: () => true };
+    if (this.term > 1n) this.#settledMs = this.options.ports.clock.monotonicMs() + limits.adoptionMs;
     this.#regions = new RegionRunner({
       ...this.options,
-      term: this.#term,
+      term: this.term,
       send: (book, host, frame, then) =>
         this.#send(book, jobSubjects(namespace, book.job).hostCommand(host as HostId), frame, then),
       look: () => this.#look(),
@@ -155,7 +174,9 @@ export class Coordinator implements ClientDesk {
     // Who asks of a job before it was taken up must not be told that there is none.
     const commands = await bus.subscribe(this.#subjects.coordinatorCommand, (message) => void this.#obey(message));
     this.#subscriptions.push(commands);
-    this.#beat();
+    if (this.#closed)
+      await this.close(); // while it opened
+    else this.#beat();
   }
 
   async close(): Promise<void> {
@@ -170,9 +191,10 @@ export class Coordinator implements ClientDesk {
 
   /** K4. Asked before anything is written that no region's log guards. */
   async #leads(): Promise<boolean> {
-    const newest = await readTerm(this.options.bus, this.options.namespace);
-    if (newest > this.#term) this.#depose(newest);
-    return newest <= this.#term;
+    if (!this.#lease.holds()) return false;
+    const newest = (await this.#leaseBucket.read())?.lease.term ?? 0n;
+    if (newest > this.term) this.#depose(newest);
+    return newest <= this.term && this.#lease.holds();
   }
 
   /** As far as can be told: who cannot be sure had better be silent, and is asked again. */
@@ -188,9 +210,9 @@ export class Coordinator implements ClientDesk {
   /** K4 */
   #depose(by: bigint | string): void {
     if (this.#closed) return;
-    this.options.ports.log.error("another coordinator leads now", { term: this.#term, by });
+    this.options.ports.log.error("another coordinator leads now", { term: this.term, by });
     void this.close();
-    this.options.onDeposed?.();
+    this.options.onDeposed?.(typeof by === "bigint" ? by : undefined);
   }
 
   // Commands of clients
@@ -206,7 +228,8 @@ export class Coordinator implements ClientDesk {
       reply = acknowledgementFrame.encode({ code: error.code, message: error.message });
     }
     // One that has stopped leading meanwhile has not recorded what it would acknowledge.
-    if (message.replyTo !== undefined && !this.#closed) await this.#publish(message.replyTo, reply);
+    if (message.replyTo !== undefined && !this.#closed && this.#lease.holds())
+      await this.#publish(message.replyTo, reply);
   }
 
   async savepoint(asked: CreateSavepoint): Promise<SavepointReport> {
@@ -266,7 +289,7 @@ export class Coordinator implements ClientDesk {
     const book = await this.#read(job);
     book.takeUp(left.length === 0 ? undefined : jobReportFrame.decode(left).header);
     this.#open(book);
-    ports.log.info("job taken up", { job, term: this.#term });
+    ports.log.info("job taken up", { job, term: this.term });
   }
 
   /** What the next leader has to know and no report would tell it: why the job ends, which instances there were (K5). */
@@ -314,22 +337,12 @@ export class Coordinator implements ClientDesk {
     try {
       if (!(await this.#leads())) return;
       await store.put(keys.report, jobReportFrame.encode(book.describe()));
-      await this.#deleteLogs(book);
+      await this.#readLogs.delete(book); // its hosts have gone (J4)
       void this.#contents.forget(book.job);
     } catch (error) {
       if (this.#closed) return;
       ports.log.warn("the end of a job could not be recorded", { job: book.job, error });
       ports.clock.after(limits.storeBackoffMsMax, () => void this.#keepReport(book));
-    }
-  }
-
-  /** Its hosts have gone (J4), so nobody uses them any more. */
-  async #deleteLogs(book: JobBook): Promise<void> {
-    const { bus, namespace } = this.options;
-    const { exchangeLog } = jobSubjects(namespace, book.job);
-    for (const { operator, partitions } of book.exchanges) {
-      const name = (partition: number) => exchangeLog(operator as OperatorId, partition);
-      await Promise.all(Array.from({ length: partitions }, (_, partition) => bus.deleteLog(name(partition))));
     }
   }
 
@@ -348,6 +361,16 @@ export class Coordinator implements ClientDesk {
   async describeJob(job: string): Promise<JobDetail> {
     const ended = this.#jobs.has(job) ? undefined : await this.#ended.detail(job);
     return ended ?? this.#book(job).detail();
+  }
+
+  /** Asks a worker to take nothing new and to leave. Its report says that it does. @returns whether it is known */
+  drainWorker(name: string): boolean {
+    const known = this.#workers.get(name);
+    if (known === undefined) return false;
+    const { worker } = known.report;
+    const frame = drainWorkerFrame.encode({ term: this.term, worker });
+    this.#send(undefined, this.#subjects.workerCommand(worker as WorkerId), frame);
+    return true;
   }
 
   workers(): WorkerDetail[] {
@@ -408,11 +431,11 @@ export class Coordinator implements ClientDesk {
     const worker = this.#subjects.workerCommand(report.worker as WorkerId);
     for (const { job, host, state } of report.hosts) {
       if (state === "EXITED" || !this.#gaveUp(job, "host", host)) continue;
-      this.#send(this.#jobs.get(job), worker, stopHostFrame.encode({ term: this.#term, job, host }));
+      this.#send(this.#jobs.get(job), worker, stopHostFrame.encode({ term: this.term, job, host }));
     }
     for (const { job, service, instance, state } of report.instances) {
       if (state === "STOPPED" || state === "FAILED" || !this.#gaveUp(job, "instance", instance)) continue;
-      this.#send(this.#jobs.get(job), worker, stopInstanceFrame.encode({ term: this.#term, job, service, instance }));
+      this.#send(this.#jobs.get(job), worker, stopInstanceFrame.encode({ term: this.term, job, service, instance }));
     }
   }
 
@@ -443,6 +466,7 @@ export class Coordinator implements ClientDesk {
       if (deafMs > 0) this.#settledMs += deafMs + 2 * limits.heartbeatIntervalMs;
       for (const book of this.#jobs.values()) book.expire(limits.heartbeatTimeoutMs, deafMs);
       this.#lost.tellAgain(now);
+      this.control.repeatOrders(this.#jobs.values());
       this.#decide();
       this.#beat();
     });
@@ -459,14 +483,14 @@ export class Coordinator implements ClientDesk {
   }
 
   #decide(): void {
-    if (this.#closed) return;
+    if (this.#closed || !this.#lease.holds()) return;
     let dueMs = Number.POSITIVE_INFINITY;
     const settled = this.options.ports.clock.monotonicMs() >= this.#settledMs;
     for (const book of this.#jobs.values()) {
       if (!settled && !book.adopting && book.countsRoom) continue;
       if (!book.adopting && !hasEnded(book.state)) {
         for (const gone of book.adopted()) this.#lost.tell(book.job, gone);
-        for (const action of decideJob(book.facts(this.#reports(), this.#term, this.#holdings())))
+        for (const action of decideJob(book.facts(this.#reports(), this.term, this.#holdings())))
           this.#carryOut(book, action);
       }
       this.#savepoints.look(book);
@@ -493,7 +517,7 @@ export class Coordinator implements ClientDesk {
   #carryOut(book: JobBook, action: JobAction): void {
     const { namespace } = this.options;
     const job = book.job;
-    const base = { term: this.#term, job };
+    const base = { term: this.term, job };
     const worker = (workerId: string) => this.#subjects.workerCommand(workerId as WorkerId);
     switch (action.kind) {
       case "enter":
@@ -549,9 +573,14 @@ export class Coordinator implements ClientDesk {
           action.reason,
         );
         return;
+      case "retire":
+        book.wish((wishes) => wishes.retire(action.instance));
+        void this.#noteSoon(book);
+        return;
       case "stop-instance": {
-        const { service, instance } = action.instance;
-        this.#send(book, worker(action.instance.worker), stopInstanceFrame.encode({ ...base, service, instance }));
+        const { service, instance, worker: at } = action.instance;
+        if (at === "") book.forgetUnplaced(instance);
+        else this.#send(book, worker(at), stopInstanceFrame.encode({ ...base, service, instance }));
       }
     }
   }
@@ -564,33 +593,7 @@ export class Coordinator implements ClientDesk {
     return true;
   }
 
-  /** Asks, and looks again when answered (K2). */
   #send(book: JobBook | undefined, subject: string, frame: Uint8Array, then: Then = {}): void {
-    const question = `${subject} ${Buffer.from(frame).toString("latin1")}`;
-    if (this.#underWay.has(question)) return;
-    this.#underWay.add(question);
-    const { bus, ports } = this.options;
-    const ask = async () => {
-      try {
-        const answer = await bus.request(subject, frame, { timeoutMs: limits.deployTimeoutMs });
-        const { code, message } = acknowledgementFrame.decode(answer.payload).header;
-        if (code === "MILL_TERM_OVER") return this.#depose(message); // K4
-        if (code === "") then.done?.();
-        else if (then.refused !== undefined) then.refused(code, message);
-        else if (!isPassing(code)) book?.onRefused(code, message);
-        if (code !== "" || then.done !== undefined) this.#look();
-      } catch (error) {
-        // The loss of a worker or host shows in its reports; asking again is the next look's business.
-        ports.log.debug("a command was not answered", { subject, error });
-      } finally {
-        ports.clock.after(limits.heartbeatIntervalMs, () => this.#underWay.delete(question));
-      }
-    };
-    void ask();
+    if (this.#lease.holds()) this.#commands.send(book, subject, frame, then);
   }
-}
-
-/** A refusal that says no more than that the other side knows better, or one that may pass: asked again, if still needed. */
-function isPassing(code: string): boolean {
-  return code === "MILL_COMMAND_REFUSED" || (isErrorCode(code) && ERROR_CODES[code].retry === "backoff");
 }

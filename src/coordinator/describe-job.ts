@@ -3,7 +3,16 @@
  * Pure: nothing is kept, and nothing is computed before somebody asks.
  */
 import { limits } from "../base/limits.js";
-import type { ActorReport, InstanceReport, JobReport, JobSpec } from "../wire/control.js";
+import type {
+  ActorLoad,
+  ActorReport,
+  InputLoad,
+  InstanceReport,
+  JobReport,
+  JobSpec,
+  OperatorLoad,
+  ProcessUsage,
+} from "../wire/control.js";
 import type {
   ActorDetail,
   EdgeDetail,
@@ -15,7 +24,11 @@ import type {
   OperatorLoadDetail,
   RegionDetail,
   ServiceDetail,
+  TimeShares,
 } from "./describe.js";
+import type { Change, RateWindow } from "./rate-window.js";
+import type { LoadedReport } from "./region-book.js";
+import { instancesWanted } from "./wishes.js";
 
 /** What is known beyond the report while the job is at work; of one that has ended long ago there is no more. */
 export interface JobParts {
@@ -61,7 +74,7 @@ export function summaryOf(spec: JobSpec, report: JobReport, actorsRunning: numbe
       actorsRunning,
       regions: regions.length,
       restarts: sum(regions, ({ attempt }) => attempt - 1),
-      instancesWanted: sum(spec.services, (service) => service.instances),
+      instancesWanted: sum(spec.services, (service) => instancesWanted(service, report.wishes)),
       instancesReady: instances.filter((instance) => instance.state === "READY").length,
     },
   };
@@ -138,10 +151,10 @@ function edgesOf({ graph }: JobSpec, queues: ReadonlyMap<string, EdgeQueue> = ne
 
 function servicesOf(spec: JobSpec, report: JobReport, instances: readonly InstanceDetail[]): ServiceDetail[] {
   const counts = new Map(report.services.map((one) => [one.service, one]));
-  return spec.services.map(({ service, instances: instancesWanted }) => ({
+  return spec.services.map(({ service, instances: declared }) => ({
     service,
     callers: spec.graph.filter((operator) => operator.service === service).map(({ operator }) => operator),
-    instancesWanted,
+    instancesWanted: instancesWanted({ service, instances: declared }, report.wishes),
     ...(counts.has(service) && { counts: counts.get(service)! }),
     instances: instances.filter((instance) => instance.service === service),
   }));
@@ -172,7 +185,11 @@ export function actorOf(
   attempt: number,
   placed: { readonly worker: string; readonly host: string } = { worker: "", host: "" },
   report?: ActorReport,
+  loads?: RateWindow<LoadedReport>,
 ): ActorDetail {
+  const load = loads?.newest?.load;
+  // Of one that has ended nothing changes any more.
+  const change = report?.state === "RUNNING" ? loads?.change : undefined;
   return {
     ...{ actor, region, subtask, attempt, worker: placed.worker, host: placed.host },
     state: report?.state ?? "",
@@ -182,10 +199,71 @@ export function actorOf(
     rowsWritten: Number(report?.rowsWritten ?? 0n),
     rowsInFlight: Number(report?.rowsInFlight ?? 0n),
     deadLetters: Number(report?.deadLetters ?? 0n),
-    ...{ rowsReadPerSecond: 0, rowsWrittenPerSecond: 0, queuedBytes: 0, queuedBatches: 0 },
-    ...NO_SHARES,
-    operators: [],
+    rowsReadPerSecond: change === undefined ? 0 : perSecond(change, (told) => told.rowsRead),
+    rowsWrittenPerSecond: change === undefined ? 0 : perSecond(change, (told) => told.rowsWritten),
+    ...queueOf(load?.inputs ?? []),
+    ...(change === undefined ? NO_SHARES : sharesOf(change, (told) => told.load)),
+    operators: load?.operators.map((own, i) => operatorOf(own, i, load, change)) ?? [],
   };
+}
+
+/** @param at its place among the operators, which is the same in all reports of an attempt */
+function operatorOf(
+  own: OperatorLoad,
+  at: number,
+  { inputs }: ActorLoad,
+  change: Change<LoadedReport> | undefined,
+): OperatorLoadDetail {
+  const of = (told: LoadedReport) => told.load.operators[at]!;
+  return {
+    operator: own.operator,
+    rowsIn: Number(own.rowsIn),
+    rowsOut: Number(own.rowsOut),
+    rowsInPerSecond: change === undefined ? 0 : perSecond(change, (told) => of(told).rowsIn),
+    rowsOutPerSecond: change === undefined ? 0 : perSecond(change, (told) => of(told).rowsOut),
+    requestsInFlight: own.requests,
+    rowsInFlight: own.rowsHeld,
+    ...queueOf(inputs, own.operator),
+    ...(change === undefined ? NO_SHARES : sharesOf(change, of)),
+  };
+}
+
+function sharesOf<T>(
+  { from, to, ms }: Change<T>,
+  of: (told: T) => { readonly busyMs: number; readonly backPressuredMs: number },
+): TimeShares {
+  const [before, now] = [of(from), of(to)];
+  const busy = Math.min(Math.max((now.busyMs - before.busyMs) / ms, 0), 1);
+  const backPressured = Math.min(Math.max((now.backPressuredMs - before.backPressuredMs) / ms, 0), 1 - busy);
+  return { busy, backPressured, idle: 1 - busy - backPressured };
+}
+
+export function perSecond<T>({ from, to, ms }: Change<T>, of: (told: T) => bigint): number {
+  return (Number(of(to) - of(from)) * 1_000) / ms;
+}
+
+/** @param reader undefined: all of them */
+function queueOf(inputs: readonly InputLoad[], reader?: string) {
+  const queue = { queuedBytes: 0, queuedBatches: 0 };
+  for (const { to, queuedBytes, queuedBatches } of inputs) {
+    if (reader !== undefined && to !== reader) continue;
+    queue.queuedBytes += Number(queuedBytes);
+    queue.queuedBatches += queuedBatches;
+  }
+  return queue;
+}
+
+export function addQueue(queues: Map<string, EdgeQueue>, { from, to, channels, ...queued }: InputLoad): void {
+  const queue = queues.get(`${from} ${to}`) ?? { channels: 0, queuedBytes: 0, queuedBatches: 0 };
+  queue.channels += channels;
+  queue.queuedBytes += Number(queued.queuedBytes);
+  queue.queuedBatches += queued.queuedBatches;
+  queues.set(`${from} ${to}`, queue);
+}
+
+/** @param usage undefined: not known */
+export function used(usage: ProcessUsage | undefined): { readonly memoryBytes: number; readonly cpuMs: number } {
+  return { memoryBytes: Number(usage?.rssBytes ?? 0n), cpuMs: Number(usage?.cpuMs ?? 0n) };
 }
 
 export function sum<T>(all: Iterable<T>, value: (one: T) => number): number {

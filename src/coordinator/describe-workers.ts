@@ -2,6 +2,7 @@
 import type { Clock } from "../base/ports.js";
 import type { GpuShare, WorkerReport } from "../wire/control.js";
 import type { ProcessDetail, WorkerDetail } from "./describe.js";
+import { used } from "./describe-job.js";
 
 export interface HeardWorker {
   readonly report: WorkerReport;
@@ -15,7 +16,7 @@ export function workerDetails(workers: Iterable<HeardWorker>, clock: Clock): Wor
 }
 
 function workerOf(report: WorkerReport, heardMs: number): WorkerDetail {
-  const { worker, cpus, memoryBytes, draining } = report;
+  const { worker, cpus, memoryBytes, draining, usage } = report;
   const promised = new Map<string, number>();
   for (const { uuid, thousandths } of promisedBy(report)) {
     promised.set(uuid, (promised.get(uuid) ?? 0) + thousandths);
@@ -27,7 +28,9 @@ function workerOf(report: WorkerReport, heardMs: number): WorkerDetail {
       memoryBytes: Number(gpu.memoryBytes),
       promisedThousandths: promised.get(gpu.uuid) ?? 0,
     })),
-    ...{ memoryUsedBytes: 0, cpusUsed: 0, processMemoryBytes: 0 },
+    memoryUsedBytes: Number(usage?.memoryBytes ?? 0n),
+    cpusUsed: usage?.cpus ?? 0,
+    processMemoryBytes: Number(usage?.rssBytes ?? 0n),
     processes: processesOf(report),
   };
 }
@@ -40,16 +43,19 @@ function promisedBy({ hosts, instances }: WorkerReport): GpuShare[] {
 }
 
 /** Those that run: a worker remembers some that have ended. */
-function processesOf({ hosts, instances }: WorkerReport): ProcessDetail[] {
-  const usage = { memoryBytes: 0, cpuMs: 0 };
+function processesOf({ hosts, instances, usage }: WorkerReport): ProcessDetail[] {
+  const usages = new Map(usage?.processes.map((one) => [`${one.job} ${one.name}`, one]));
+  const usedBy = (job: string, name: string) => used(usages.get(`${job} ${name}`));
   return [
     ...hosts
       .filter(({ state }) => state !== "EXITED")
-      .map(({ job, host, state }) => ({ kind: "host" as const, job, service: "", name: host, state, ...usage })),
+      .map(({ job, host, state }) => {
+        return { kind: "host" as const, job, service: "", name: host, state, ...usedBy(job, host) };
+      }),
     ...instances
       .filter(({ state }) => state === "PROVISIONING")
       .map(({ job, service, instance }) => {
-        return { kind: "instance" as const, job, service, name: instance, state: "RUNNING", ...usage };
+        return { kind: "instance" as const, job, service, name: instance, state: "RUNNING", ...usedBy(job, instance) };
       }),
   ];
 }

@@ -4,10 +4,24 @@ import { limits } from "../base/limits.js";
 import type { Clock } from "../base/ports.js";
 import type { GoneInstance } from "../services/gone-report.js";
 import { LifeHistory } from "../services/life-history.js";
-import type { InstanceHistory, InstanceReport, JobSpec, ServiceSpec, WorkerReport } from "../wire/control.js";
+import type {
+  InstanceHistory,
+  InstanceReport,
+  InstanceWork,
+  JobSpec,
+  ProcessUsage,
+  ServiceSpec,
+  WorkerReport,
+} from "../wire/control.js";
 import type { LoadReport } from "../wire/frames.js";
+import type { InstanceDetail } from "./describe.js";
+import { instanceOf, perSecond, used } from "./describe-job.js";
 import type { InstanceFacts } from "./job.js";
 import { NOTHING } from "./placement.js";
+import { RateWindow } from "./rate-window.js";
+
+/** Hosts that have put an instance aside, or on probation, by its id. */
+type Standings = ReadonlyMap<string, { readonly aside: number; readonly probation: number }>;
 
 type Writable<T> = { -readonly [K in keyof T]: T[K] };
 
@@ -15,7 +29,9 @@ interface KnownInstance extends Writable<Omit<InstanceFacts, "forMs">> {
   /** When it entered its state, as far as this process has heard. */
   sinceMs: number;
   queuedRows: number;
+  runningRows: number;
   rowMs: number;
+  readonly work: RateWindow<InstanceWork>;
   /** What was granted is its own: nobody has said that its process has ended, or was never there (X5). */
   holds: boolean;
   /** Its worker has told of it. */
@@ -46,6 +62,20 @@ export class InstanceBook {
 
   stateOf(instance: string): InstanceFacts["state"] | undefined {
     return this.#known.get(instance)?.state;
+  }
+
+  /** Of one that has not ended. */
+  serviceOf(instance: string): string | undefined {
+    const known = this.#known.get(instance);
+    return known === undefined || isOver(known.state) ? undefined : known.service;
+  }
+
+  /** It is not needed any more, and was never placed. */
+  forgetUnplaced(instance: string): void {
+    const known = this.#known.get(instance);
+    if (known?.worker !== "" || isOver(known.state)) return;
+    Object.assign(known, { state: "STOPPED", message: "it was never placed" });
+    known.history.note("STOPPED", this.clock.nowMs(), known.message);
   }
 
   /** @param left what an earlier leader noted of them last */
@@ -88,7 +118,9 @@ export class InstanceBook {
       message: reason,
       sinceMs: this.clock.monotonicMs(),
       queuedRows: 0,
+      runningRows: 0,
       rowMs: 0,
+      work: new RateWindow(),
       history,
     });
   }
@@ -101,11 +133,7 @@ export class InstanceBook {
 
   /** Nobody waits any more for those that were never placed. */
   forgetWaiting(): void {
-    for (const known of this.#known.values()) {
-      if (known.worker !== "") continue;
-      Object.assign(known, { state: "STOPPED", message: "it was never placed" });
-      known.history.note("STOPPED", this.clock.nowMs(), known.message);
-    }
+    for (const instance of this.#known.keys()) this.forgetUnplaced(instance);
   }
 
   /** Found with a worker by a new leader. */
@@ -169,8 +197,9 @@ export class InstanceBook {
   }
 
   /** It says all there is to say of itself; it decides nothing. */
-  onHistory({ instance, transitions }: InstanceHistory): void {
+  onHistory({ instance, transitions, work }: InstanceHistory): void {
     const known = this.#known.get(instance);
+    if (work !== null) known?.work.add(work, this.clock.monotonicMs());
     for (const one of transitions) known?.history.note(one.state, one.enteredMs, one.reason, one.code);
   }
 
@@ -179,9 +208,9 @@ export class InstanceBook {
     const known = this.#known.get(report.instance);
     if (known === undefined || isOver(known.state)) return false;
     const changed = known.state !== report.state;
-    const { state, code, reason: message, queuedRows, rowMs, enteredMs } = report;
+    const { state, code, reason: message, queuedRows, runningRows, rowMs, enteredMs } = report;
     known.history.note(state, enteredMs || this.clock.nowMs(), message, code);
-    Object.assign(known, { state, code, message, queuedRows: queuedRows + report.runningRows, rowMs });
+    Object.assign(known, { state, code, message, queuedRows: queuedRows + runningRows, runningRows, rowMs });
     if (changed) known.sinceMs = this.clock.monotonicMs();
     known.served ||= state === "READY";
     return changed;
@@ -219,6 +248,23 @@ export class InstanceBook {
     ];
   }
 
+  /** For pages; of those that an earlier leader had, and nobody has told of, what it noted. */
+  detail(standings: Standings, usages: ReadonlyMap<string, ProcessUsage>): InstanceDetail[] {
+    return this.describe().map((report) => {
+      const known = this.#known.get(report.instance);
+      const told = instanceOf(report);
+      if (known === undefined) return told;
+      const { queuedRows, runningRows, code, granted, work } = known;
+      return {
+        ...told,
+        ...{ code, runningRows, queuedRows: queuedRows - runningRows, gpus: granted.gpus },
+        ...workOf(work),
+        ...(standings.get(report.instance) ?? {}),
+        ...used(usages.get(report.instance)),
+      };
+    });
+  }
+
   /** Of those that have ended, only the newest: a service may fail for as long as a store is away. */
   #worthTelling(): KnownInstance[] {
     const all = [...this.#known.values()];
@@ -226,6 +272,14 @@ export class InstanceBook {
     const old = new Set(ended.slice(0, Math.max(ended.length - limits.instancesEndedMax, 0)));
     return all.filter((instance) => !old.has(instance));
   }
+}
+
+function workOf(window: RateWindow<InstanceWork>) {
+  const { newest, change } = window;
+  if (newest === undefined) return {};
+  const { calls, rows, errors, ...now } = newest;
+  const rowsPerSecond = change === undefined ? 0 : perSecond(change, (work) => work.rows);
+  return { ...now, calls: Number(calls), rows: Number(rows), errors: Number(errors), rowsPerSecond };
 }
 
 function isOver(state: string): boolean {

@@ -14,18 +14,22 @@ import type {
   JobReport,
   JobSpec,
   JobState,
+  JobWishes,
+  ProcessUsage,
   ServiceCounts,
+  Standing,
   WorkerReport,
 } from "../wire/control.js";
 import type { LoadReport } from "../wire/frames.js";
 import type { ActorDetail, HostDetail, JobDetail, JobSummary } from "./describe.js";
-import { actorOf, detailOf, instanceOf, summaryOf } from "./describe-job.js";
+import { actorOf, addQueue, detailOf, type EdgeQueue, summaryOf, used } from "./describe-job.js";
 import type { Promised } from "./holdings.js";
 import { HostGroups } from "./host-groups.js";
 import { InstanceBook } from "./instance-book.js";
 import type { EnumeratorFacts, GroupFacts, HostFacts, InstanceFacts, JobFacts } from "./job.js";
 import { type ActorGroup, type GroupPlace, type Holding, NOTHING, type WorkerFacts } from "./placement.js";
 import { failureOf, RegionBook } from "./region-book.js";
+import { Wishes } from "./wishes.js";
 
 type Writable<T> = { -readonly [K in keyof T]: T[K] };
 
@@ -37,6 +41,7 @@ interface KnownHost extends Writable<HostFacts> {
   sequence: bigint;
   rowsTotal: bigint;
   services: readonly ServiceCounts[];
+  standings: readonly Standing[];
   readonly gpus: readonly HostGpu[];
   /** As of an instance. */
   holds: boolean;
@@ -62,7 +67,10 @@ export class JobBook {
   #hosts = new Map<string, KnownHost>();
   readonly #instances: InstanceBook;
   #enumerators = new Map<string, Writable<EnumeratorFacts>>();
+  readonly #wishes = new Wishes();
   #subscriptions: Subscription[] = [];
+  /** What processes use, of all jobs, by worker; as it was told last. */
+  #usages = new Map<string, readonly ProcessUsage[]>();
 
   constructor(
     private readonly spec: JobSpec,
@@ -73,7 +81,9 @@ export class JobBook {
     this.#instances = new InstanceBook(spec, clock);
     const regions = new Set(spec.actors.map(({ region }) => region));
     const actorsOf = (region: string) => spec.actors.filter((one) => one.region === region).map(({ actor }) => actor);
-    this.regions = new Map([...regions].map((region) => [region, new RegionBook(region, actorsOf(region), clock)]));
+    this.regions = new Map(
+      [...regions].map((region) => [region, new RegionBook(region, actorsOf(region), clock, regions.size)]),
+    );
     for (const source of spec.sources) this.#enumerators.set(source, { source, host: "", attempt: 0, deployed: false });
   }
 
@@ -86,6 +96,8 @@ export class JobBook {
     this.#startedMs = Number(left?.startedMs || this.spec.submittedMs);
     this.#adoptingMs = this.clock.monotonicMs() + limits.adoptionMs;
     this.#instances.takeUp(left?.instances ?? []);
+    this.#wishes.takeUp(left?.wishes);
+    this.#pauseRegions();
     if (left?.state === "FAILING") this.enter("FAILING", { code: left.code, message: left.message });
   }
 
@@ -142,7 +154,9 @@ export class JobBook {
       job: this.job,
       term,
       state: this.#state,
-      services: this.spec.services,
+      services: this.spec.services.map((spec) => ({ ...spec, instances: this.#wishes.instancesOf(spec) })),
+      retired: new Set(this.#wishes.now.retired),
+      stopping: this.#wishes.now.stopping,
       error: this.#error,
       hosts: [...this.#hosts.values()].map((host) => ({
         ...host,
@@ -152,6 +166,7 @@ export class JobBook {
       placedOn: [...new Set(placedOn)],
       groups: this.#groupFacts(),
       regions: regions.map(({ phase }) => phase),
+      rests: regions.every(({ rests }) => rests),
       enumerators: [...this.#enumerators.values()],
       instances: this.#instances.facts(),
       workers,
@@ -281,6 +296,32 @@ export class JobBook {
     else this.#waitingFor.set(region, message);
   }
 
+  /** Changes what is wanted of it, and lets what is there follow. */
+  wish(change: (wishes: Wishes) => void): void {
+    change(this.#wishes);
+    this.#pauseRegions();
+  }
+  get wishes(): JobWishes {
+    return this.#wishes.now;
+  }
+
+  /** Of instances that have ended nothing is wanted any more. */
+  forgetWishes(): void {
+    this.#wishes.forget((instance) => !this.adopting && this.serviceOf(instance) === undefined);
+  }
+
+  get services(): readonly string[] {
+    return this.spec.services.map(({ service }) => service);
+  }
+  /** Of an instance that has not ended; undefined: there is none. */
+  serviceOf(instance: string): string | undefined {
+    return this.#instances.serviceOf(instance);
+  }
+
+  #pauseRegions(): void {
+    for (const region of this.regions.values()) region.pause(this.#wishes.now.paused);
+  }
+
   /** An error without a code: the user wanted it so. */
   cancel(): void {
     if (this.#finishedMs === 0 && this.#state !== "COMMITTING")
@@ -307,12 +348,17 @@ export class JobBook {
       sequence: 0n,
       rowsTotal: 0n,
       services: [],
+      standings: [],
     });
   }
 
   /** @param reason why it is on no worker yet */
   expectInstance(instance: Pick<InstanceFacts, "instance" | "service" | "worker" | "granted">, reason = ""): void {
     this.#instances.expect(instance, reason);
+  }
+
+  forgetUnplaced(instance: string): void {
+    this.#instances.forgetUnplaced(instance);
   }
 
   expectEnumerator(source: string, host: string, attempt: number): void {
@@ -335,6 +381,7 @@ export class JobBook {
     host.sequence = report.sequence;
     host.rowsTotal = report.rowsTotal;
     host.services = report.services;
+    host.standings = report.standings;
     const living = [...this.#hosts.values()].filter((one) => one.state !== "gone");
     const announced = living.reduce((total, one) => total + one.rowsTotal, 0n);
     if (announced > this.#rowsTotal) this.#rowsTotal = announced;
@@ -345,6 +392,7 @@ export class JobBook {
   }
 
   onWorker(report: WorkerReport): void {
+    this.#usages.set(report.worker, report.usage?.processes ?? []);
     if (this.adopting) this.#adopt(report);
     if (report.draining) this.#placeAnew(report.worker);
     for (const { host, state, code, message } of report.hosts) {
@@ -375,6 +423,7 @@ export class JobBook {
 
   /** @returns the instances that are lost with it and cannot tell their clients */
   onWorkerGone(worker: string, message: string): GoneInstance[] {
+    this.#usages.delete(worker);
     for (const host of this.#hosts.values()) {
       if (host.worker !== worker) continue;
       host.holds = false;
@@ -432,7 +481,7 @@ export class JobBook {
 
   #lose(host: KnownHost, code: string, message: string): void {
     if (host.state === "gone") return;
-    Object.assign(host, { state: "gone", sinceMs: this.clock.monotonicMs() });
+    Object.assign(host, { state: "gone", standings: [], sinceMs: this.clock.monotonicMs() });
     // That an instance's client closed is what the host's end looks like from inside.
     host.failure =
       code !== "" && code !== "MILL_SERVICE_LOST"
@@ -481,6 +530,7 @@ export class JobBook {
       instances: this.#instances.describe(),
       regions: [...this.regions.values()].map((region) => region.describe()),
       services: sumOfCounts([...this.#hosts.values()].flatMap(({ services }) => services)),
+      wishes: this.#wishes.now,
     };
   }
 
@@ -495,23 +545,51 @@ export class JobBook {
   /** All that there is to show of it. */
   detail(): JobDetail {
     const report = this.describe();
+    const usages = this.#usageByName();
     return detailOf(this.spec, report, {
       actors: this.#actorDetails(),
       regions: [...this.regions.values()].map((region) => region.detail()),
-      edges: new Map(),
-      hosts: this.#hostDetails(),
-      instances: report.instances.map(instanceOf),
+      edges: this.#queues(),
+      hosts: this.#hostDetails(usages),
+      instances: this.#instances.detail(this.#standings(), usages),
     });
   }
 
   #actorDetails(): ActorDetail[] {
     return this.spec.actors.map((actor) => {
       const region = this.regions.get(actor.region)!;
-      return actorOf(actor, region.attempt, region.placed.get(actor.actor), region.reportOf(actor.actor));
+      const [report, load] = [region.reportOf(actor.actor), region.loadOf(actor.actor)];
+      return actorOf(actor, region.attempt, region.placed.get(actor.actor), report, load);
     });
   }
 
-  #hostDetails(): HostDetail[] {
+  /** What waits on channels, by the operators that they are between. */
+  #queues(): Map<string, EdgeQueue> {
+    const queues = new Map<string, EdgeQueue>();
+    for (const { actor, region } of this.spec.actors) {
+      for (const input of this.regions.get(region)!.loadOf(actor)?.newest?.load.inputs ?? []) addQueue(queues, input);
+    }
+    return queues;
+  }
+
+  /** How many hosts have put each instance aside, or on probation. */
+  #standings(): ReadonlyMap<string, { aside: number; probation: number }> {
+    const counts = new Map<string, { aside: number; probation: number }>();
+    for (const { instance, probation } of [...this.#hosts.values()].flatMap(({ standings }) => standings)) {
+      const count = counts.get(instance) ?? { aside: 0, probation: 0 };
+      count[probation ? "probation" : "aside"] += 1;
+      counts.set(instance, count);
+    }
+    return counts;
+  }
+
+  /** Of its hosts and instances, as far as their workers measure it. */
+  #usageByName(): ReadonlyMap<string, ProcessUsage> {
+    const own = [...this.#usages.values()].flatMap((processes) => processes.filter(({ job }) => job === this.job));
+    return new Map(own.map((usage) => [usage.name, usage]));
+  }
+
+  #hostDetails(usages: ReadonlyMap<string, ProcessUsage>): HostDetail[] {
     const ago = this.clock.nowMs() - this.clock.monotonicMs();
     const actors = new Map<string, number>();
     for (const region of this.regions.values()) {
@@ -521,7 +599,7 @@ export class JobBook {
       ...{ host, worker, state, gpus, message: failure?.message ?? "" },
       heardMs: wasUp ? heardMs + ago : 0,
       actors: actors.get(host) ?? 0,
-      ...{ memoryBytes: 0, cpuMs: 0 },
+      ...used(usages.get(host)),
     }));
   }
 }

@@ -8,6 +8,7 @@ import type { RegionRecord } from "../wire/stored.js";
 import { type CollectorOptions, ContentCollector, type ContentJob, endedJob } from "./content-collector.js";
 import { hasEnded } from "./job.js";
 import type { JobBook } from "./job-book.js";
+import { RegionFloors } from "./region-floor.js";
 
 export interface JobContentsOptions extends CollectorOptions {
   /** Commits that a savepoint is being made of. */
@@ -16,11 +17,13 @@ export interface JobContentsOptions extends CollectorOptions {
 
 export class JobContents {
   #collector: ContentCollector;
+  #floors: RegionFloors;
   #timers = new Map<JobId, Timer>();
   #closed = false;
 
   constructor(private readonly options: JobContentsOptions) {
     this.#collector = new ContentCollector(options);
+    this.#floors = new RegionFloors(options.bus, options.namespace);
   }
 
   close(): void {
@@ -45,6 +48,7 @@ export class JobContents {
     try {
       if ((await this.#collector.collect(endedJob(job))).left === 0 && (await leads())) {
         this.#collector.forget(job);
+        await this.#floors.forget(job);
         return await store.delete(jobKeys(job).open);
       }
       pauseMs = limits.contentCollectionMs;

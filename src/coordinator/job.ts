@@ -16,6 +16,8 @@
  *       may do it; their log keeps that from doing harm (D3 and D7 of `actors/split-enumerator.ts`).
  *   J8  A host that never came up, and an instance that failed before it was READY, are replaced after a pause that grows with
  *       how often that has happened in a row. One that went with its worker, or was not taken by it, is replaced at once.
+ *   J10 A service has as many instances as it is to have: of more, those that serve least are retired, the newest first. One that is
+ *       retired drains and ends, and another takes its place where one is missing.
  *   J9  An instance that fits on no worker is REQUESTED with the reason, and is placed when it fits. The rest of the job runs.
  */
 import type { Failure, RegionPhase } from "../checkpoint/region.js";
@@ -79,7 +81,12 @@ export interface JobFacts {
   /** Of the coordinator: names of hosts and instances contain it, so that they are never used twice. */
   readonly term: bigint;
   readonly state: JobState;
+  /** With as many instances as they are to have now. */
   readonly services: readonly ServiceSpec[];
+  /** Instances that are to drain and end. */
+  readonly retired: ReadonlySet<string>;
+  /** It ends as soon as all regions rest. */
+  readonly stopping: boolean;
   readonly error: { readonly code: string; readonly message: string } | undefined;
   /** Every one that there ever was, oldest first. */
   readonly hosts: readonly WatchedHost[];
@@ -88,6 +95,8 @@ export interface JobFacts {
   /** Those whose place is settled. */
   readonly groups: readonly GroupFacts[];
   readonly regions: readonly RegionPhase[];
+  /** Every region rests, or is over. */
+  readonly rests: boolean;
   readonly enumerators: readonly EnumeratorFacts[];
   /** Newest first. */
   readonly instances: readonly InstanceFacts[];
@@ -114,6 +123,7 @@ export type JobAction =
       readonly granted: Granted;
     }
   | { readonly kind: "await-room"; readonly instance: string; readonly service: string; readonly reason: string }
+  | { readonly kind: "retire"; readonly instance: string }
   | { readonly kind: "stop-instance"; readonly instance: InstanceFacts }
   | { readonly kind: "wait"; readonly message: string };
 
@@ -138,12 +148,19 @@ export function decideJob(facts: JobFacts): JobAction[] {
   const failure = findFailure(facts);
   if (failure !== undefined) return [{ kind: "enter", state: "FAILING", error: failure }];
   if (facts.regions.every((phase) => phase === "FINISHED")) return [{ kind: "enter", state: "COMMITTING" }];
-  const actions = [...hosts(facts), ...enumerators(facts), ...askAgain(facts), ...placeInstances(facts)];
+  if (facts.stopping && facts.rests) return [{ kind: "enter", state: "FAILING", error: STOPPED }];
+  const actions = [
+    ...[...hosts(facts), ...enumerators(facts)],
+    ...[...askAgain(facts), ...retire(facts), ...placeInstances(facts)],
+  ];
   if (facts.state === "DEPLOYING" && facts.regions.every((phase) => phase === "RUNNING" || phase === "FINISHED")) {
     actions.push({ kind: "enter", state: "RUNNING" });
   }
   return actions;
 }
+
+/** An error without a code: the user wanted it so. */
+const STOPPED = { code: "", message: "stopped behind its last checkpoints" };
 
 function begin(facts: JobFacts): JobAction[] {
   if (facts.workers.every((worker) => worker.draining)) {
@@ -247,7 +264,7 @@ const ELSEWHERE: ReadonlySet<string> = new Set([
 /** J6. Asking a worker for what it has already started changes nothing. */
 function askAgain(facts: JobFacts): JobAction[] {
   return facts.instances
-    .filter(({ state, worker }) => state === "REQUESTED" && worker !== "")
+    .filter(({ state, worker, instance }) => state === "REQUESTED" && worker !== "" && !facts.retired.has(instance))
     .map(({ instance, service, worker, granted }): JobAction => {
       return { kind: "start-instance", instance, service, worker, granted };
     });
@@ -256,7 +273,9 @@ function askAgain(facts: JobFacts): JobAction[] {
 /** J9. Those that wait are placed before any new one is asked for. */
 function placeInstances(facts: JobFacts): JobAction[] {
   const room = new Room(facts.workers, facts.holdings, coresOf(facts.holdings));
-  const waiting = facts.instances.filter(({ state, worker }) => state === "REQUESTED" && worker === "").reverse();
+  const waits = ({ state, worker, instance }: InstanceFacts) =>
+    state === "REQUESTED" && worker === "" && !facts.retired.has(instance);
+  const waiting = facts.instances.filter(waits).reverse();
   return facts.services.flatMap((spec) => [
     ...waiting.filter(({ service }) => service === spec.service).map(({ instance }) => place(room, spec, instance)),
     ...missing(facts, spec).map((instance) => place(room, spec, instance)),
@@ -273,12 +292,36 @@ function place(room: Room, { service, resources }: ServiceSpec, instance: string
 /** Names of instances that a service lacks (J8). */
 function missing(facts: JobFacts, { service, instances: wanted }: ServiceSpec): string[] {
   const own = facts.instances.filter((instance) => instance.service === service);
-  const alive = own.filter((instance) => !GONE.has(instance.state));
+  const alive = living(facts, service);
   const failed = sinceServed(own).filter(({ state, code }) => state === "FAILED" && code !== "MILL_WORKER_LOST");
-  if (rests(failed, Math.ceil(failed.length / wanted))) return [];
+  if (rests(failed, Math.ceil(failed.length / Math.max(wanted, 1)))) return [];
   const count = Math.max(wanted - alive.length, 0);
   return Array.from({ length: count }, (_, i) => `${service}-${facts.term}-${own.length + i}`);
 }
+
+/** Newest first: those that are there, or will be, and stay. */
+function living(facts: JobFacts, service: string): InstanceFacts[] {
+  return facts.instances.filter(
+    (one) => one.service === service && !GONE.has(one.state) && !facts.retired.has(one.instance),
+  );
+}
+
+/** J10 */
+function retire(facts: JobFacts): JobAction[] {
+  const retired = facts.instances.filter(({ instance, state }) => facts.retired.has(instance) && !GONE.has(state));
+  const tooMany = facts.services.flatMap(({ service, instances }) => {
+    const all = living(facts, service);
+    const serveLeast = [...all].sort((a, b) => usefulness(a) - usefulness(b));
+    return serveLeast.slice(0, Math.max(all.length - instances, 0));
+  });
+  return [
+    ...tooMany.map(({ instance }): JobAction => ({ kind: "retire", instance })),
+    ...[...retired, ...tooMany].map((instance): JobAction => ({ kind: "stop-instance", instance })),
+  ];
+}
+
+const USEFULNESS: readonly LifeCycle[] = ["DRAINING", "REQUESTED", "PROVISIONING", "LOADING", "WARMING", "READY"];
+const usefulness = ({ state }: InstanceFacts): number => USEFULNESS.indexOf(state);
 
 /** J4. Asks everything to stop until all is gone. */
 function windUp(facts: JobFacts, end: JobState): JobAction[] {

@@ -50,6 +50,16 @@ export class ReadLogs {
     if (names.length > 0) void this.#empty(job, names);
   }
 
+  /** Of a job that has ended, and whose hosts have gone: nobody uses them any more. @throws {MillraceError} `MILL_BUS_*` */
+  async delete(job: { readonly job: JobId; readonly exchanges: readonly ExchangeSpec[] }): Promise<void> {
+    const { bus, namespace } = this.options;
+    const { exchangeLog } = jobSubjects(namespace, job.job);
+    for (const { operator, partitions } of job.exchanges) {
+      const name = (partition: number) => exchangeLog(operator as OperatorId, partition);
+      await Promise.all(Array.from({ length: partitions }, (_, partition) => bus.deleteLog(name(partition))));
+    }
+  }
+
   async #empty(job: ReadLogsJob, names: readonly string[]): Promise<void> {
     const { bus, ports, leads } = this.options;
     this.#underWay.add(job);

@@ -3,18 +3,28 @@ import { ERROR_CODES, invariant, isErrorCode } from "../base/errors.js";
 import type { Clock } from "../base/ports.js";
 import type { Failure, MemberFacts, RegionFacts, RegionHostFacts, RegionPhase } from "../checkpoint/region.js";
 import type { LoggedRecord, StoredSnapshot } from "../checkpoint/retention.js";
-import type { ActorReport, RegionReport, Snapshot } from "../wire/control.js";
+import type { ActorLoad, ActorReport, RegionReport, Snapshot } from "../wire/control.js";
 import type { ActorCheckpoint, RegionRecord } from "../wire/stored.js";
 import type { RegionDetail } from "./describe.js";
 import type { HostFacts } from "./job.js";
 import { pauseMs } from "./pause.js";
+import { RateWindow } from "./rate-window.js";
+import { RegionHistory } from "./region-history.js";
+
+/** One that says how the actor spends its time. */
+export interface LoadedReport extends ActorReport {
+  readonly load: ActorLoad;
+}
 
 interface OpenCheckpoint {
   readonly checkpoint: bigint;
   /** A savepoint asked for it. */
   readonly wanted: boolean;
   readonly sinceMs: number;
+  /** The same by the clock on the wall. */
+  readonly triggeredMs: number;
   readonly acknowledged: Map<string, ActorCheckpoint>;
+  unaligned: boolean;
 }
 
 export class RegionBook {
@@ -36,9 +46,12 @@ export class RegionBook {
   /** Of checkpoints that were given up. */
   #strays: StoredSnapshot[] = [];
   #wanted = false;
+  #paused = false;
   /** A savepoint that stops the job: nothing is committed any more that it does not ask for. */
   held = false;
   #reports = new Map<string, ActorReport>();
+  #loads = new Map<string, RateWindow<LoadedReport>>();
+  readonly #history: RegionHistory;
   #deployed = new Set<string>();
   #started = new Set<string>();
   #open: OpenCheckpoint | undefined;
@@ -50,7 +63,10 @@ export class RegionBook {
     readonly region: string,
     readonly actors: readonly string[],
     private readonly clock: Clock,
+    /** Of its job. */
+    regions = 1,
   ) {
+    this.#history = new RegionHistory(regions);
     this.#checkpointMs = clock.monotonicMs();
   }
 
@@ -73,6 +89,7 @@ export class RegionBook {
       givenUp: this.#givenUp,
       wanted: this.#wanted,
       held: this.held,
+      paused: this.#paused,
     };
   }
 
@@ -85,12 +102,13 @@ export class RegionBook {
     const { region, phase, attempt } = this;
     const open = this.#open && {
       number: Number(this.#open.checkpoint),
-      triggeredMs: this.clock.nowMs() - (this.clock.monotonicMs() - this.#open.sinceMs),
+      triggeredMs: this.#open.triggeredMs,
       acknowledged: this.#open.acknowledged.size,
     };
     const committed = Number(this.#commit?.number ?? 0n);
-    const none = { checkpoints: [], restarts: [] };
-    return { region, phase, attempt, actors: this.actors.length, committed, ...(open && { open }), ...none };
+    const { checkpoints, restarts } = this.#history;
+    const history = { checkpoints, restarts };
+    return { region, phase, attempt, actors: this.actors.length, committed, ...(open && { open }), ...history };
   }
 
   reports(): Iterable<ActorReport> {
@@ -99,6 +117,10 @@ export class RegionBook {
 
   reportOf(actor: string): ActorReport | undefined {
     return this.#reports.get(actor);
+  }
+
+  loadOf(actor: string): RateWindow<LoadedReport> | undefined {
+    return this.#loads.get(actor);
   }
 
   /** Snapshots for the manifest; every actor has acknowledged. */
@@ -150,6 +172,16 @@ export class RegionBook {
     return this.#wanted;
   }
 
+  /** It rests behind a checkpoint that is opened from now on, or goes on. */
+  pause(paused: boolean): void {
+    if (paused && !this.#paused && this.phase !== "FINISHED") this.#wanted = true;
+    this.#paused = paused;
+  }
+  /** Nothing of it is at work, and nothing will be. */
+  get rests(): boolean {
+    return this.phase === "FINISHED" || (this.#paused && this.phase === "PLACING");
+  }
+
   /** The newest records of the log as they were found, oldest first; none: it is empty. */
   onLog(records: readonly RegionRecord[]): void {
     const [first] = records;
@@ -164,6 +196,7 @@ export class RegionBook {
   inherit(attempt: number): void {
     if (attempt < this.attempt) return;
     this.#inherited = true;
+    this.#checkpointMs = Number.NEGATIVE_INFINITY; // nobody knows how long ago: its next one is due as soon as it is at work
     if (attempt === this.attempt) return;
     this.#enterAttempt(attempt);
     this.placed.clear(); // told by actors of the attempt that was taken for the newest (C7)
@@ -174,6 +207,7 @@ export class RegionBook {
     invariant(record.number === this.#newest + 1n, "a record counts only behind the newest one");
     this.#newest = record.number;
     const open = this.#open?.checkpoint === record.number ? this.#open : undefined;
+    this.#remember(record, open);
     const snapshots = record.actors.filter(({ key }) => key !== "").map(({ key }) => key);
     this.#logged.push({ number: record.number, kind: record.kind, snapshots });
     if (record.kind === "COMMIT") {
@@ -188,18 +222,54 @@ export class RegionBook {
       this.#stray();
     }
     this.#open = undefined;
-    this.#checkpointMs = this.clock.monotonicMs();
+    if (record.kind === "COMMIT" || !this.#inherited) this.#checkpointMs = this.clock.monotonicMs();
+  }
+
+  /** A fence where no checkpoint was open is none that was given up. */
+  #remember(record: RegionRecord, open: OpenCheckpoint | undefined): void {
+    const { number, kind, createdMs, actors, attempt } = record;
+    if (kind === "COMMIT") {
+      const of = { number: Number(number), reason: "", endedMs: Number(createdMs), attempt, actors: actors.length };
+      const bytes = actors.reduce((sum, { sizeBytes }) => sum + Number(sizeBytes), 0);
+      this.#history.checkpoint({ ...of, bytes, ...sinceTrigger(open, this.clock), state: "COMMITTED" });
+    } else if (open !== undefined) {
+      const silent = this.actors.length - open.acknowledged.size;
+      this.#gaveUp(open, `${silent} of ${this.actors.length} actors did not answer in time`);
+    }
+  }
+
+  #gaveUp(open: OpenCheckpoint, reason: string): void {
+    const acknowledged = [...open.acknowledged.values()];
+    this.#history.checkpoint({
+      number: Number(open.checkpoint),
+      state: "GIVEN_UP",
+      reason,
+      endedMs: this.clock.nowMs(),
+      attempt: this.attempt,
+      actors: acknowledged.length,
+      bytes: acknowledged.reduce((sum, { sizeBytes }) => sum + Number(sizeBytes), 0),
+      ...sinceTrigger(open, this.clock),
+    });
   }
 
   openCheckpoint(checkpoint: bigint): void {
-    this.#open = { checkpoint, wanted: this.#wanted, sinceMs: this.clock.monotonicMs(), acknowledged: new Map() };
+    const times = { sinceMs: this.clock.monotonicMs(), triggeredMs: this.clock.nowMs() };
+    this.#open = { checkpoint, wanted: this.#wanted, ...times, acknowledged: new Map(), unaligned: false };
   }
 
-  restart(): void {
-    this.#enterAttempt(this.attempt + 1);
-    this.#inherited = false;
+  /** @param failure why */
+  restart({ code, message }: Pick<Failure, "code" | "message">): void {
+    this.#history.restart({ attempt: this.attempt + 1, atMs: this.clock.nowMs(), code, message });
     this.#failures += 1;
     this.#notBeforeMs = this.clock.monotonicMs() + pauseMs(this.#failures);
+    this.rest(message);
+  }
+
+  /** The next attempt begins, or waits until it may. @param why an open checkpoint is given up */
+  rest(why = "its region was put to rest"): void {
+    if (this.#open !== undefined) this.#gaveUp(this.#open, why);
+    this.#enterAttempt(this.attempt + 1);
+    this.#inherited = false;
     this.#givenUp = 0;
     this.phase = "FENCING";
     this.#stray();
@@ -217,6 +287,7 @@ export class RegionBook {
   #enterAttempt(attempt: number): void {
     this.attempt = attempt;
     this.#reports.clear();
+    this.#loads.clear();
     this.#deployed.clear();
     this.#started.clear();
   }
@@ -252,6 +323,7 @@ export class RegionBook {
     if (report.attempt !== this.attempt) return false; // C7
     const before = this.#reports.get(report.actor);
     this.#reports.set(report.actor, report);
+    if (isLoaded(report)) this.#loadWindow(report.actor).add(report, report.load.forMs);
     if (this.placed.get(report.actor) === undefined) {
       // Found at work by a new leader.
       this.placed.set(report.actor, { worker, host });
@@ -262,10 +334,18 @@ export class RegionBook {
     return before?.state !== state || before.published !== published || before.sinksPublished !== sinksPublished;
   }
 
+  #loadWindow(actor: string): RateWindow<LoadedReport> {
+    const known = this.#loads.get(actor) ?? new RateWindow<LoadedReport>();
+    this.#loads.set(actor, known);
+    return known;
+  }
+
   /** @returns whether that was awaited */
-  onSnapshot({ attempt, checkpoint, actor, finished, inline, key, sha256, sizeBytes }: Snapshot): boolean {
+  onSnapshot(snapshot: Snapshot): boolean {
+    const { attempt, checkpoint, actor, finished, inline, key, sha256, sizeBytes } = snapshot;
     const open = this.#open;
     if (attempt !== this.attempt || checkpoint !== open?.checkpoint || open.acknowledged.has(actor)) return false;
+    open.unaligned ||= snapshot.unaligned;
     open.acknowledged.set(actor, { actor, finished, inline, key, sha256, sizeBytes });
     return open.acknowledged.size === this.actors.length;
   }
@@ -277,6 +357,7 @@ export class RegionBook {
       host: this.placed.get(actor)?.host ?? "",
       state: report?.state,
       published: report?.published ?? 0n,
+      sinksPublished: report?.sinksPublished ?? 0n,
       acknowledged: this.#open?.acknowledged.has(actor) ?? false,
       failure: report?.state === "FAILED" ? failureOf(report.code, report.message) : undefined,
     };
@@ -291,6 +372,20 @@ export class RegionBook {
       return { host, state: view?.state ?? "gone", deployed, started, failure: view?.failure };
     });
   }
+}
+
+function isLoaded(report: ActorReport): report is LoadedReport {
+  return report.load !== null;
+}
+
+/** @param open undefined: an earlier leader's */
+function sinceTrigger(open: OpenCheckpoint | undefined, clock: Clock) {
+  return {
+    triggeredMs: open?.triggeredMs ?? 0,
+    durationMs: open === undefined ? 0 : clock.monotonicMs() - open.sinceMs,
+    unaligned: open?.unaligned ?? false,
+    savepoint: open?.wanted ?? false,
+  };
 }
 
 export function failureOf(code: string, message: string): Failure {

@@ -1,35 +1,46 @@
 /**
  * Reads the newest part of a region's log. Older records are deleted while the log grows (`checkpoint/retention.ts`).
  *
- * Invariants:
- *   L1  What is read ends with the newest record there is, also where a listing is old: it is where to begin, no more.
- *       Records are deleted oldest first, so a record behind which there is none is the newest (H4).
- *   L2  It has no gap, and goes back to the `commits`th commit, or as far as the log is there. What lies before a gap counts for
- *       nothing: somebody who did not know how far the log had gone wrote it, or it is still to be deleted.
+ * Invariants (L3 and L4 are those of `region-floor.ts`):
+ *   L1  What is read ends with the newest record there is, and nothing is read only where there has never been a record. The record
+ *       behind the last one was not found, and the floor, asked afterwards, is not above it. A listing, which may be old, saves reading what
+ *       lies before the newest records, no more.
+ *   L2  It has no gap, and goes back to the `commits`th commit, or to the floor. What lies below counts for nothing:
+ *       somebody who did not know how far the log had gone wrote it, or it is still to be deleted.
  */
 import { MillraceError } from "../base/errors.js";
 import { type JobKeys, numberIn } from "../storage/keys.js";
 import type { ObjectStore } from "../storage/object-store.js";
 import { type RegionRecord, regionRecordFrame } from "../wire/stored.js";
 
-export interface RegionLog {
+/** Where its records are. */
+export interface RegionLogPlace {
   readonly store: ObjectStore;
   readonly keys: JobKeys;
   readonly region: string;
-  /** Number of a record that is known to have been there; undefined: none is. */
-  readonly first?: bigint | undefined;
 }
 
-/** Listings in a row that may name a record that was deleted meanwhile before reading is put off. */
-const LISTINGS_MAX = 3;
+export interface RegionLog extends RegionLogPlace {
+  /** Number of a record that is known to have been there; undefined: none is. */
+  readonly first?: bigint | undefined;
+  /** `RegionFloors.read` of it. */
+  floor(): Promise<bigint>;
+}
 
-/** @returns oldest first @throws {MillraceError} `MILL_STORE_FAILED` where listings stay too old; whatever the store raises */
+/** Times that a log is read whose records are deleted meanwhile, or are not where a listing says, before reading is put off. */
+const READINGS_MAX = 3;
+
+/** @returns oldest first @throws {MillraceError} `MILL_STORE_FAILED` where listings stay too old; whatever store and bus raise */
 export async function readRegionLog(log: RegionLog, commits: number): Promise<RegionRecord[]> {
-  for (let i = 0; i < LISTINGS_MAX; i++) {
-    const listed = (await listNumbers(log)).at(-1) ?? log.first;
-    const newest = await recordAt(log, listed ?? 1n);
-    if (newest !== undefined) return readFrom(log, newest, commits);
-    if (listed === undefined) return [];
+  for (let i = 0; i < READINGS_MAX; i++) {
+    const floor = await log.floor();
+    const listed = (await listNumbers(log)).at(-1) ?? 0n;
+    const known = [listed, log.first ?? 0n].reduce((a, b) => (b > a ? b : a), floor);
+    const from = known > 0n ? known : 1n;
+    const records = await readUp(log, from);
+    if ((await log.floor()) > from + BigInt(records.length)) continue; // L4
+    if (records.length > 0) return readDown(log, records, commits, floor);
+    if (known === 0n) return []; // L1
   }
   throw new MillraceError(
     "MILL_STORE_FAILED",
@@ -38,24 +49,29 @@ export async function readRegionLog(log: RegionLog, commits: number): Promise<Re
   );
 }
 
-async function readFrom(log: RegionLog, from: RegionRecord, commits: number): Promise<RegionRecord[]> {
-  const newer: RegionRecord[] = [];
-  for (let next = await recordAt(log, from.number + 1n); next !== undefined; ) {
-    newer.push(next);
+async function readUp(log: RegionLog, from: bigint): Promise<RegionRecord[]> {
+  const records: RegionRecord[] = [];
+  for (let next = await recordAt(log, from); next !== undefined; ) {
+    records.push(next);
     next = await recordAt(log, next.number + 1n);
   }
-  const records = [from, ...newer];
+  return records;
+}
+
+/** L2 */
+async function readDown(log: RegionLog, newest: readonly RegionRecord[], commits: number, floor: bigint) {
+  const records = [...newest];
   const enough = () => records.filter(({ kind }) => kind === "COMMIT").length >= commits;
-  while (!enough() && records[0]!.number > 1n) {
+  while (!enough() && records[0]!.number > (floor > 1n ? floor : 1n)) {
     const before = await recordAt(log, records[0]!.number - 1n);
-    if (before === undefined) break; // L2
+    if (before === undefined) break;
     records.unshift(before);
   }
   return records;
 }
 
 /** Numbers of the records that a listing names, in order. */
-export async function listNumbers(log: RegionLog): Promise<bigint[]> {
+export async function listNumbers(log: RegionLogPlace): Promise<bigint[]> {
   const numbers: bigint[] = [];
   for await (const { key } of log.store.list(log.keys.regionLog(log.region))) {
     const number = numberIn(key);
@@ -64,7 +80,7 @@ export async function listNumbers(log: RegionLog): Promise<bigint[]> {
   return numbers;
 }
 
-async function recordAt({ store, keys, region }: RegionLog, number: bigint): Promise<RegionRecord | undefined> {
+async function recordAt({ store, keys, region }: RegionLogPlace, number: bigint): Promise<RegionRecord | undefined> {
   try {
     return regionRecordFrame.decode(await store.get(keys.regionRecord(region, number))).header;
   } catch (error) {

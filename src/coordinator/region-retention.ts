@@ -2,10 +2,9 @@
  * Deletes what `checkpoint/retention.ts` says is not needed any more, after a commit is in the log. What it fails to delete
  * is asked for again after the next commit.
  *
- * Why no deleted number can be created again and count: whoever creates a record asks afterwards whether it still leads
- * (`RegionRunner`), and whoever deletes asks before. Terms are claimed by compare-and-set, so of two leaders the later one's claim
- * lies either before the earlier one's question, and the earlier one stops; or behind it, and then the later one has read the log
- * behind it, too, and goes on at its end.
+ * Why no deleted number can be created again and count: whoever begins to lead finds the end of the log, whatever was deleted before and
+ * meanwhile, because the floor is raised first (L1, L4). And whoever creates a record asks afterwards whether it still leads (`RegionRunner`): if
+ * so, nobody has gone on behind its back, so the number behind the end that it knows was never deleted.
  */
 import { limits } from "../base/limits.js";
 import type { Log } from "../base/ports.js";
@@ -14,6 +13,7 @@ import { jobKeys, numberIn } from "../storage/keys.js";
 import type { ObjectStore } from "../storage/object-store.js";
 import type { JobBook } from "./job-book.js";
 import type { RegionBook } from "./region-book.js";
+import type { RegionFloors } from "./region-floor.js";
 import { listNumbers } from "./region-log.js";
 
 interface Known {
@@ -25,6 +25,7 @@ interface Known {
 export interface RetentionOptions {
   readonly store: ObjectStore;
   readonly log: Log;
+  readonly floors: RegionFloors;
   leads(): Promise<boolean>;
 }
 
@@ -49,7 +50,7 @@ export class RegionRetention {
   }
 
   async #clean(book: JobBook, region: RegionBook, sweep: boolean): Promise<void> {
-    const { store } = this.options;
+    const { store, floors } = this.options;
     const keys = jobKeys(book.job);
     // Listed first: what is decided on must not be older than the listing.
     const snapshots = sweep ? await this.#list(keys.snapshots(region.region)) : [];
@@ -65,6 +66,7 @@ export class RegionRetention {
       limits.checkpointsKept,
     );
     if (retention.records.length + retention.snapshots.length === 0 || !(await this.options.leads())) return;
+    if (retention.records.length > 0) await floors.raise(book.job, region.region, retention.keptFrom); // L4
     for (const number of retention.records) await store.delete(keys.regionRecord(region.region, number)); // H4: one by one
     for (const key of retention.snapshots) await store.delete(key);
     region.forget(retention.records, retention.snapshots);

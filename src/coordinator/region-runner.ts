@@ -5,13 +5,15 @@
  *   M1  One record of a region's log is written at a time, and its outcome is what the log then holds, whoever wrote it.
  *   M2  A leader that meets a record of a higher term in a log has been deposed.
  *   M3  A record that this leader has created or met counts only if it still leads afterwards: else its number may be one that
- *       was deleted, behind which others have gone on long ago.
+ *       was deleted, behind which others have gone on long ago. It begins at the log's true end (L1).
  *   M4  What a host refuses counts while the attempt it was told about goes on. One that stood still meanwhile may find that
  *       the checkpoint it was to begin with has been deleted since (guarantee 8).
  */
 import { MillraceError } from "../base/errors.js";
+import type { Namespace } from "../base/ids.js";
 import { limits } from "../base/limits.js";
 import type { Ports } from "../base/ports.js";
+import type { Bus } from "../bus/bus.js";
 import { decideRegion, dueInMs, type RegionAction } from "../checkpoint/region.js";
 import { jobKeys } from "../storage/keys.js";
 import type { ObjectStore } from "../storage/object-store.js";
@@ -20,6 +22,7 @@ import { type RegionRecord, regionRecordFrame } from "../wire/stored.js";
 import type { JobBook } from "./job-book.js";
 import { type Holding, placeGroups, type WorkerFacts } from "./placement.js";
 import { failureOf, type RegionBook } from "./region-book.js";
+import { RegionFloors } from "./region-floor.js";
 import { readRegionLog } from "./region-log.js";
 import { RegionRetention } from "./region-retention.js";
 
@@ -30,6 +33,8 @@ export interface Then {
 }
 
 export interface RegionRunnerOptions {
+  readonly bus: Bus;
+  readonly namespace: Namespace;
   readonly store: ObjectStore;
   readonly ports: Ports;
   readonly term: bigint;
@@ -45,10 +50,18 @@ export interface RegionRunnerOptions {
 }
 
 export class RegionRunner {
+  #floors: RegionFloors;
   #retention: RegionRetention;
 
   constructor(private readonly options: RegionRunnerOptions) {
-    this.#retention = new RegionRetention({ ...options, log: options.ports.log, leads: () => options.leads() });
+    const { store, ports } = options;
+    this.#floors = new RegionFloors(options.bus, options.namespace);
+    this.#retention = new RegionRetention({
+      store,
+      log: ports.log,
+      floors: this.#floors,
+      leads: () => options.leads(),
+    });
   }
 
   /** @returns milliseconds until a checkpoint of any of its regions is due, whatever else happens */
@@ -81,7 +94,8 @@ export class RegionRunner {
       case "read-log":
         this.#write(book, region, async () => {
           const first = book.seeds.find((seed) => seed.region === region.region)?.number;
-          const log = { store: this.options.store, keys: jobKeys(book.job), region: region.region, first };
+          const floor = () => this.#floors.read(book.job, region.region);
+          const log = { store: this.options.store, keys: jobKeys(book.job), region: region.region, first, floor };
           const records = await readRegionLog(log, limits.checkpointsKept);
           const by = records.at(-1)?.term ?? 0n; // terms only grow
           if (by > term) return this.options.deposed(by); // M2
@@ -133,7 +147,12 @@ export class RegionRunner {
         return;
       case "restart":
         ports.log.warn("region starts again", { region: region.region, attempt, ...action.failure });
-        region.restart();
+        region.restart(action.failure);
+        look();
+        return;
+      case "rest":
+        ports.log.info("region rests", { region: region.region, attempt });
+        region.rest();
         look();
         return;
       case "fail":

@@ -79,6 +79,10 @@ export class Savepoints {
       const message = `job ${book.job} was submitted by an earlier version, and has the durable exchange "${early.operator}": it can have no savepoint.`;
       throw new MillraceError("MILL_CONFIG", message, { operator: early.operator });
     }
+    if (book.wishes.paused) {
+      const message = `job ${book.job} is paused: its regions take no checkpoints. Resume it first, or stop it with a savepoint instead of pausing it.`;
+      throw new MillraceError("MILL_REQUEST_CONFLICT", message);
+    }
     const readers = readersByRegion(book.exchanges.map((exchange) => sidesOf(book, exchange)));
     const sinceMs = this.options.ports.clock.monotonicMs();
     const [asked, taken] = [new Set<string>(), new Map<string, RegionRecord>()];

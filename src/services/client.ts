@@ -25,7 +25,7 @@ import { type JobSubjects, jobSubjects } from "../bus/subjects.js";
 import type { Service } from "../topology/service.js";
 import { arrowSchema } from "../types/columns.js";
 import { decodeBatch, encodeBatch, encodeSchema, schemaId } from "../wire/arrow.js";
-import { type Held, heldFrame } from "../wire/control.js";
+import { heldFrame, serviceOrdersFrame } from "../wire/control.js";
 import {
   type AnswerHeader,
   askFrame,
@@ -76,6 +76,7 @@ export interface ServiceClientOptions {
 export class ServiceClient {
   readonly service: Service;
   readonly counts: CallCounts = noCounts();
+  readonly standings = () => this.#instances.standings();
   #instances: InstanceTable<Pending>;
   #queue: Pending[] = [];
   #holders: Holders<Pending>;
@@ -127,9 +128,8 @@ export class ServiceClient {
         if (known !== undefined) known.full = false;
         this.#onReport(report);
       }),
-      bus.subscribe(this.#subjects.held(this.service.id), (message) => {
-        this.#onHeld(heldFrame.decode(message.payload).header);
-      }),
+      bus.subscribe(this.#subjects.orders(this.service.id), ({ payload }) => this.#onOrders(payload)),
+      bus.subscribe(this.#subjects.held(this.service.id), ({ payload }) => this.#onHeld(payload)),
     ]);
     this.#ask([]);
   }
@@ -268,9 +268,7 @@ export class ServiceClient {
   }
 
   get #hasRequests(): boolean {
-    if (this.#queue.length > 0) return true;
-    for (const { pending } of this.#instances) if (pending.size > 0) return true;
-    return false;
+    return this.#queue.length > 0 || [...this.#instances].some(({ pending }) => pending.size > 0);
   }
 
   #instanceFor(request: Pending): KnownInstance<Pending> | undefined {
@@ -492,8 +490,13 @@ export class ServiceClient {
     this.#dispatch();
   }
 
+  #onOrders(frame: Uint8Array): void {
+    if (this.#instances.onOrders(serviceOrdersFrame.decode(frame).header)) this.#dispatch();
+  }
+
   /** S7 */
-  #onHeld({ instance: id, requests }: Held): void {
+  #onHeld(frame: Uint8Array): void {
+    const { instance: id, requests } = heldFrame.decode(frame).header;
     const instance = this.#instances.get(id as InstanceId);
     if (instance === undefined) return;
     const held = new Set(requests);

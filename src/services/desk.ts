@@ -19,10 +19,12 @@ import { limits } from "../base/limits.js";
 import type { Ports, Timer } from "../base/ports.js";
 import type { Service } from "../topology/service.js";
 import { concatBatches } from "../types/concat.js";
+import type { InstanceWork } from "../wire/control.js";
 import type { AnswerStore } from "./answer-store.js";
 import type { AnswerWriter } from "./answer-writer.js";
 import { BatchSize } from "./batch-size.js";
 import { CallAbort } from "./call-abort.js";
+import { CallTimes } from "./call-times.js";
 import type { CheckedHandler, RowOutcome } from "./handler-call.js";
 import { Journal, type RowAnswer } from "./journal.js";
 import { type QueuedRequest, RequestQueue } from "./request-queue.js";
@@ -80,6 +82,8 @@ export class Desk {
   #size: BatchSize;
   #handler: CheckedHandler;
   #rowMs = 0;
+  #times = new CallTimes();
+  #work = { calls: 0, rows: 0, errors: 0 };
   #closed = false;
   #pumping = false;
   /** A call may have blocked this thread since incoming messages were looked at last. */
@@ -99,6 +103,17 @@ export class Desk {
     let runningRows = 0;
     for (const { rows } of this.#calls) runningRows += rows;
     return { queuedRows: this.#queue.rows + this.#joined.rows, runningRows, rowMs: this.#rowMs };
+  }
+
+  /** What it has done, for reports. */
+  get work(): InstanceWork {
+    const { calls, rows, errors } = this.#work;
+    const running = [...this.#calls].reduce((sum, call) => sum + call.requests.size, 0);
+    return {
+      requests: this.#queue.length + this.#joined.length + running,
+      ...{ calls: BigInt(calls), rows: BigInt(rows), errors: BigInt(errors) },
+      ...this.#times.view(this.options.ports.clock.monotonicMs()),
+    };
   }
 
   /** Ids of the requests that wait or run here. */
@@ -338,14 +353,19 @@ export class Desk {
         timeLeftMs: Math.min(dueMs, call.attempt.untilMs) - startMs,
         rowId: (row) => Buffer.from(rowIds[row] ?? "", "latin1").toString("hex"),
       });
-      const tookMs = clock.monotonicMs() - startMs;
+      const nowMs = clock.monotonicMs();
+      const tookMs = nowMs - startMs;
+      this.#times.add(tookMs, rows, nowMs);
       this.#rowMs += (this.#rowMs === 0 ? 1 : SMOOTHING) * (tookMs / rows - this.#rowMs);
       this.#size.took(rows, tookMs);
       if (persistAfterMs > 0 && tookMs >= persistAfterMs) void this.options.saved?.save(rowIds, outcome);
       return outcome;
     } catch (cause) {
+      this.#work.errors += 1;
       return MillraceError.from(cause, "MILL_SERVICE_FAILED");
     } finally {
+      this.#work.calls += 1;
+      this.#work.rows += rows;
       call.attempt = undefined;
       call.watch?.cancel();
     }

@@ -2,7 +2,7 @@
  * What a client knows of the instances of its service, and the requests that each of them has of it.
  *
  * Invariants:
- *   S3  Only instances that reported READY are chosen (guarantee 5).
+ *   S3  Only instances that reported READY, and that nobody has put into quarantine, are chosen (guarantee 5).
  *   S4  Outstanding rows of an instance go down on every way a request can leave it.
  *   S6  An instance that is gone stays gone, whatever of it still arrives.
  *   S8  One that fails more often than its peers is put aside, with the evidence in the log, and comes back on probation (`health.ts`).
@@ -11,6 +11,7 @@ import type { InstanceId } from "../base/ids.js";
 import { limits } from "../base/limits.js";
 import type { Ports } from "../base/ports.js";
 import type { Service } from "../topology/service.js";
+import type { ServiceOrders, Standing } from "../wire/control.js";
 import type { LoadReport } from "../wire/frames.js";
 import { chooseInstance, type InstanceView, outstandingMax, type Wish } from "./balance.js";
 import { afterOutcome, HEALTHY, type Health, standing } from "./health.js";
@@ -43,6 +44,9 @@ export interface KnownInstance<Request extends Outstanding> {
 export class InstanceTable<Request extends Outstanding> {
   #known = new Map<string, KnownInstance<Request>>();
   #gone = new Set<string>();
+  /** Those that people want to get no requests, as the coordinator said last. */
+  #orders: Pick<ServiceOrders, "term" | "sequence"> = { term: 0n, sequence: 0n };
+  #quarantined: ReadonlySet<string> = new Set();
   #sends = 0;
 
   constructor(
@@ -87,7 +91,7 @@ export class InstanceTable<Request extends Outstanding> {
   choose(request: Outstanding, wish: Wish, avoid: string): KnownInstance<Request> | undefined {
     const now = this.ports.clock.monotonicMs();
     const ready: KnownInstance<Request>[] = [];
-    for (const instance of this.#known.values()) if (instance.report.state === "READY") ready.push(instance);
+    for (const instance of this.#known.values()) if (this.#takes(instance)) ready.push(instance);
     // Where all are put aside none is worse than the others: they have nobody to be compared with any more.
     const comparable = ready.some(({ health }) => standing(health, now) !== "aside");
     const open = ready.filter((one) => isOpen(one, request, comparable ? standing(one.health, now) : "good"));
@@ -95,6 +99,20 @@ export class InstanceTable<Request extends Outstanding> {
     const views = (others.length > 0 ? others : open).map((instance) => this.#viewOf(instance, request, now));
     const chosen = chooseInstance(views, wish, () => this.ports.random.next());
     return chosen && this.#known.get(chosen.instance);
+  }
+
+  /** S3. @returns whether another instance may be chosen now */
+  onOrders({ term, sequence, quarantined }: ServiceOrders): boolean {
+    const last = this.#orders;
+    if (term < last.term || (term === last.term && sequence <= last.sequence)) return false;
+    const freed = [...this.#quarantined].some((id) => !quarantined.includes(id));
+    this.#orders = { term, sequence };
+    this.#quarantined = new Set(quarantined);
+    return freed;
+  }
+
+  #takes({ id, report }: KnownInstance<Request>): boolean {
+    return report.state === "READY" && !this.#quarantined.has(id);
   }
 
   add(instance: KnownInstance<Request>, request: Request): void {
@@ -133,8 +151,19 @@ export class InstanceTable<Request extends Outstanding> {
     });
   }
 
+  /** Those that are put aside, or on probation. */
+  standings(): Standing[] {
+    const now = this.ports.clock.monotonicMs();
+    const bad: Standing[] = [];
+    for (const { id, health } of this.#known.values()) {
+      const stands = standing(health, now);
+      if (stands !== "good") bad.push({ service: this.service.id, instance: id, probation: stands === "probation" });
+    }
+    return bad;
+  }
+
   #peersOf(instance: KnownInstance<Request>): Health[] {
-    const peers = [...this.#known.values()].filter((other) => other !== instance && other.report.state === "READY");
+    const peers = [...this.#known.values()].filter((other) => other !== instance && this.#takes(other));
     return peers.map(({ health }) => health);
   }
 

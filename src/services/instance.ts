@@ -9,7 +9,8 @@
  *       again while it is held is dropped.
  *   N10 What waits here and would be served sooner elsewhere is given back (`rebalance.ts`).
  *   N11 A change of its load is told to all clients at once, as far as `report-pace.ts` lets it.
- *   N12 Every state that it has been in, with its time and reason, is told to the coordinator on every change and on the heartbeat.
+ *   N12 Every state that it has been in, with its time and reason, is told to the coordinator on every change and on the heartbeat;
+ *       so is what it has done.
  */
 import type { RecordBatch, Schema } from "apache-arrow";
 import { MillraceError } from "../base/errors.js";
@@ -362,7 +363,8 @@ export class Instance {
   /** N12 */
   #publishHistory(): void {
     const { namespace, job, instance } = this.options;
-    const frame = instanceHistoryFrame.encode({ job, instance, transitions: this.#history.transitions });
+    const work = this.#desk?.work ?? null;
+    const frame = instanceHistoryFrame.encode({ job, instance, transitions: this.#history.transitions, work });
     this.#publish(clusterSubjects(namespace).coordinatorReport, frame);
   }
 

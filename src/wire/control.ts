@@ -181,10 +181,22 @@ export interface ServiceCounts {
   readonly refusedRows: bigint;
 }
 
+/** What an instance has done. */
+export interface InstanceWork {
+  readonly requests: number;
+  readonly calls: bigint;
+  readonly rows: bigint;
+  readonly errors: bigint;
+  readonly callMsP50: number;
+  readonly callMsP99: number;
+  readonly batchRowsMean: number;
+}
+
 export interface InstanceHistory {
   readonly job: string;
   readonly instance: string;
   readonly transitions: readonly Transition[];
+  readonly work: InstanceWork | null;
 }
 
 export interface InstanceReport {
@@ -206,6 +218,32 @@ export interface RegionReport {
   readonly checkpointMs: number;
 }
 
+export interface ServiceWish {
+  readonly service: string;
+  readonly instances: number;
+}
+
+export interface JobWishes {
+  readonly revision: bigint;
+  readonly paused: boolean;
+  readonly stopping: boolean;
+  readonly services: readonly ServiceWish[];
+  readonly retired: readonly string[];
+  readonly quarantined: readonly string[];
+}
+
+export interface ServiceOrders {
+  readonly term: bigint;
+  readonly sequence: bigint;
+  readonly service: string;
+  readonly quarantined: readonly string[];
+}
+
+export interface DrainWorker {
+  readonly term: bigint;
+  readonly worker: string;
+}
+
 export interface JobReport {
   readonly job: string;
   readonly state: JobState;
@@ -221,6 +259,7 @@ export interface JobReport {
   readonly instances: readonly InstanceReport[];
   readonly regions: readonly RegionReport[];
   readonly services: readonly ServiceCounts[];
+  readonly wishes: JobWishes;
 }
 
 export interface StartHost {
@@ -288,6 +327,7 @@ export interface Snapshot extends ActorCheckpoint {
   readonly region: string;
   readonly attempt: number;
   readonly checkpoint: bigint;
+  readonly unaligned: boolean;
 }
 
 export interface GpuShare {
@@ -350,6 +390,21 @@ export interface Gpu {
   readonly memoryBytes: bigint;
 }
 
+export interface ProcessUsage {
+  readonly job: string;
+  readonly name: string;
+  readonly rssBytes: bigint;
+  readonly cpuMs: bigint;
+}
+
+/** What is used of a worker's machine. */
+export interface MachineUsage {
+  readonly memoryBytes: bigint;
+  readonly cpus: number;
+  readonly rssBytes: bigint;
+  readonly processes: readonly ProcessUsage[];
+}
+
 export interface WorkerReport {
   readonly worker: string;
   readonly sequence: bigint;
@@ -360,6 +415,41 @@ export interface WorkerReport {
   readonly hosts: readonly HostState[];
   readonly instances: readonly InstanceState[];
   readonly gpus: readonly Gpu[];
+  readonly usage: MachineUsage | null;
+}
+
+export interface OperatorLoad {
+  readonly operator: string;
+  readonly rowsIn: bigint;
+  readonly rowsOut: bigint;
+  readonly busyMs: number;
+  readonly backPressuredMs: number;
+  readonly requests: number;
+  readonly rowsHeld: number;
+}
+
+export interface InputLoad {
+  readonly from: string;
+  readonly to: string;
+  readonly channels: number;
+  readonly queuedBytes: bigint;
+  readonly queuedBatches: number;
+}
+
+/** How an actor has spent its time since its attempt began. */
+export interface ActorLoad {
+  readonly forMs: number;
+  readonly busyMs: number;
+  readonly backPressuredMs: number;
+  readonly operators: readonly OperatorLoad[];
+  readonly inputs: readonly InputLoad[];
+}
+
+/** An instance that the clients of a host do not treat like its peers. */
+export interface Standing {
+  readonly service: string;
+  readonly instance: string;
+  readonly probation: boolean;
 }
 
 export type ActorState = "DEPLOYED" | "RUNNING" | "FINISHED" | "FAILED";
@@ -377,6 +467,7 @@ export interface ActorReport {
   readonly rowsInFlight: bigint;
   readonly deadLetters: bigint;
   readonly sinksPublished: bigint;
+  readonly load: ActorLoad | null;
 }
 
 export interface HostReport {
@@ -386,6 +477,7 @@ export interface HostReport {
   readonly actors: readonly ActorReport[];
   readonly rowsTotal: bigint;
   readonly services: readonly ServiceCounts[];
+  readonly standings: readonly Standing[];
 }
 
 export interface SplitRequest {
@@ -468,6 +560,8 @@ export const splitAssignmentFrame = frame<SplitAssignment>("split-assignment");
 export const instanceHistoryFrame = frame<InstanceHistory>("instance-history");
 export const heldFrame = frame<Held>("held");
 export const acknowledgementFrame = frame<Acknowledgement>("acknowledgement");
+export const serviceOrdersFrame = frame<ServiceOrders>("service-orders");
+export const drainWorkerFrame = frame<DrainWorker>("drain-worker");
 export const apiRequestFrame = frame<ApiRequest>("api-request");
 export const apiResponseFrame = frame<ApiResponse>("api-response");
 export const eventFrame = frame<ClusterEvent>("event");

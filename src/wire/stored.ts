@@ -33,6 +33,14 @@ export interface RegionRecord {
   readonly actors: readonly ActorCheckpoint[];
 }
 
+/** Who leads a namespace. */
+export interface Lease {
+  readonly term: bigint;
+  readonly holder: string;
+  readonly http: string;
+  readonly counter: bigint;
+}
+
 export interface OperatorState {
   readonly operator: string;
   readonly state: Uint8Array;
@@ -206,3 +214,4 @@ export const keyedStateFrame = frame<KeyedState>("keyed-state");
 export const sinkStateFrame = frame<SinkState>("sink-state");
 export const splitRecordFrame = frame<SplitRecord>("split-record");
 export const savedAnswerFrame = frame<SavedAnswer>("saved-answer");
+export const leaseFrame = frame<Lease>("lease");

@@ -25,6 +25,7 @@ import {
   type Gpu,
   type Granted,
   type HostGpu,
+  type MachineUsage,
   type StartHost,
   type StartInstance,
   type StopHost,
@@ -42,6 +43,23 @@ export interface Child {
   readonly exited: Promise<Exit>;
   /** Asks it to end, finishing what it must; kills it after `limits.drainTimeoutMs`. */
   stop(): void;
+  /** Absent, or nothing: it is not a process of its own, or cannot be measured. */
+  usage?(): ChildUsage | undefined;
+}
+
+export interface ChildUsage {
+  readonly rssBytes: number;
+  /** Processor time that it has used. */
+  readonly cpuMs: number;
+}
+
+/** What is used of the machine now. */
+export interface Used {
+  readonly memoryBytes: number;
+  /** Processor time that all of its processors together have worked. */
+  readonly cpuMs: number;
+  /** Resident memory of this process. */
+  readonly rssBytes: number;
 }
 
 /** Starts processes. What they need (bundle, models, connections) is its business; errors name what is missing. */
@@ -69,6 +87,10 @@ export interface WorkerOptions {
   /** Default: none. */
   readonly gpus?: readonly Gpu[];
   readonly launcher: Launcher;
+  /** The coordinator was asked to let it drain; whoever holds the worker is to call `drain`. Default: it does so itself. */
+  onDrainAsked?(): void;
+  /** Absent, or nothing: it cannot be measured. */
+  used?(): Used | undefined;
 }
 
 interface Held {
@@ -95,6 +117,9 @@ export class Worker {
   #reports = 0n;
   #draining = false;
   #stopped = false;
+  /** As measured last. */
+  #usage: MachineUsage | null = null;
+  #measured: { readonly atMs: number; readonly cpuMs: number } | undefined;
   #heartbeat: Timer | undefined;
   #commands: Commands;
   #command: Subscription | undefined;
@@ -163,10 +188,18 @@ export class Worker {
     } else if (kind === "stop-host") {
       const { job, host } = header as StopHost;
       this.#stop(this.#known("host", host, job as JobId, ""));
+    } else if (kind === "drain-worker") {
+      if (!this.#draining) this.#drainAsked();
     } else {
       const { job, service, instance } = header as StopInstance;
       this.#stop(this.#known("instance", instance, job as JobId, service as ServiceId));
     }
+  }
+
+  #drainAsked(): void {
+    const { onDrainAsked } = this.options;
+    if (onDrainAsked !== undefined) onDrainAsked();
+    else void this.drain();
   }
 
   #start(
@@ -292,12 +325,33 @@ export class Worker {
   }
 
   #beat(): void {
+    this.#usage = this.#measure();
     this.#report();
     const now = this.options.ports.clock.monotonicMs();
     for (const held of this.#held.values()) {
       if (held.state === "EXITED" && now - held.endedMs <= limits.heartbeatTimeoutMs) this.#tellClients(held);
     }
     this.#heartbeat = this.options.ports.clock.after(limits.heartbeatIntervalMs, () => this.#beat());
+  }
+
+  /** Measured on the heartbeat alone: it costs a few files for each child. */
+  #measure(): MachineUsage | null {
+    const used = this.options.used?.();
+    if (used === undefined) return null;
+    const now = this.options.ports.clock.monotonicMs();
+    const before = this.#measured;
+    this.#measured = { atMs: now, cpuMs: used.cpuMs };
+    const forMs = now - (before?.atMs ?? now);
+    return {
+      memoryBytes: BigInt(Math.round(used.memoryBytes)),
+      cpus: before === undefined || forMs <= 0 ? 0 : Math.max(used.cpuMs - before.cpuMs, 0) / forMs,
+      rssBytes: BigInt(used.rssBytes),
+      processes: this.#alive().flatMap(({ job, id: name, child }) => {
+        const usage = child?.usage?.();
+        if (usage === undefined) return [];
+        return { job, name, rssBytes: BigInt(usage.rssBytes), cpuMs: BigInt(Math.round(usage.cpuMs)) };
+      }),
+    };
   }
 
   #report(): void {
@@ -311,6 +365,7 @@ export class Worker {
       gpus,
       draining: this.#draining,
       stopped: this.#stopped,
+      usage: this.#usage,
       hosts: held
         .filter((one) => one.kind === "host")
         .map(({ id, job, state, exit, group, gpus: devices }) => ({
@@ -346,7 +401,10 @@ export class Worker {
 }
 
 const NOTHING: Granted = { cpu: 0, memoryBytes: 0n, gpus: [] };
-const COMMANDS: ReadonlySet<string> = new Set(["start-host", "start-instance", "stop-host", "stop-instance"]);
+const COMMANDS: ReadonlySet<string> = new Set([
+  ...["start-host", "start-instance", "stop-host", "stop-instance"],
+  "drain-worker",
+]);
 
 /** Even an end without an error is one that nobody asked for. */
 function unasked(held: Held, { code, message }: Exit): Exit {

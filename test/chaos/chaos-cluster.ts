@@ -62,7 +62,7 @@ export class ChaosCluster {
   /** From now on it is the one that is meant to lead. */
   async startCoordinator(): Promise<void> {
     const coordinator = this.run("coordinator");
-    await coordinator.says("is up", UP_MS_MAX);
+    await coordinator.says("leads", UP_MS_MAX); // a lease may have to run out
     this.#coordinator = coordinator;
     this.#watch(coordinator, () => this.startCoordinator());
   }

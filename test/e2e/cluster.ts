@@ -73,6 +73,13 @@ export class Cluster {
     return process;
   }
 
+  /** Starts a coordinator, and waits until it leads: that a lease runs out which somebody has not given back. */
+  async leader(): Promise<MillraceProcess> {
+    const coordinator = await this.up("coordinator");
+    await coordinator.says("leads", UP_MS);
+    return coordinator;
+  }
+
   begin(...args: string[]): MillraceProcess {
     const [command] = args;
     const role = command === "coordinator" || command === "worker" ? command : "submitter";

@@ -29,7 +29,8 @@ export class MillraceProcess {
     const command = join(packageRoot, "dist", "src", "cli", "main.js");
     this.#child = spawn(process.execPath, [command, ...args], {
       cwd: options.cwd ?? packageRoot,
-      env: { ...process.env, ...options.env },
+      // Several coordinators on one machine: each at a port of its own.
+      env: { ...process.env, MILLRACE_HTTP: "127.0.0.1:0", ...options.env },
       stdio: ["ignore", "pipe", "pipe"],
     });
     running.add(this.#child);
@@ -86,6 +87,11 @@ export class MillraceProcess {
 
   /** The same of standard error. */
   get complained(): string {
+    return this.#stderr;
+  }
+
+  /** The same of standard error. */
+  get complaints(): string {
     return this.#stderr;
   }
 

@@ -162,6 +162,11 @@ export class Faults {
     for (const kind of [...BLINDING, ...OF_STORE]) this.#rates.delete(kind);
   }
 
+  /** From now on most listings are old. */
+  contest(): void {
+    if (this.profile.kinds.has("store-stale-list")) this.#rates.set("store-stale-list", 0.8);
+  }
+
   isOn(kind: FaultKind): boolean {
     return this.#rates.has(kind);
   }

@@ -12,7 +12,7 @@ import type { SimRandom } from "./sim-random.js";
 
 interface Trigger {
   readonly kind: FaultKind;
-  readonly on: "store" | "commit" | MessageClass;
+  readonly on: "store" | "commit" | "clean-up" | MessageClass;
   left: number;
   /** How often it strikes again after as many. */
   again: number;
@@ -41,6 +41,8 @@ const STRIKES_MAX = 4;
 /** Actors may fail over and over: an attempt that is young meets what the one before has left under way. */
 const ACTOR_CRASHES_MAX = 12;
 const ACTOR_CRASH_COMMITS_MAX = 3;
+const CONTESTS_MAX = 6;
+const CONTEST_DELETIONS_MAX = 4;
 /** Of all kinds together, in a run with few faults: no request, region or service is struck as often as its bound allows. */
 const LEAN_STRIKES_MAX = 2;
 const TRIGGER_NTH_MAX = 60;
@@ -84,9 +86,11 @@ export class Nemesis {
       const again = random.below(ACTOR_CRASHES_MAX);
       this.#triggers.push({ kind: "actor-crash", on: "commit", left: nth, again, nth });
     }
+    if (cluster.scenario.isContested === true && !this.#faults.isUnfelt) this.#contest(this.#random.fork("contest"));
     cluster.shared.watchers.push((change) => {
       this.#on("store", change.by);
       if (REGION_KEY.test(change.key) && change.kind === "create") this.#on("commit", change.by);
+      if (REGION_KEY.test(change.key) && change.kind === "delete") this.#on("clean-up", change.by);
     });
     cluster.network.taps.push((message, from) => this.#on(classOfSubject(message.subject), from.process.name));
   }
@@ -109,6 +113,14 @@ export class Nemesis {
 
   #at(kind: FaultKind, atMs: number): void {
     this.cluster.world.schedule(undefined, atMs, `nemesis: ${kind}`, () => this.#strike(kind, undefined));
+  }
+
+  /** Another coordinator begins right after records were deleted, again and again. */
+  #contest(random: SimRandom): void {
+    const nth = 1 + random.below(CONTEST_DELETIONS_MAX);
+    const again = random.below(CONTESTS_MAX);
+    if (!this.#faults.profile.kinds.has("coordinator-twin")) return;
+    this.#triggers.push({ kind: "coordinator-twin", on: "clean-up", left: nth, again, nth });
   }
 
   #arm(kind: FaultKind, random: SimRandom): void {

@@ -18,6 +18,7 @@ import { jobSpec, type Submission } from "../../src/cli/submission.js";
 import { jsonl } from "../../src/connectors/jsonl.js";
 import { outputFolder } from "../../src/connectors/output-folder.js";
 import { Coordinator } from "../../src/coordinator/coordinator.js";
+import { type HeldLease, Leadership } from "../../src/coordinator/leadership.js";
 import { planTopology } from "../../src/plan/plan.js";
 import { Instance } from "../../src/services/instance.js";
 import { OwnedContent } from "../../src/storage/content-roots.js";
@@ -51,6 +52,9 @@ export interface Node {
   readonly machine: string;
 }
 
+/** Part of the seeds: drawn apart, so that the others stay what they are. */
+const WITH_STANDBY = 0.3;
+
 export class SimCluster {
   /** Every process that was ever started, dead ones too. */
   readonly nodes: Node[] = [];
@@ -58,6 +62,8 @@ export class SimCluster {
   #started = 0;
   #restarts = 0;
   #skews: boolean;
+  /** Two coordinators, of which one leads by a lease and the other stands by; else one, which takes its term at once. */
+  readonly hasStandby: boolean;
   readonly actorCrashes: ActorCrashes;
 
   constructor(
@@ -69,6 +75,7 @@ export class SimCluster {
   ) {
     this.#random = world.random.fork("cluster");
     this.#skews = faults.isOn("clock-skew");
+    this.hasStandby = world.random.fork("coordinators").chance(WITH_STANDBY);
     this.actorCrashes = new ActorCrashes(world, () => faults.count("actor-crash"));
   }
 
@@ -96,19 +103,31 @@ export class SimCluster {
     return job;
   }
 
+  startCoordinators(): void {
+    this.startCoordinator();
+    if (this.hasStandby) this.startCoordinator();
+  }
+
   startCoordinator(): Node {
     const node = this.#spawn("coordinator", "coordinator", "machine-c");
     const { bus, store, process } = node;
+    const { ports } = process;
     let deposed = false;
-    const onDeposed = () => {
-      deposed = true;
-      process.end("another coordinator leads");
+    const outputAt = (url: string) => new SimStore(process, this.shared, url.slice("sim:".length));
+    const make = (onDeposed: (by?: bigint) => void, lease?: HeldLease) => {
+      return new Coordinator({ bus, store, ports, namespace: NAMESPACE, outputAt, onDeposed, ...(lease && { lease }) });
     };
     process.later(0, "starts", () => {
-      const outputAt = (url: string) => new SimStore(process, this.shared, url.slice("sim:".length));
-      const { ports } = process;
-      const coordinator = new Coordinator({ bus, store, ports, namespace: NAMESPACE, outputAt, onDeposed });
-      coordinator.open().catch((error: unknown) => process.end(`it cannot begin: ${String(error)}`));
+      const one = this.hasStandby
+        ? new Leadership({
+            ...{ bus, ports, namespace: NAMESPACE, holder: process.name, http: "" },
+            make: (lease, onDeposed) => make(onDeposed, lease),
+          })
+        : make(() => {
+            deposed = true;
+            process.end("another coordinator leads");
+          });
+      one.open().catch((error: unknown) => process.end(`it cannot begin: ${String(error)}`));
     });
     // Whoever runs it starts it again, also when it ended by itself, but not one that another has taken the place of.
     process.onEnd(() => {

@@ -24,6 +24,7 @@ import { content } from "./topologies/content.js";
 import { durable } from "./topologies/durable.js";
 import { exchange } from "./topologies/exchange.js";
 import { keyed } from "./topologies/keyed.js";
+import { takeovers } from "./topologies/takeovers.js";
 import { Trace } from "./trace.js";
 
 export interface SimOptions {
@@ -60,8 +61,11 @@ const CHECKERS = [
 ];
 /** Chains are the only ones that call services, where most kinds of processes meet. */
 const SCENARIOS = [chains, chains, exchange, keyed, durable] as const;
-/** Part of the seeds whose rows have content: drawn apart, so that the others stay what they are. */
-const WITH_CONTENT = 0.1;
+/** Part of the seeds of these: drawn apart, so that the others stay what they are. */
+const APART = [
+  { name: "content", scenario: content, share: 0.1 },
+  { name: "takeovers", scenario: takeovers, share: 0.05 },
+] as const;
 /** After the job has ended: long enough for whoever was thought dead to try something. */
 const AFTERMATH_MS = 60_000;
 const LINES_REPORTED = 60;
@@ -91,9 +95,11 @@ async function run(seed: number, { world, faults, trace }: Ground, knobs: string
   const network = new SimNetwork(world, faults);
   const shared = new SharedStore(world, faults);
   const drawn = random.pick(SCENARIOS);
-  const scenario = (random.fork("content").chance(WITH_CONTENT) ? content : drawn)(random.fork("scenario"));
+  const apart = APART.find(({ name, share }) => random.fork(name).chance(share));
+  const scenario = (apart?.scenario ?? drawn)(random.fork("scenario"));
   const turnBack = turn(scenario.bounds ?? {});
   if (scenario.isClear === true) faults.clear();
+  if (scenario.isContested === true) faults.contest();
   const cluster = new SimCluster(world, network, shared, faults, scenario);
   const checked: CheckedRun = {
     world,
@@ -109,7 +115,7 @@ async function run(seed: number, { world, faults, trace }: Ground, knobs: string
     const { report, restarted } = client;
     return {
       seed,
-      scenario: `${scenario.name}: ${scenario.describe}`,
+      scenario: `${scenario.name}: ${scenario.describe}${cluster.hasStandby ? ", a coordinator stands by" : ""}`,
       restarted: restarted !== undefined,
       faultsOn: faults.describe(),
       knobs,
@@ -135,7 +141,7 @@ async function bothPhases(cluster: SimCluster, checkers: readonly Checker[], tra
   const needsTime = scenario.isRestless === true || cluster.faults.isUnfelt;
   const faultsMs = world.random.fork("phases").logBetween(needsTime ? 30_000 : 10_000, 180_000);
   const nemesis = new Nemesis(cluster, faultsMs);
-  cluster.startCoordinator();
+  cluster.startCoordinators();
   for (let i = 0; i < scenario.workers; i++) cluster.startWorker(`machine-${i}`);
   const client = new SimClient(cluster, cluster.startClient());
   client.start();

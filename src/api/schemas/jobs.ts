@@ -254,3 +254,19 @@ export const JobDetail = Type.Object(
   },
   { title: "Job" },
 );
+
+/** What people want of a job while it runs, beside its topology. */
+export const JobWishes = Type.Object(
+  {
+    revision: Long("Grows with every change; the ETag."),
+    paused: Type.Boolean({ description: "Its regions rest behind a checkpoint until it goes on." }),
+    stopping: Type.Boolean({ description: "It is cancelled once all of them rest." }),
+    services: List(
+      Type.Object({ service: Text("Its id."), instances: Count("Instances that it is to have.") }),
+      "Services that were scaled.",
+    ),
+    retired: List(Type.String(), "Instances that drain and end."),
+    quarantined: List(Type.String(), "Instances that get no requests and are kept."),
+  },
+  { title: "JobWishes" },
+);

@@ -1,7 +1,12 @@
 /** `millrace coordinator`. */
+import { hostname } from "node:os";
 import type { Command } from "commander";
+import type { Api } from "../../api/server.js";
+import type { Namespace } from "../../base/ids.js";
+import type { Ports } from "../../base/ports.js";
 import { realPorts } from "../../base/real/ports.js";
 import { Coordinator } from "../../coordinator/coordinator.js";
+import { Leadership } from "../../coordinator/leadership.js";
 import { joinCluster, untilTold } from "../cluster.js";
 import { outputsAt } from "../content.js";
 import { type HttpFlags, httpSettings, serveApi } from "../http-api.js";
@@ -19,30 +24,49 @@ export async function coordinatorCommand(flags: ClusterFlags & HttpFlags, comman
   const settings = clusterSettings(flags, process.env);
   const http = httpSettings(flags, process.env, "127.0.0.1:8080");
   const cluster = await joinCluster("coordinator", settings, ports);
-  let onDeposed: () => void = () => {};
-  const deposed = new Promise<"deposed">((resolve) => {
-    onDeposed = () => resolve("deposed");
-  });
-  const coordinator = new Coordinator({
-    ...cluster,
-    ports,
-    namespace: settings.namespace,
-    outputAt: outputsAt(settings.s3, false, ports),
-    onDeposed,
-  });
-  await coordinator.open();
   const { namespace } = settings;
-  const api =
-    http === undefined ? undefined : await serveApi(http, { ...cluster, ports, namespace, leader: () => coordinator });
-  await api?.lead(true);
+  const outputAt = outputsAt(settings.s3, false, ports);
+  let leadership: Leadership<Coordinator> | undefined;
+  const leader = () => leadership?.leader();
+  const api = http === undefined ? undefined : await serveApi(http, { ...cluster, ports, namespace, leader });
+  const holder = `${hostname()}-${ports.random.id(8)}`;
+  leadership = new Leadership({
+    ...{ bus: cluster.bus, ports, namespace, holder },
+    http: api?.url ?? "",
+    make: (lease, onDeposed) => new Coordinator({ ...cluster, ports, namespace, outputAt, lease, onDeposed }),
+  });
+  const sayNoMore = sayWhoLeads(leadership, holder, { ports, namespace, api });
+  await leadership.open();
   process.stdout.write(
     `coordinator of namespace ${settings.namespace} is up on ${settings.nats.servers} and ${settings.store}\n`,
   );
   if (api !== undefined) process.stdout.write(`HTTP API and dashboard at ${api.url}\n`);
-  // Status 0: whoever would start it again after a failure would depose the other in turn.
-  if ((await Promise.race([untilTold(), deposed])) === "deposed")
-    process.stdout.write("another coordinator leads this namespace now; this one ends\n");
+  await untilTold();
+  sayNoMore();
   await api?.close();
-  await coordinator.close();
+  await leadership.close();
   await cluster.close();
+}
+
+interface Surroundings {
+  readonly ports: Ports;
+  readonly namespace: Namespace;
+  readonly api: Api | undefined;
+}
+
+/** Also to the API: the leader alone answers what those of others pass on. @returns ends that */
+function sayWhoLeads(leadership: Leadership<Coordinator>, self: string, { ports, namespace, api }: Surroundings) {
+  let telling = Promise.resolve();
+  return leadership.onChange(() => {
+    const leads = leadership.leader() !== undefined;
+    const { holder, term, http } = leadership.known() ?? {};
+    const at = http === undefined || http === "" ? "" : ` at ${http}`;
+    if (leads) process.stdout.write(`leads namespace ${namespace}, term ${term}\n`);
+    else if (holder === undefined) process.stdout.write(`knows nobody who leads namespace ${namespace}\n`);
+    else if (holder !== self) process.stdout.write(`follows ${holder}${at}, term ${term}\n`);
+    // One after the other: a change may come while the one before is being told.
+    telling = telling
+      .then(() => api?.lead(leads))
+      .catch((error: unknown) => ports.log.error("requests to other coordinators do not reach this one", { error }));
+  });
 }

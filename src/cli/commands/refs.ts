@@ -6,6 +6,7 @@ import { realPorts } from "../../base/real/ports.js";
 import { clusterSubjects } from "../../bus/subjects.js";
 import { endedJob } from "../../coordinator/content-collector.js";
 import { ContentRoots, type FoundRoots, type JobFlow, type RootOptions } from "../../coordinator/content-roots.js";
+import { RegionFloors } from "../../coordinator/region-floor.js";
 import { readRegionLog } from "../../coordinator/region-log.js";
 import { jobKeys } from "../../storage/keys.js";
 import { collectContentFrame, contentReportFrame, jobSpecFrame } from "../../wire/control.js";
@@ -115,14 +116,15 @@ function labelsOf(sha256: string, rooted: FoundRoots["rooted"], records: FoundRo
 }
 
 /** What the store says of a job, whoever leads it. */
-async function flowOf(job: JobId, { store }: RootOptions): Promise<JobFlow> {
+async function flowOf(job: JobId, { store, bus, namespace }: RootOptions): Promise<JobFlow> {
   const keys = jobKeys(job);
   if ((await store.head(keys.report)) !== undefined) return endedJob(job);
   const { actors, exchanges, seeds } = jobSpecFrame.decode(await store.get(keys.spec)).header;
+  const floors = new RegionFloors(bus, namespace);
   const commits: RegionRecord[] = [];
   for (const region of new Set(actors.map((actor) => actor.region))) {
     const first = seeds.find((seed) => seed.region === region)?.number;
-    const records = await readRegionLog({ store, keys, region, first }, 1);
+    const records = await readRegionLog({ store, keys, region, first, floor: () => floors.read(job, region) }, 1);
     commits.push(...records.filter(({ kind }) => kind === "COMMIT").slice(-1));
   }
   const none = () => [];

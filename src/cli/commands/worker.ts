@@ -11,6 +11,7 @@ import { clusterLauncher } from "../launchers.js";
 import { type LogLevel, openLog } from "../logging.js";
 import { thisMachine } from "../machine.js";
 import { countOf } from "../outputs.js";
+import { machineUsed } from "../process-usage.js";
 import { cacheFolder, clusterSettings } from "../settings.js";
 import type { ClusterFlags } from "./coordinator.js";
 
@@ -34,19 +35,25 @@ export async function workerCommand(flags: WorkerFlags, command: Command): Promi
   const told = { ...flags, memoryBytes: flags.memory, gpuMemoryBytes: flags.gpuMemory };
   const offer = await findResources(thisMachine(process.env), told, ports.log);
   const cluster = await joinCluster(`worker ${name}`, settings, ports);
+  let onDrainAsked: () => void = () => {};
+  const drainAsked = new Promise<void>((resolve) => {
+    onDrainAsked = resolve;
+  });
   const worker = new Worker({
     bus: cluster.bus,
     ports,
     namespace: settings.namespace,
     worker: name,
     ...offer,
+    onDrainAsked: () => onDrainAsked(),
     launcher: clusterLauncher(settings, cluster.store, cacheFolder(process.env), ports),
+    used: machineUsed,
   });
   await worker.open();
   process.stdout.write(
     `worker ${name} is up on ${settings.nats.servers} and ${settings.store}, with ${offerText(offer)}\n`,
   );
-  await untilTold(() => void worker.close());
+  await Promise.race([untilTold(() => void worker.close()), drainAsked]);
   if (worker.holds > 0)
     process.stdout.write(
       `worker ${name} takes nothing new and waits for ${worker.holds} processes; signal again to stop them\n`,

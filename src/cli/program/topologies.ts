@@ -19,6 +19,15 @@ export function addTopologyCommands(program: Command): void {
     .option("--store <url>", "object store that holds the savepoint (MILLRACE_STORE)")
     .action(lazily(async () => (await import("../commands/run.js")).runCommand));
 
+  program
+    .command("dev <topology>")
+    .description("run a topology as `run` does, and again whenever it or what it imports has changed")
+    .addOption(param())
+    .addOption(parallelism())
+    .addOption(overwrite())
+    .option("--keep-state", "go on from where the job was, instead of beginning anew")
+    .action(lazily(async () => (await import("../commands/dev.js")).devCommand));
+
   cluster(
     fromSavepoint(program.command("submit <topology>")).description("run a topology on a cluster and wait for its end"),
   )

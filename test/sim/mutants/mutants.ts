@@ -127,6 +127,13 @@ export const MUTANTS: readonly Mutant[] = [
     "checkpoint < newest && !pinned.has(key)",
   ]),
 
+  mutant(
+    "a leader begins where a listing says, whatever was deleted (region-log L1)",
+    219,
+    ["coordinator/region-log.js", "const floor = await log.floor();", "const floor = 0n;"],
+    ["coordinator/region-log.js", "if ((await log.floor()) > from + BigInt(records.length))", "if (false)"],
+  ),
+
   mutant("time in which a coordinator stood still counts as silence of others (coordinator K3)", 91, [
     "coordinator/coordinator.js",
     "const deafMs = Math.max(now - this.#beatMs - 2 * limits.heartbeatIntervalMs, 0); // K3",

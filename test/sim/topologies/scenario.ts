@@ -48,6 +48,8 @@ export interface Scenario {
   lanesOf(folder: string, row: Record<string, unknown>): readonly Lane[];
   /** Actors are to fail again and again, soon after their commits, whatever else strikes. */
   readonly isRestless?: boolean;
+  /** Coordinators are to be replaced right after they have cleaned up, again and again, and listings to be old, whatever else strikes. */
+  readonly isContested?: boolean;
   /** None of `BLINDING` strikes, nor the store. */
   readonly isClear?: boolean;
   /** Told of every call of a service. */

@@ -59,6 +59,9 @@ class TestChannel implements ChannelSender, ChannelReceiver {
   async capture(): Promise<readonly RecordBatch[]> {
     return [];
   }
+  queued() {
+    return { batches: this.incoming.length, bytes: 0 };
+  }
   close(): void {
     this.calls.push("close");
   }

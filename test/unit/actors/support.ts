@@ -50,6 +50,7 @@ export const noContent: ContentAccess = {
 };
 
 export interface TestRuntime extends OperatorRuntime {
+  readonly gate: Gate;
   readonly refused: Omit<BadRecord, "operator">[];
   readonly failures: unknown[];
   stop(): void;

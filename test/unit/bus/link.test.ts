@@ -122,6 +122,19 @@ describe("bus/link-bus: the ends of a link", () => {
     await within("the link to end", served.ended);
     assert.ok(lines.some(({ level, message }) => level === "warn" && message.includes("broke")));
   });
+
+  for (const code of ["ECONNRESET", "EPIPE"]) {
+    it(`leaves it to whoever started the child to say that it ended before it had read everything: ${code}`, async () => {
+      const { ports, lines } = recordingPorts();
+      const served = serveLink(new MemoryBus(ports), ends.far, ports);
+      ends.far.destroy(Object.assign(new Error(`read ${code}`), { code }));
+      await within("the link to end", served.ended);
+      assert.deepEqual(
+        lines.map(({ level }) => level),
+        ["debug"],
+      );
+    });
+  }
 });
 
 describe("bus/link-frames: framing", () => {

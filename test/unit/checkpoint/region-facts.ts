@@ -18,7 +18,16 @@ export const passing: Failure = { code: "MILL_WORKER_LOST", message: "gone.", pa
 export const final: Failure = { code: "MILL_OPERATOR_FAILED", message: "threw.", passing: false };
 
 export function member(actor: string, host: string, over: Partial<MemberFacts> = {}): MemberFacts {
-  return { actor, host, state: "RUNNING", published: 0n, acknowledged: false, failure: undefined, ...over };
+  return {
+    actor,
+    host,
+    state: "RUNNING",
+    published: 0n,
+    sinksPublished: 0n,
+    acknowledged: false,
+    failure: undefined,
+    ...over,
+  };
 }
 
 export function host(name: string, over: Partial<RegionHostFacts> = {}): RegionHostFacts {
@@ -43,6 +52,7 @@ export function region(over: Partial<RegionFacts> = {}): RegionFacts {
     givenUp: 0,
     wanted: false,
     held: false,
+    paused: false,
     ...over,
   };
 }

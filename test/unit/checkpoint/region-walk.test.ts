@@ -319,6 +319,7 @@ class Leader {
         this.#enter(attempt + 1);
         this.phase = "FENCING";
         return;
+      case "rest":
       case "fail":
         assert.fail(`${walk}: nothing here is final`);
         return;

@@ -154,3 +154,43 @@ describe("checkpoint/region: checkpoints that are given up, and those that a sav
     assert.deepEqual(kinds(decide({ held: true, wanted: true })), ["open-checkpoint"]);
   });
 });
+
+describe("checkpoint/region: a paused job (C11)", () => {
+  const committed = [member("a", "h1", { sinksPublished: 3n }), member("b", "h2", { sinksPublished: 3n })];
+
+  it("rests behind a checkpoint that was opened for it, once that is published", () => {
+    assert.deepEqual(kinds(decide({ paused: true, wanted: true })), ["open-checkpoint"]);
+    const open = { checkpoint: 5n, ageMs: 0 };
+    assert.deepEqual(kinds(decide({ paused: true, wanted: true, open })), ["trigger", "trigger"]);
+    const behind = [committed[0]!, member("b", "h2", { sinksPublished: 2n })];
+    assert.ok(!kinds(decide({ paused: true, committed: 3n, members: behind })).includes("rest"));
+    assert.deepEqual(kinds(decide({ paused: true, committed: 3n, members: committed })), ["stop", "stop", "rest"]);
+    assert.ok(!kinds(decide({ paused: true, committed: 3n, members: committed, writing: true })).includes("rest"));
+  });
+
+  it("does not wait for a durable exchange, whose log may be full for as long as its readers rest", () => {
+    const members = committed.map((one) => ({ ...one, published: 1n }));
+    assert.ok(kinds(decide({ paused: true, committed: 3n, members })).includes("rest"));
+  });
+
+  it("is not placed while it is paused, whoever leads, and is when it goes on", () => {
+    const gone = [member("a", ""), member("b", "")];
+    for (const inherited of [true, false]) {
+      assert.deepEqual(decide({ phase: "PLACING", paused: true, inherited, members: gone }), []);
+      assert.notDeepEqual(decide({ phase: "PLACING", inherited, members: gone }), []);
+    }
+    const works = { phase: "PLACING", paused: true, inherited: true } as const;
+    assert.deepEqual(
+      decide(works),
+      [{ kind: "enter", phase: "RUNNING" }],
+      "a new leader has to know what it lets rest",
+    );
+  });
+
+  it("what has failed meanwhile starts again; what is over ends", () => {
+    const failed = [member("a", "h1", { state: "FAILED", failure: passing }), member("b", "h2")];
+    assert.ok(kinds(decide({ paused: true, members: failed })).includes("restart"));
+    const over = committed.map((one) => ({ ...one, published: 3n }));
+    assert.deepEqual(kinds(decide({ paused: true, finished: true, committed: 3n, members: over })).at(-1), "enter");
+  });
+});

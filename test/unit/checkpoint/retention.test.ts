@@ -20,18 +20,20 @@ describe("checkpoint/retention: what of a region's log is not needed any more", 
       commit(6n, "6"),
       commit(7n, "7"),
     ];
-    assert.deepEqual(decide({ records }), { records: [1n, 2n, 3n], snapshots: ["2"] });
-    assert.deepEqual(decide({ records }, 1), { records: [1n, 2n, 3n, 4n, 5n, 6n], snapshots: ["2", "4", "6"] });
+    assert.deepEqual(decide({ records }), { keptFrom: 4n, records: [1n, 2n, 3n], snapshots: ["2"] });
+    const gone = [1n, 2n, 3n, 4n, 5n, 6n];
+    assert.deepEqual(decide({ records }, 1), { keptFrom: 7n, records: gone, snapshots: ["2", "4", "6"] });
     assert.deepEqual(decide({ records: [...records, fence(8n), fence(9n)] }, 1).records.at(-1), 6n);
   });
 
   it("deletes no record while there are fewer commits than are kept (H1)", () => {
     assert.deepEqual(decide({ records: [fence(8n), commit(9n, "9"), commit(10n, "10")] }), {
+      keptFrom: 0n,
       records: [],
       snapshots: [],
     });
     assert.deepEqual(decide({ records: [fence(8n)], older: [3n] }).records, []);
-    assert.deepEqual(decide({}), { records: [], snapshots: [] });
+    assert.deepEqual(decide({}), { keptFrom: 0n, records: [], snapshots: [] });
   });
 
   it("deletes what an earlier leader left of the log, oldest first (H4)", () => {
@@ -52,7 +54,7 @@ describe("checkpoint/retention: what of a region's log is not needed any more", 
     const open = [{ key: "5-1-a", checkpoint: 5n }];
     assert.deepEqual(decide({ records: [fence(3n), commit(4n)], snapshots: open }).snapshots, []);
     const records = [commit(2n, "2"), commit(3n, "3"), commit(4n, "4")];
-    assert.deepEqual(decide({ records, pinned: new Set(["2"]) }, 1), { records: [2n, 3n], snapshots: ["3"] });
+    assert.deepEqual(decide({ records, pinned: new Set(["2"]) }, 1).snapshots, ["3"]);
   });
 
   it("keeps a snapshot that both a record that goes and one that stays refer to (H2, rule 12)", () => {
@@ -82,11 +84,13 @@ describe("checkpoint/retention: what of a region's log is not needed any more", 
           gone.records,
           [...gone.records].sort((a, b) => (a < b ? -1 : 1)),
         );
+        assert.ok(gone.records.every((number) => number < gone.keptFrom));
         const left = records.filter(({ number }) => !gone.records.includes(number));
         assert.deepEqual(left, records.slice(records.length - left.length), "the end of the log stays, without a gap");
         const commits = left.filter(({ kind }) => kind === "COMMIT");
         const all = records.filter(({ kind }) => kind === "COMMIT");
         assert.deepEqual(commits, all.slice(-kept));
+        assert.equal(gone.keptFrom, commits.length < kept ? 0n : commits[0]!.number);
         for (const { snapshots: own } of left) for (const key of own) assert.ok(!gone.snapshots.includes(key), key);
         const newest = records.at(-1)?.number ?? 0n;
         for (const { key, checkpoint } of snapshots)

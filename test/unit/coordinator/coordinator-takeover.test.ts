@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { MillraceError } from "../../../src/base/errors.js";
 import type { JobId } from "../../../src/base/ids.js";
 import { limits } from "../../../src/base/limits.js";
+import { LeaseBucket } from "../../../src/coordinator/term.js";
 import { jobKeys } from "../../../src/storage/keys.js";
 import { cancelJobFrame, jobReportFrame } from "../../../src/wire/control.js";
 import { within } from "../actors/support.js";
@@ -91,12 +92,11 @@ describe("coordinator: how a job ended", () => {
 describe("coordinator: a new one takes over", () => {
   it("claims the next term of the bucket, and its commands carry it (K4)", async () => {
     const cluster = await new Cluster().running();
-    const bucket = await cluster.bus.bucket(`millrace-${namespace}`);
-    const term = async () => new TextDecoder().decode((await bucket.get("term"))!.value);
-    assert.equal(await term(), "1");
+    const term = async () => (await new LeaseBucket(cluster.bus, namespace).read())?.lease.term;
+    assert.equal(await term(), 1n);
     for (const worker of cluster.workers) assert.deepEqual([...worker.terms], [1n]);
     await (await cluster.succeed()).close();
-    assert.equal(await term(), "2");
+    assert.equal(await term(), 2n);
     for (const worker of cluster.workers) worker.terms.clear();
     await cluster.pass(limits.adoptionMs + 2 * beatMs);
     for (const worker of cluster.workers) assert.deepEqual([...worker.terms], [2n]);

@@ -173,6 +173,7 @@ export class FakeWorker {
           checkpoint,
           actor: name,
           finished: state === "FINISHED",
+          unaligned: false,
           inline: new TextEncoder().encode(`${name} at ${checkpoint}`),
           key: "",
           sha256: "",
@@ -200,10 +201,18 @@ export class FakeWorker {
     const actors = [...this.hosts.get(name)!.regions.values()].flatMap(({ attempt, actors: states, published }) =>
       [...states].map(([id, state]) => {
         const failure = state === "FAILED" ? { code: "MILL_IMAGE_INVALID", message: `${id} is torn` } : {};
-        return actor(id, state, { attempt, published, rowsRead: 2n, ...failure });
+        return actor(id, state, { attempt, published, sinksPublished: published, rowsRead: 2n, ...failure });
       }),
     );
-    const frame = hostReportFrame.encode({ host: name, job: spec.job, sequence, actors, rowsTotal: 7n, services: [] });
+    const frame = hostReportFrame.encode({
+      host: name,
+      job: spec.job,
+      sequence,
+      actors,
+      rowsTotal: 7n,
+      services: [],
+      standings: [],
+    });
     await this.bus.publish(clusterSubjects(this.namespace).coordinatorReport, frame);
   }
 
@@ -217,6 +226,7 @@ export class FakeWorker {
       gpus: this.gpus,
       draining: this.draining,
       stopped: false,
+      usage: null,
       hosts: [...this.hosts].map(([host, { state }]) => ({ host, state, group: "", gpus: [], ...told })),
       instances: [...this.instances].map(([instance, state]) => {
         const ended = state === "STOPPED" || state === "FAILED";

@@ -215,7 +215,7 @@ class World {
   async sayHost(job: JobId, host: string, fails: boolean): Promise<void> {
     const failure = { code: "MILL_WORKER_LOST", message: "it failed" };
     const actors = fails ? [actor("alone-0", "FAILED", failure)] : [];
-    const report = { host, job, sequence: ++this.#reports, actors, rowsTotal: 0n, services: [] };
+    const report = { host, job, sequence: ++this.#reports, actors, rowsTotal: 0n, services: [], standings: [] };
     await this.bus.publish(subjects.coordinatorReport, hostReportFrame.encode(report));
   }
 

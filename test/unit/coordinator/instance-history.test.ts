@@ -20,7 +20,16 @@ function workerReport(state: string, about: { startedMs?: bigint; endedMs?: bigi
   const { startedMs = 0n, endedMs = 0n, message = "" } = about;
   const code = state === "FAILED" ? "MILL_SERVICE_LOST" : "";
   const told = { job: spec.job, service: "model", instance: MODEL, state, code, message, granted: granted() };
-  const about1 = { worker: "w1", sequence: 1n, cpus: 2, memoryBytes: 0n, gpus: [], draining: false, stopped: false };
+  const about1 = {
+    worker: "w1",
+    sequence: 1n,
+    cpus: 2,
+    memoryBytes: 0n,
+    gpus: [],
+    draining: false,
+    stopped: false,
+    usage: null,
+  };
   return { ...about1, hosts: [], instances: [{ ...told, startedMs, endedMs }] };
 }
 
@@ -63,7 +72,7 @@ describe("coordinator/job-book: the lives of instances", () => {
     book.expectInstance({ instance: MODEL, service: "model", worker: "w1", granted: granted() });
     book.onLoad(load("READY", 5_000n));
     const transitions = [transition("LOADING", 3_000n), transition("WARMING", 4_000n, "loaded in 1000 ms")];
-    book.onHistory({ job: spec.job, instance: MODEL, transitions });
+    book.onHistory({ job: spec.job, instance: MODEL, transitions, work: null });
     book.onWorker(workerReport("PROVISIONING", { startedMs: 2_000n }));
     assert.deepEqual(historyOf(book).slice(1), [
       ["PROVISIONING", 2_000n, "on worker w1"],
@@ -105,7 +114,7 @@ describe("coordinator/job-book: what services were asked", () => {
   const hostReport = (host: string, sequence: bigint, duplicateCalls: number): HostReport => {
     const counts = { ...noCounts(), calls: 10, rows: 8, duplicateCalls };
     const services = [serviceCounts("model", counts), serviceCounts("other", noCounts())];
-    return { host, job: spec.job, sequence, actors: [], rowsTotal: 0n, services };
+    return { host, job: spec.job, sequence, actors: [], rowsTotal: 0n, services, standings: [] };
   };
 
   it("is summed over hosts, those that have ended included", () => {

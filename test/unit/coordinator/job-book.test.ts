@@ -28,7 +28,7 @@ function stateOf(book: JobBook): ActorState | undefined {
 
 function hostReport(sequence: bigint, state: ActorState, about: { host?: string; read?: bigint } = {}): HostReport {
   const actors = [actor("read-0", state, { rowsRead: about.read ?? 0n, deadLetters: 1n })];
-  return { host: about.host ?? HOST, job: spec.job, sequence, actors, rowsTotal: 9n, services: [] };
+  return { host: about.host ?? HOST, job: spec.job, sequence, actors, rowsTotal: 9n, services: [], standings: [] };
 }
 
 function workerReport(
@@ -46,6 +46,7 @@ function workerReport(
     gpus: [],
     draining: false,
     stopped: false,
+    usage: null,
     hosts: about.host === undefined ? [] : [{ host: HOST, state: about.host, group: "", gpus: [], ...told }],
     instances:
       about.instance === undefined

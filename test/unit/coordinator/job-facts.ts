@@ -125,6 +125,7 @@ export function actor(name: string, state: ActorState, about: Partial<ActorRepor
     deadLetters: 0n,
     published: 0n,
     sinksPublished: 0n,
+    load: null,
   };
   return { actor: name, region, attempt: 1, state, code: "", message: "", ...counts, ...about };
 }
@@ -139,6 +140,9 @@ export function facts(about: Partial<JobFacts> = {}): JobFacts {
     term: 1n,
     state: "RUNNING",
     services: spec.services,
+    retired: new Set<string>(),
+    stopping: false,
+    rests: false,
     error: undefined,
     hosts: [host("job-1-w1-1", "w1"), host("job-1-w2-1", "w2")],
     placedOn: ["w1", "w2"],

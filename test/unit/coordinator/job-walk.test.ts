@@ -5,13 +5,15 @@
  *
  * Faults: a command or its acknowledgement is lost; a report or snapshot is lost or late; the store does not answer, before
  * or after it has written; a worker drains, is lost, or refuses; a host or instance dies; a host is taken for lost and is
- * not; an actor fails; the user cancels; another coordinator takes over. Not here: two coordinators at once, which
+ * not; an actor fails; the user cancels, stops, pauses, scales, retires instances; another coordinator takes over. Not here: two coordinators at once, which
  * `coordinator.test.ts` has, and rows, which the simulation has.
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { MillraceError } from "../../../src/base/errors.js";
+import type { Namespace } from "../../../src/base/ids.js";
 import { limits } from "../../../src/base/limits.js";
+import { MemoryBus } from "../../../src/bus/memory-bus.js";
 import { holdingsOf } from "../../../src/coordinator/holdings.js";
 import { decideJob, hasEnded, isRunning, type JobAction } from "../../../src/coordinator/job.js";
 import { JobBook } from "../../../src/coordinator/job-book.js";
@@ -60,6 +62,7 @@ interface WorldInstance {
 class World {
   readonly ports = fakePorts();
   readonly store = new MemoryStore();
+  readonly bus = new MemoryBus(this.ports);
   readonly hosts = new Map<string, WorldHost>();
   readonly instances = new Map<string, WorldInstance>();
   readonly workers = new Map<string, { draining: boolean }>();
@@ -99,6 +102,8 @@ class World {
     this.book = new JobBook(spec, this.ports.clock);
     const { term } = this;
     this.runner = new RegionRunner({
+      bus: this.bus,
+      namespace: "test" as Namespace,
       store: this.store,
       ports: this.ports,
       term: this.term,
@@ -166,6 +171,7 @@ class World {
       gpus: [],
       draining: this.workers.get(name)!.draining,
       stopped: false,
+      usage: null,
       hosts: hosts.map(([host, { exited }]) => ({
         host,
         state: exited ? "EXITED" : "RUNNING",
@@ -192,10 +198,23 @@ class World {
     const actors = [...host.regions.values()].flatMap(({ attempt, actors: states, published }) =>
       [...states].map(([id, { state }]) => {
         const failure = { code: "MILL_WORKER_LOST", message: `${id} failed` };
-        return actorReport(id, state, { attempt, published, ...(state === "FAILED" ? failure : {}) });
+        return actorReport(id, state, {
+          attempt,
+          published,
+          sinksPublished: published,
+          ...(state === "FAILED" ? failure : {}),
+        });
       }),
     );
-    this.book.onHost({ host: name, job: spec.job, sequence: ++this.sequence, actors, rowsTotal: 0n, services: [] });
+    this.book.onHost({
+      host: name,
+      job: spec.job,
+      sequence: ++this.sequence,
+      actors,
+      rowsTotal: 0n,
+      services: [],
+      standings: [],
+    });
   }
   reportInstance(name: string): void {
     const { state } = this.instances.get(name)!;
@@ -349,9 +368,13 @@ class World {
         this.book.expectInstance({ instance: instance as never, service, worker: "", granted: NOTHING }, reason);
         return;
       }
+      case "retire":
+        this.book.wish((wishes) => wishes.retire(action.instance));
+        return;
       case "stop-instance": {
         const { instance, worker } = action.instance;
-        if (this.reaches(worker)) this.instances.set(instance, { worker, state: "STOPPED" });
+        if (worker === "") this.book.forgetUnplaced(instance);
+        else if (this.reaches(worker)) this.instances.set(instance, { worker, state: "STOPPED" });
       }
     }
   }
@@ -399,7 +422,7 @@ class World {
       this.commits.set(`${region} ${checkpoint}`, cuts);
       const inline = new TextEncoder().encode(`${attempt} ${checkpoint} ${done}`);
       const told = { job: spec.job, region, attempt, checkpoint, actor, finished: state === "FINISHED" };
-      if (!this.lost()) this.snapshots.push({ ...told, inline, key: "", sha256: "", sizeBytes: 1n });
+      if (!this.lost()) this.snapshots.push({ ...told, inline, key: "", sha256: "", sizeBytes: 1n, unaligned: false });
     }
   }
 
@@ -492,7 +515,14 @@ const FAULTS: Readonly<Record<string, Event>> = {
   },
   silence: (world) => world.silence(),
   takeOver: (world) => world.takeOver(),
+  pause: (world, at) => world.book.wish((wishes) => wishes.pause(at % 2 === 0)),
+  scale: (world, at) => world.book.wish((wishes) => wishes.scale("model", at % 4)),
+  retire: (world, at) => {
+    const one = pick(world.instances.keys(), at);
+    if (one !== undefined) world.book.wish((wishes) => wishes.retire(one));
+  },
   cancel: (world) => world.book.cancel(),
+  stop: (world) => world.book.wish((wishes) => wishes.stop()),
 };
 
 const CALM_ROUNDS_MAX = 80;
@@ -501,7 +531,7 @@ describe("coordinator/job: a walk at random", () => {
   const step = (events: object) =>
     fc.tuple(fc.constantFrom(...Object.keys(events)), fc.nat({ max: 10 }), fc.integer({ min: 0, max: 9 }));
   const event = step(EVENTS);
-  const { cancel: _, ...mended } = FAULTS;
+  const { cancel: _, stop: __, ...mended } = FAULTS;
   const walkWith = (faults: object) =>
     fc.array(fc.oneof({ weight: 12, arbitrary: event }, { weight: 1, arbitrary: step(faults) }), {
       maxLength: 100,
@@ -521,8 +551,12 @@ describe("coordinator/job: a walk at random", () => {
       await checkLater();
     }
     lossy = false;
-    // Calm: from here on nothing is lost, and a worker takes work.
+    // Calm: from here on nothing is lost, a worker takes work, and the job may go on.
     world.join();
+    world.book.wish((wishes) => {
+      wishes.pause(false);
+      wishes.scale("model", 2);
+    });
     for (let round = 0; round < CALM_ROUNDS_MAX && !ENDED.includes(world.state); round++) {
       world.reportAll();
       await world.decide();

@@ -13,6 +13,7 @@ import {
   needs,
   ofKind,
   serviceSpec,
+  spec,
   worker,
 } from "./job-facts.js";
 
@@ -314,4 +315,53 @@ describe("coordinator/job: instances", () => {
       assert.deepEqual(error, { code, message: 'service "model": model-0 broke' });
     });
   }
+});
+
+describe("coordinator/job: as many instances as there are to be (J10)", () => {
+  const scaled = (instances: number) => [{ ...spec.services[0]!, instances }];
+
+  it("of more, those that serve least are retired, the newest first, and asked to end", () => {
+    const instances = [instance("model-2"), instance("model-1", { state: "LOADING" }), instance("model-0")];
+    const retired = (count: number) =>
+      ofKind(decideJob(facts({ instances, services: scaled(count) })), "retire").map((action) => action.instance);
+    assert.deepEqual(retired(3), []);
+    assert.deepEqual(retired(2), ["model-1"]);
+    assert.deepEqual(retired(1), ["model-1", "model-2"]);
+    assert.deepEqual(retired(0), ["model-1", "model-2", "model-0"]);
+    const stops = ofKind(decideJob(facts({ instances, services: scaled(1) })), "stop-instance");
+    assert.deepEqual(
+      stops.map((action) => action.instance.instance),
+      ["model-1", "model-2"],
+    );
+  });
+
+  it("one that is retired is asked again until it has gone, and another takes its place at once", () => {
+    const instances = [instance("model-1"), instance("model-0")];
+    const actions = decideJob(facts({ instances, services: scaled(2), retired: new Set(["model-0"]) }));
+    assert.deepEqual(
+      ofKind(actions, "stop-instance").map((action) => action.instance.instance),
+      ["model-0"],
+    );
+    assert.equal(ofKind(actions, "start-instance").length, 1);
+    const over = instances.map((one) => (one.instance === "model-0" ? { ...one, state: "STOPPED" as const } : one));
+    const after = decideJob(facts({ instances: over, services: scaled(1), retired: new Set(["model-0"]) }));
+    assert.deepEqual(ofKind(after, "stop-instance"), []);
+    assert.deepEqual(ofKind(after, "start-instance"), []);
+  });
+
+  it("none is none: nothing is started, and nothing fails", () => {
+    const actions = decideJob(facts({ instances: [], services: scaled(0) }));
+    assert.deepEqual([...ofKind(actions, "start-instance"), ...ofKind(actions, "await-room")], []);
+  });
+
+  it("a job that stops is cancelled when all its regions rest, not before", () => {
+    assert.deepEqual(ofKind(decideJob(facts({ stopping: true })), "enter"), []);
+    const [end] = decideJob(facts({ stopping: true, rests: true }));
+    assert.deepEqual(end, {
+      kind: "enter",
+      state: "FAILING",
+      error: { code: "", message: "stopped behind its last checkpoints" },
+    });
+    assert.deepEqual(ofKind(decideJob(facts({ rests: true })), "enter"), [], "a pause alone ends nothing");
+  });
 });

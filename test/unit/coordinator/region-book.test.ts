@@ -24,6 +24,7 @@ const report = (actor: string, attempt: number, over: Partial<ActorReport> = {})
   state: "RUNNING",
   published: 0n,
   sinksPublished: 0n,
+  load: null,
   code: "",
   message: "",
   rowsRead: 0n,
@@ -67,7 +68,7 @@ describe("coordinator/region-book: facts of one region", () => {
     book.onLog([]);
     book.place(new Map(actors.map((actor) => [actor, "w"])));
     book.settle(() => "h");
-    book.restart();
+    book.restart({ code: "MILL_WORKER_LOST", message: "gone" });
     book.openCheckpoint(3n);
     for (const attempt of [1, 3]) {
       assert.equal(book.onReport(report("a", attempt), "h", "w"), false);
@@ -106,7 +107,7 @@ describe("coordinator/region-book: facts of one region", () => {
   it("a record closes what was open; a commit forgets failures (C1)", () => {
     const { book, facts } = setUp();
     book.onLog([record(1n, "FENCE", 1)]);
-    book.restart();
+    book.restart({ code: "MILL_WORKER_LOST", message: "gone" });
     book.onRecord(record(2n, "FENCE", 2));
     book.openCheckpoint(3n);
     book.onRecord(record(3n, "COMMIT", 2, true));
@@ -117,8 +118,8 @@ describe("coordinator/region-book: facts of one region", () => {
   it("the failures in a row are those since the newest commit", () => {
     const { book, facts } = setUp();
     book.onLog([]);
-    book.restart();
-    book.restart();
+    book.restart({ code: "MILL_WORKER_LOST", message: "gone" });
+    book.restart({ code: "MILL_WORKER_LOST", message: "gone" });
     assert.deepEqual([facts().failures, book.attempt], [2, 3]);
   });
 
@@ -173,7 +174,7 @@ describe("coordinator/region-book: what an earlier leader has left", () => {
     assert.deepEqual([book.attempt, facts().inherited], [3, true]);
     book.inherit(2);
     assert.equal(book.attempt, 3);
-    book.restart();
+    book.restart({ code: "MILL_WORKER_LOST", message: "gone" });
     assert.deepEqual([book.attempt, facts().inherited], [4, false]);
   });
 });

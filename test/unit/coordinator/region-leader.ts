@@ -1,8 +1,10 @@
 /** One leader of one region, whose hosts are the test. */
 import assert from "node:assert/strict";
-import type { JobId } from "../../../src/base/ids.js";
+import type { JobId, Namespace } from "../../../src/base/ids.js";
+import { MemoryBus } from "../../../src/bus/memory-bus.js";
 import type { JobBook } from "../../../src/coordinator/job-book.js";
 import { RegionBook } from "../../../src/coordinator/region-book.js";
+import { RegionFloors } from "../../../src/coordinator/region-floor.js";
 import { RegionRunner, type Then } from "../../../src/coordinator/region-runner.js";
 import { jobKeys } from "../../../src/storage/keys.js";
 import type { ObjectStore } from "../../../src/storage/object-store.js";
@@ -21,9 +23,23 @@ interface Sent {
   readonly then: Then | undefined;
 }
 
+const HERE = "test" as Namespace;
+const buses = new WeakMap<ObjectStore, MemoryBus>();
+
+/** What all leaders over a store are joined to. */
+function busOf(store: ObjectStore): MemoryBus {
+  const bus = buses.get(store) ?? new MemoryBus(fakePorts());
+  buses.set(store, bus);
+  return bus;
+}
+
+/** Of the region's log. */
+export const floorsOf = (store: ObjectStore) => new RegionFloors(busOf(store), HERE);
+
 /** One coordinator's view of the region; its hosts are the test. */
 export function leaderOf(store: ObjectStore, term: bigint) {
   const ports = fakePorts();
+  const bus = busOf(store).connect();
   const region = new RegionBook("r", actors, ports.clock);
   const sent: Sent[] = [];
   const deposed: bigint[] = [];
@@ -56,6 +72,8 @@ export function leaderOf(store: ObjectStore, term: bigint) {
     onRefused: (code: string, message: string) => void refused.push(`${code}: ${message}`),
   } as unknown as JobBook;
   const runner = new RegionRunner({
+    bus,
+    namespace: HERE,
     store,
     ports,
     term,
@@ -79,7 +97,14 @@ export function leaderOf(store: ObjectStore, term: bigint) {
   const obey = () => {
     for (const { then } of sent.splice(0)) then?.done?.();
     for (const actor of actors) {
-      const counts = { rowsRead: 0n, rowsWritten: 0n, rowsInFlight: 0n, deadLetters: 0n, sinksPublished: 0n };
+      const counts = {
+        rowsRead: 0n,
+        rowsWritten: 0n,
+        rowsInFlight: 0n,
+        deadLetters: 0n,
+        sinksPublished: 0n,
+        load: null,
+      };
       const { attempt } = region;
       const report = { actor, region: "r", attempt, state: "RUNNING" as const, published: 0n, code: "", message: "" };
       region.onReport({ ...report, ...counts }, "h", "w");
@@ -87,7 +112,7 @@ export function leaderOf(store: ObjectStore, term: bigint) {
   };
   const snapshots = (checkpoint: bigint, attempt = region.attempt) => {
     for (const actor of actors) {
-      const where = { inline: new Uint8Array([attempt]), key: "", sha256: "", sizeBytes: 1n };
+      const where = { inline: new Uint8Array([attempt]), key: "", sha256: "", sizeBytes: 1n, unaligned: false };
       region.onSnapshot({ job: JOB, region: "r", attempt, checkpoint, actor, finished: false, ...where } as Snapshot);
     }
   };
@@ -99,7 +124,7 @@ export function leaderOf(store: ObjectStore, term: bigint) {
     }
   };
   const acknowledge = (actor: string, checkpoint: bigint, key: string, finished = false) => {
-    const where = { inline: new Uint8Array(), key, sha256: "", sizeBytes: 1n };
+    const where = { inline: new Uint8Array(), key, sha256: "", sizeBytes: 1n, unaligned: false };
     const { attempt } = region;
     region.onSnapshot({ job: JOB, region: "r", attempt, checkpoint, actor, finished, ...where } as Snapshot);
   };
@@ -121,12 +146,13 @@ export function leaderOf(store: ObjectStore, term: bigint) {
   /** Every actor tells that its sinks have published up to there, and its durable exchanges up to `published`. */
   const publish = (sinksPublished: bigint, published = sinksPublished) => {
     for (const actor of actors) {
-      const counts = { rowsRead: 0n, rowsWritten: 0n, rowsInFlight: 0n, deadLetters: 0n };
+      const counts = { rowsRead: 0n, rowsWritten: 0n, rowsInFlight: 0n, deadLetters: 0n, load: null };
       const report = { actor, region: "r", attempt: region.attempt, state: "RUNNING" as const, code: "", message: "" };
       region.onReport({ ...report, ...counts, published, sinksPublished }, "h", "w");
     }
   };
   return {
+    bus,
     ports,
     book,
     publish,

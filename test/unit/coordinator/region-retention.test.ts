@@ -2,14 +2,15 @@
 import assert from "node:assert/strict";
 import type { JobId } from "../../../src/base/ids.js";
 import { limits } from "../../../src/base/limits.js";
-import { readRegionLog } from "../../../src/coordinator/region-log.js";
+import { type RegionLog, readRegionLog } from "../../../src/coordinator/region-log.js";
 import { jobKeys } from "../../../src/storage/keys.js";
 import { MemoryStore } from "../../../src/storage/memory-store.js";
 import type { ListedObject, ObjectStore } from "../../../src/storage/object-store.js";
 import { type RegionRecord, regionRecordFrame } from "../../../src/wire/stored.js";
-import { leaderOf } from "./region-leader.js";
+import { floorsOf, leaderOf } from "./region-leader.js";
 
-const keys = jobKeys("job" as JobId);
+const JOB = "job" as JobId;
+const keys = jobKeys(JOB);
 
 async function numbersIn(store: ObjectStore): Promise<number[]> {
   const found: number[] = [];
@@ -21,6 +22,12 @@ async function snapshotsIn(store: ObjectStore): Promise<string[]> {
   const found: string[] = [];
   for await (const { key } of store.list(keys.snapshots("r"))) found.push(key.slice(keys.snapshots("r").length));
   return found;
+}
+
+/** As a leader that begins reads it. */
+function readLog(store: ObjectStore, over: Partial<RegionLog> = {}): Promise<RegionRecord[]> {
+  const floor = () => floorsOf(store).read(JOB, "r");
+  return readRegionLog({ store, keys, region: "r", floor, ...over }, limits.checkpointsKept);
 }
 
 /** A store whose next listings are as it was when they were set. */
@@ -91,7 +98,7 @@ describe("coordinator/region-retention: old records of a region's log", () => {
     await one.run();
     await one.commit(40, store);
     store.gets = 0;
-    const found = await readRegionLog({ store, keys, region: "r" }, limits.checkpointsKept);
+    const found = await readLog(store);
     assert.deepEqual(
       found.map(({ number }) => number),
       [39n, 40n, 41n],
@@ -111,13 +118,62 @@ describe("coordinator/region-retention: old records of a region's log", () => {
     await one.commit(5, store);
     const late = await store.snapshot(keys.regionLog("r"));
     await one.commit(1, store);
-    const read = async () => (await readRegionLog({ store, keys, region: "r" }, 3)).at(-1)?.number;
+    const read = async (over?: Partial<RegionLog>) => (await readLog(store, over)).at(-1)?.number;
+    for (const listing of [early, late]) {
+      store.listings.push(listing);
+      assert.equal(await read(), 7n);
+    }
+    // Where the bucket was lost, and nobody knows from where on the log is kept.
+    const floor = async () => 0n;
     store.listings.push(early);
-    assert.equal(await read(), 7n);
-    store.listings.push(late);
-    assert.equal(await read(), 7n);
+    assert.equal(await read({ floor }), 7n);
     store.listings.push(early, early, early);
-    await assert.rejects(read(), { code: "MILL_STORE_FAILED" });
+    await assert.rejects(read({ floor }), { code: "MILL_STORE_FAILED" });
+  });
+
+  it("a log whose beginning was deleted is not empty for a leader whose listing is older than the log (L1, rule 1)", async () => {
+    const store = new StaleStore();
+    const one = leaderOf(store, 1n);
+    await one.run();
+    await one.commit(5, store);
+    assert.deepEqual(await numbersIn(store), [4, 5, 6]);
+    const next = leaderOf(store, 2n);
+    store.listings.push([]);
+    await next.look(2);
+    assert.deepEqual(await numbersIn(store), [4, 5, 6, 7], "it goes on behind the newest record");
+    assert.equal(next.facts().committed, 6n);
+  });
+
+  it("a record that is deleted while the log is read is not taken for its end (L1, L4)", async () => {
+    const store = new StaleStore();
+    const one = leaderOf(store, 1n);
+    await one.run();
+    await one.commit(2, store);
+    const early = await store.snapshot(keys.regionLog("r")); // names 3 as the newest
+    await one.commit(2, store);
+    const get = store.get.bind(store);
+    store.get = async (...args) => {
+      const bytes = await get(...args);
+      store.get = get;
+      await one.commit(6, store); // record 3 was found, and now it is gone, with those behind it
+      return bytes;
+    };
+    store.listings.push(early);
+    const found = await readLog(store);
+    assert.deepEqual(
+      found.map(({ number }) => number),
+      [9n, 10n, 11n],
+    );
+  });
+
+  it("nothing is deleted where the floor cannot be raised (L4)", async () => {
+    const store = new MemoryStore();
+    const one = leaderOf(store, 1n);
+    await one.run();
+    await one.commit(3, store);
+    one.bus.bucket = () => Promise.reject(new Error("no answer"));
+    await one.commit(3, store);
+    assert.deepEqual(await numbersIn(store), [2, 3, 4, 5, 6, 7]);
   });
 
   it("a region's log that began at a later number is not taken for an empty one", async () => {
@@ -132,7 +188,7 @@ describe("coordinator/region-retention: old records of a region's log", () => {
       createdMs: 0n,
     } as const;
     await store.create(keys.regionRecord("r", 9n), regionRecordFrame.encode({ ...record, actors: [] }));
-    const read = () => readRegionLog({ store, keys, region: "r", first: 9n }, 3);
+    const read = () => readLog(store, { first: 9n });
     store.listings.push([]);
     assert.deepEqual(
       (await read()).map(({ number }) => number),

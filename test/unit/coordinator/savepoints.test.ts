@@ -4,6 +4,7 @@ import type { JobId, Namespace } from "../../../src/base/ids.js";
 import { limits } from "../../../src/base/limits.js";
 import { MemoryBus } from "../../../src/bus/memory-bus.js";
 import { Savepoints } from "../../../src/coordinator/savepoints.js";
+import { NO_WISHES } from "../../../src/coordinator/wishes.js";
 import { jobKeys } from "../../../src/storage/keys.js";
 import { MemoryStore } from "../../../src/storage/memory-store.js";
 import { savepointFrame, splitRecordFrame } from "../../../src/wire/stored.js";
@@ -23,6 +24,7 @@ async function setUp() {
   Object.assign(leader.book, {
     state: "RUNNING",
     exchanges: [],
+    wishes: NO_WISHES,
     sources: ["in"],
     topology: "t",
     planHash: "h",

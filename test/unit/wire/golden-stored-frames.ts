@@ -43,6 +43,12 @@ const entry = GOLDEN["exchange-entry"]!.bytes;
 
 /** By kind. Those of `exchange-pending` and `exchange-position` are in `golden-frames.ts`. */
 export const GOLDEN_STORED: Readonly<Record<string, GoldenStored>> = {
+  lease: golden("lease of a leader that has renewed it five times", stored.leaseFrame, {
+    term: 3n,
+    holder: "coordinator-node-1-x7k2m9qa",
+    http: "http://10.0.0.7:8080",
+    counter: 5n,
+  }),
   "actor-snapshot": golden(
     "snapshot of an actor: a source, and a batch on its way into a channel",
     stored.actorSnapshotFrame,

@@ -1,0 +1,153 @@
+/** Changing what runs: pause, resume and stop jobs, scale services, drain and quarantine instances, drain workers. */
+import type { FastifyReply } from "fastify";
+import Type from "typebox";
+import { MillraceError } from "../../base/errors.js";
+import { INSTANCES_MAX } from "../../coordinator/job-control.js";
+import type { JobWishes as Wishes } from "../../wire/control.js";
+import { etagOf, IfMatch, revisionIn } from "../etag.js";
+import type { Routes } from "../routing.js";
+import { answers, Id, JobPath } from "../schemas/basics.js";
+import { JobWishes } from "../schemas/jobs.js";
+import { WorkerDetail } from "../schemas/workers.js";
+
+const config = { role: "operator", leader: true } as const;
+const ServicePath = Type.Object({ job: Id("Id of a job."), service: Id("Id of a service.") });
+const InstancePath = Type.Object({ ...ServicePath.properties, instance: Id("Id of an instance.") });
+const Scale = Type.Object(
+  {
+    instances: Type.Integer({
+      minimum: 0,
+      maximum: INSTANCES_MAX,
+      description: "Instances that the service is to have.",
+    }),
+  },
+  { additionalProperties: false },
+);
+
+/** Acknowledged: it is noted, and on its way. */
+const accepted = (reply: FastifyReply, wishes: Wishes) =>
+  reply.code(202).header("etag", etagOf(wishes.revision)).send(wishes);
+
+export const controlRoutes: Routes = (app, { leader }) => {
+  app.get(
+    "/v1/jobs/:job/wishes",
+    {
+      config: { role: "viewer", leader: true },
+      schema: {
+        operationId: "showWishes",
+        tags: ["jobs"],
+        summary: "What people want of a job beside its topology; its ETag guards changes",
+        params: JobPath,
+        response: answers({ 200: JobWishes }),
+      },
+    },
+    async ({ params }, reply) => {
+      const wishes = leader()!.control.wishes(params.job);
+      return reply.header("etag", etagOf(wishes.revision)).send(wishes);
+    },
+  );
+
+  const ofJob = [
+    ["pause", "pauseJob", "Let all regions rest behind a checkpoint; what was read and not committed is read again"],
+    ["resume", "resumeJob", "Let a paused job go on"],
+    ["stop", "stopJob", "Commit what is done, then cancel the job. With a savepoint: POST .../savepoints with stop"],
+  ] as const;
+  for (const [verb, operationId, summary] of ofJob) {
+    app.post(
+      `/v1/jobs/:job/${verb}`,
+      {
+        config,
+        schema: {
+          operationId,
+          tags: ["jobs"],
+          summary,
+          params: JobPath,
+          headers: IfMatch,
+          response: answers({ 202: JobWishes }),
+        },
+      },
+      async ({ params, headers }, reply) =>
+        accepted(reply, await leader()!.control[verb](params.job, revisionIn(headers["if-match"]))),
+    );
+  }
+
+  app.patch(
+    "/v1/jobs/:job/services/:service",
+    {
+      config,
+      schema: {
+        operationId: "scaleService",
+        tags: ["services"],
+        summary: "Change how many instances a service has; those that are too many drain first",
+        params: ServicePath,
+        headers: IfMatch,
+        body: Scale,
+        response: answers({ 202: JobWishes }),
+      },
+    },
+    async ({ params: { job, service }, body, headers }, reply) => {
+      const revision = revisionIn(headers["if-match"]);
+      return accepted(reply, await leader()!.control.scale(job, service, body.instances, revision));
+    },
+  );
+
+  app.post(
+    "/v1/jobs/:job/services/:service/instances/:instance/drain",
+    {
+      config,
+      schema: {
+        operationId: "drainInstance",
+        tags: ["services"],
+        summary: "Let an instance finish what it has and end; another takes its place",
+        params: InstancePath,
+        response: answers({ 202: JobWishes }),
+      },
+    },
+    async ({ params: { job, service, instance } }, reply) =>
+      accepted(reply, await leader()!.control.drain(job, service, instance)),
+  );
+
+  const ofInstance = [
+    ["quarantine", true, "quarantineInstance", "Give an instance no requests, and keep it to be looked at"],
+    ["release", false, "releaseInstance", "Give an instance requests again"],
+  ] as const;
+  for (const [verb, on, operationId, summary] of ofInstance) {
+    app.post(
+      `/v1/jobs/:job/services/:service/instances/:instance/${verb}`,
+      {
+        config,
+        schema: {
+          operationId,
+          tags: ["services"],
+          summary,
+          params: InstancePath,
+          response: answers({ 202: JobWishes }),
+        },
+      },
+      async ({ params: { job, service, instance } }, reply) =>
+        accepted(reply, await leader()!.control.quarantine(job, service, instance, on)),
+    );
+  }
+
+  app.post(
+    "/v1/workers/:worker/drain",
+    {
+      config,
+      schema: {
+        operationId: "drainWorker",
+        tags: ["workers"],
+        summary: "Let a worker take nothing new, hand over what it has, and leave",
+        params: Type.Object({ worker: Id("Id of a worker.") }),
+        response: answers({ 202: WorkerDetail }),
+      },
+    },
+    async ({ params: { worker } }, reply) => {
+      const known = leader()!
+        .workers()
+        .find((one) => one.worker === worker);
+      if (known === undefined || !leader()!.drainWorker(worker))
+        throw new MillraceError("MILL_REQUEST_NOT_FOUND", `no worker "${worker}" was heard of lately.`);
+      return reply.code(202).send({ ...known, draining: true });
+    },
+  );
+};
