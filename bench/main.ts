@@ -15,6 +15,7 @@ import { run as pipelineOverhead } from "./pipeline-overhead.js";
 import { run as regionIsolation } from "./region-isolation.js";
 import { run as scaleOut } from "./scale-out.js";
 import { run as takeover } from "./takeover.js";
+import { run as telemetryCost } from "./telemetry-cost.js";
 
 interface Benchmark {
   readonly what: string;
@@ -62,6 +63,10 @@ const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   functions: {
     what: "decode and resize to a tensor by built-in functions, against a bare loop over sharp",
     run: functions,
+  },
+  "telemetry-cost": {
+    what: "rows/s with traces and metrics sent to a receiver, over rows/s without",
+    run: telemetryCost,
   },
   "bus-hop": { what: "decode, map and encode over NATS, against raw publish and subscribe", run: busHop },
 };

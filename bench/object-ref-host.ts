@@ -27,6 +27,8 @@ export interface HostSettings {
 
 export const NAMESPACE = "bench" as Namespace;
 
+/** Ends with the bench also when that is killed. */
+process.once("disconnect", () => process.exit());
 process.once("message", async (message) => {
   const { nats, s3, store: url, folder, host: name, job, work } = message as HostSettings;
   const ports = realPorts();
@@ -44,10 +46,12 @@ process.once("message", async (message) => {
   });
   await host.open();
   process.send!("ready");
+  const before = process.cpuUsage();
   process.on("message", async () => {
+    const { user, system } = process.cpuUsage(before);
     await host.close();
     await bus.close();
-    process.send!("ended");
+    process.send!((user + system) / 1000);
     process.disconnect();
   });
 });

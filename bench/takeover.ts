@@ -19,8 +19,8 @@ const INTERVAL_MS = 1_000;
 const STEADY_MS = 4_000;
 const TAKEOVER_MS_MAX = 60_000;
 const OUTPUT = "out/takeover";
-/** Rows that the job reads in the time of one run, about: it must outlast them all. */
-const ROWS_OF_RUN = 30_000;
+/** Rows for each run, and once more: the job must outlast all of them, also where processes start slowly. */
+const ROWS_OF_RUN = 60_000;
 
 interface Takeover {
   readonly leaseMs: number;
@@ -90,6 +90,8 @@ async function killLeader(job: ClusterJob, rows: RowsWritten): Promise<Takeover>
   const next = await nextLease(bus, NAMESPACE, lease, TAKEOVER_MS_MAX);
   await allCommit(job);
   const committedMs = performance.now() - killedMs;
+  if ((await job.handle.report()).state !== "RUNNING")
+    throw new Error("the job had ended before its coordinator was killed");
   await pause(500); // until hosts have reported what they did
   const rate = (fromMs: number, toMs: number) => rows.between(fromMs, toMs) / (toMs - fromMs);
   const ratio = rate(killedMs, killedMs + committedMs) / rate(killedMs - STEADY_MS, killedMs);

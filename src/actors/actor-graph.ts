@@ -19,7 +19,9 @@ import { InferOperator } from "./infer-operator.js";
 import { KeyedOperator } from "./keyed-operator.js";
 import type { Emit, Operator, OperatorRuntime } from "./operator.js";
 import { ActorMeter, type OperatorMeter, type WaitsFor } from "./operator-meter.js";
+import { OperatorTelemetry, SendTelemetry } from "./operator-telemetry.js";
 import type { OutputContent } from "./output.js";
+import { OutputTelemetry } from "./output-telemetry.js";
 import { type OwnedIn, ownedIn } from "./owned-content.js";
 import { RowsOperator } from "./rows-operator.js";
 import { SinkOperator } from "./sink-operator.js";
@@ -105,13 +107,11 @@ export class ActorGraph {
   }
 
   #make(node: OperatorNode): Operator {
-    const emit = this.#emitOf(node);
+    const telemetry = new OperatorTelemetry(this.options.ports, node);
+    const emit = telemetry.exit(this.#emitOf(node));
     const meter = this.#meterOf(node.id);
     const operator = this.#operator(node, meter, meter.outOf(emit));
-    this.#entrances.set(
-      node.id,
-      meter.into((batch) => operator.process(batch)),
-    );
+    this.#entrances.set(node.id, telemetry.entrance(meter.into((batch) => operator.process(batch))));
     return operator;
   }
 
@@ -168,7 +168,9 @@ export class ActorGraph {
           log: runtime.log,
         };
         const moveOut = this.#mover.outOf(node.columns);
-        const sink = new SinkOperator(() => node.sink.open(context), runtime, false, moveOut, this.contentOf(context));
+        const content = this.contentOf(context);
+        const telemetry = new OutputTelemetry(options.ports, node.id);
+        const sink = new SinkOperator(() => node.sink.open(context), runtime, false, moveOut, content, telemetry);
         this.sinks.push(sink);
         return sink;
       }
@@ -193,9 +195,10 @@ export class ActorGraph {
     const meter = this.#meterOf(node.id);
     const runtime = metered(uncounted(this.runtimeFor(node.id)), meter, "next");
     const moveOut = this.#mover.outOf(node.columns);
-    const writer = new SinkOperator(() => openDurableWriter(this.options, node), runtime, true, moveOut, {
-      ownedIn: this.ownedIn,
-    });
+    const content = { ownedIn: this.ownedIn };
+    const open = () => openDurableWriter(this.options, node);
+    const telemetry = new OutputTelemetry(this.options.ports, node.id);
+    const writer = new SinkOperator(open, runtime, true, moveOut, content, telemetry);
     this.sinks.push(writer);
     this.#durableWriters.set(node.id, writer);
     const way = meter.into((batch) => writer.process(batch));
@@ -232,14 +235,16 @@ export class ActorGraph {
     const place = `>${channel.id}`;
     const sender = this.options.senderFor(channel.id);
     this.outputs.push(sender);
+    const telemetry = new SendTelemetry(this.options.ports, channel.from.operator);
     const send = (batch: RecordBatch) => {
       if (sender.offer(batch)) return;
-      return this.parking.wait(
+      const parked = this.parking.wait(
         place,
         batch,
         () => sender.offer(batch),
         () => sender.room(),
       );
+      return telemetry.waited(batch, parked);
     };
     const moveOut = sender.local ? staysAsItIs : this.#mover.outOf(this.#nodeOf(channel.from.operator).columns);
     const park: OperatorRuntime["park"] = (...batch) => this.parking.wait(place, ...batch);

@@ -24,6 +24,7 @@ import { DeadLetters } from "./dead-letters.js";
 import { Gate, type Parked, Parking } from "./gate.js";
 import { InferOperator } from "./infer-operator.js";
 import type { BadRecord, Counters, Encode, OperatorRuntime } from "./operator.js";
+import { deadLetterCounter } from "./operator-telemetry.js";
 import type { TransactionalOutput } from "./output.js";
 import { SinkOperator } from "./sink-operator.js";
 import { chunksOf, joined } from "./snapshot-chunks.js";
@@ -363,6 +364,7 @@ export class Actor {
 
   #runtimeFor(operator: OperatorId): OperatorRuntime {
     const { options } = this;
+    const deadLetters = deadLetterCounter(options.ports, operator);
     return {
       operator,
       subtask: options.actor.subtask,
@@ -375,7 +377,10 @@ export class Actor {
       counters: this.counters,
       gate: this.#gate,
       park: (batch, take, changed, moved) => this.#parking.wait(operator, batch, take, changed, moved),
-      refuse: (record) => this.#refuse({ ...record, operator }),
+      refuse: (record) => {
+        deadLetters.add(1);
+        return this.#refuse({ ...record, operator });
+      },
       fail: (error) => void this.#fail(error),
     };
   }

@@ -15,6 +15,7 @@ import { arrowSchema, type Columns } from "../types/columns.js";
 import { derived } from "../types/lineage.js";
 import { takeRows } from "../types/take.js";
 import type { Emit, Operator, OperatorRuntime } from "./operator.js";
+import { contextOf } from "./traced-context.js";
 
 export class ApplyOperator implements Operator {
   #made: Schema;
@@ -47,7 +48,7 @@ export class ApplyOperator implements Operator {
 
   async #apply(batch: RecordBatch): Promise<Applied> {
     try {
-      return await this.node.fn.apply(batch, this.input, this.context);
+      return await this.node.fn.apply(batch, this.input, contextOf(this.context, batch));
     } catch (cause) {
       this.context.signal.throwIfAborted();
       throw new MillraceError(

@@ -8,6 +8,7 @@ import { columnOf } from "../types/batches.js";
 import { arrowSchema } from "../types/columns.js";
 import { derived } from "../types/lineage.js";
 import type { Emit, Operator } from "./operator.js";
+import { contextOf } from "./traced-context.js";
 
 export class MapOperator implements Operator {
   #schema: Schema;
@@ -23,7 +24,7 @@ export class MapOperator implements Operator {
   async process(batch: RecordBatch): Promise<void> {
     let result: RecordBatch;
     try {
-      result = await this.node.fn(batch, this.context);
+      result = await this.node.fn(batch, contextOf(this.context, batch));
     } catch (cause) {
       throw new MillraceError(
         "MILL_OPERATOR_FAILED",

@@ -15,7 +15,10 @@
 import type { RecordBatch, Schema } from "apache-arrow";
 import { MillraceError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
+import { telemetryOf } from "../base/ports.js";
+import type { Span } from "../base/telemetry.js";
 import type { Subscription } from "../bus/bus.js";
+import { withTrace } from "../types/batch-trace.js";
 import { arrowSchema } from "../types/columns.js";
 import { decodeBatch, encodeSchema, SchemaReceiver, schemaId } from "../wire/arrow.js";
 import * as frames from "../wire/frames.js";
@@ -76,6 +79,8 @@ export class BusChannelReceiver implements ChannelReceiver {
   #schemaId: Uint8Array;
   #foreignSchemas = new SchemaReceiver();
   #subscriptions: Subscription[] = [];
+  /** Of batches that are traced, until they are handed on. */
+  #waiting = new Map<RecordBatch, Span>();
 
   constructor(private readonly options: BusChannelOptions) {
     this.#schema = arrowSchema(options.columns);
@@ -105,7 +110,10 @@ export class BusChannelReceiver implements ChannelReceiver {
   }
 
   next(hold?: (batch: RecordBatch) => void): Promise<ChannelItem | undefined> {
-    return this.#handover.next(hold);
+    return this.#handover.next((batch) => {
+      if (this.#waiting.size > 0) this.#leaves(batch);
+      hold?.(batch);
+    });
   }
 
   capture(checkpoint: bigint): Promise<readonly RecordBatch[]> {
@@ -144,11 +152,25 @@ export class BusChannelReceiver implements ChannelReceiver {
         break;
       }
       this.#pace.reset();
+      if (header.traceparent !== "") this.#enters(batch, header.traceparent);
       this.#handover.add(batch, bytes, header.barriers);
       // Not for more room, which this does not give: the sender need not keep what is here.
       if (this.#arrived.add(bytes)) this.#credit();
     }
     this.#watch();
+  }
+
+  #enters(batch: RecordBatch, trace: string): void {
+    const { ports, operator = "" } = this.options;
+    const attributes = { "millrace.operator": operator, "millrace.rows": batch.numRows };
+    const span = telemetryOf(ports).span(`receive ${operator}`, trace, { kind: "consumer", attributes });
+    if (span !== undefined) this.#waiting.set(batch, span);
+    withTrace(batch, span?.traceparent ?? trace);
+  }
+
+  #leaves(batch: RecordBatch): void {
+    this.#waiting.get(batch)?.end();
+    this.#waiting.delete(batch);
   }
 
   #onControl(bytes: Uint8Array): void {
@@ -292,6 +314,7 @@ export class BusChannelReceiver implements ChannelReceiver {
     this.#failed = true;
     this.#pace.stop();
     this.#data.clear();
+    this.#waiting.clear();
     this.#heldBytes = 0;
     this.#handover.fail(error);
   }

@@ -19,6 +19,7 @@ import type { Ports } from "../base/ports.js";
 import type { Bus, Subscription } from "../bus/bus.js";
 import { type Deferred, deferred } from "../bus/deferred.js";
 import type { ChannelSubjects } from "../bus/subjects.js";
+import { traceOf } from "../types/batch-trace.js";
 import { arrowSchema, type Columns } from "../types/columns.js";
 import { encodeBatch, encodeSchema, schemaId } from "../wire/arrow.js";
 import * as frames from "../wire/frames.js";
@@ -29,11 +30,13 @@ import { SendWindow } from "./channel-window.js";
 
 export interface BusChannelOptions {
   readonly bus: Bus;
-  readonly ports: Pick<Ports, "clock" | "log">;
+  readonly ports: Pick<Ports, "clock" | "log" | "telemetry">;
   readonly channel: string;
   readonly attempt: number;
   readonly subjects: ChannelSubjects;
   readonly columns: Columns;
+  /** Who reads it, for spans. */
+  readonly operator?: string;
 }
 
 interface Unheard {
@@ -137,7 +140,8 @@ export class BusChannelSender implements ChannelSender {
     const sequence = this.#window.sent;
     const schema = sequence === 0n ? this.#schema : null;
     const counts = { sequence, rows: batch.numRows, barriers: this.#barriers };
-    return frames.dataFrame.encode({ ...this.#address(), ...counts, schemaId: this.#schemaId, schema }, pieces);
+    const about = { schemaId: this.#schemaId, schema, traceparent: traceOf(batch) };
+    return frames.dataFrame.encode({ ...this.#address(), ...counts, ...about }, pieces);
   }
 
   #refuse(): false {

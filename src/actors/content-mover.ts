@@ -12,6 +12,7 @@ import { Data, RecordBatch, type Schema, Type } from "apache-arrow";
 import { invariant } from "../base/errors.js";
 import { limits } from "../base/limits.js";
 import type { ContentAccess } from "../topology/endpoints.js";
+import { traced } from "../types/batch-trace.js";
 import { batchFromColumns } from "../types/batches.js";
 import { arrowSchema, type Columns } from "../types/columns.js";
 import { span } from "../types/concat.js";
@@ -92,7 +93,7 @@ export class ContentMover {
     const children = [...batch.data.children];
     for (const [i, made] of make) children[i] = made();
     const data = batch.data.clone(batch.data.type, batch.data.offset, batch.numRows, 0, undefined, children as never);
-    return withLineage(new RecordBatch(batch.schema, data), lineageOf(batch));
+    return withLineage(traced(new RecordBatch(batch.schema, data), batch), lineageOf(batch));
   }
 
   async #put(large: readonly Large[]): Promise<void> {

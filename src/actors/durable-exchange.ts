@@ -16,7 +16,7 @@ import { partsByHash } from "./exchange.js";
 import type { Assignments } from "./source-reader.js";
 
 /** What of an actor's options the exchange needs. */
-type Options = Pick<ActorOptions, "plan" | "topology" | "actor" | "bus" | "subjects" | "ports" | "seedFor">;
+type Options = Pick<ActorOptions, "plan" | "topology" | "actor" | "bus" | "subjects" | "ports" | "content" | "seedFor">;
 
 export function openDurableWriter(options: Options, node: DurableNode): Promise<SinkWriter> {
   const planned = plannedOf(options, node.id);
@@ -40,10 +40,16 @@ function plannedOf({ plan }: Options, id: OperatorId): PlannedExchange {
   return planned;
 }
 
-function exchangeOf({ bus, subjects, ports, seedFor }: Options, node: DurableNode, planned: PlannedExchange): Exchange {
+function exchangeOf(
+  { bus, subjects, ports, content, seedFor }: Options,
+  node: DurableNode,
+  planned: PlannedExchange,
+): Exchange {
   return {
     id: node.id,
     columns: node.columns,
+    bytesMax: node.bytesMax,
+    content,
     partitions: planned.partitions,
     writers: Array.from({ length: planned.writers }, (_, subtask) => exchangeWriterId(planned.from, subtask)),
     ...(seedFor && { seed: (partition, number) => seedFor(node.id, partition, number) }),

@@ -49,6 +49,8 @@ interface KnownEnumerator {
 
 export class Host {
   #regions = new Map<string, RegionActors>();
+  /** The newest attempt of each region that was told to stop: a deployment of it, or of one before, comes late (rule 9). */
+  #stopped = new Map<string, number>();
   #enumerators = new Map<string, KnownEnumerator>();
   #clients = new Map<string, ServiceClient>();
   #closed = false;
@@ -104,6 +106,8 @@ export class Host {
 
   async #deploy(command: Deploy): Promise<void> {
     const known = this.#regions.get(command.region);
+    const stopped = this.#stopped.get(command.region) ?? 0;
+    if (command.attempt <= stopped) throw overtaken(command.region, stopped + 1);
     if (known !== undefined && command.attempt < known.attempt) throw overtaken(command.region, known.attempt);
     // Asked again: an acknowledgement was lost or late, or the deployment failed, and nothing of it was started.
     if (known?.attempt === command.attempt && !known.broken) return known.deployed;
@@ -122,6 +126,7 @@ export class Host {
   async #obeyForRegion(kind: string, command: Start & Partial<Trigger & Complete>): Promise<void> {
     const region = this.#regions.get(command.region);
     if (kind === "stop-region") {
+      this.#stopped.set(command.region, Math.max(command.attempt, this.#stopped.get(command.region) ?? 0));
       if (region === undefined || region.attempt > command.attempt) return;
       this.#regions.delete(command.region);
       return region.stop();

@@ -21,11 +21,14 @@
 import { type Data, makeData, RecordBatch, type Schema, Struct } from "apache-arrow";
 import { invariant, isErrorCode, MillraceError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
+import { telemetryOf } from "../base/ports.js";
+import type { Span } from "../base/telemetry.js";
 import type { Answer, ServiceClient } from "../services/client.js";
 import { isOfRows } from "../services/row-errors.js";
 import { contentIdsOf, rowIdsOf } from "../services/row-ids.js";
 import { type Run, runsOf } from "../services/runs.js";
 import type { InferNode } from "../topology/nodes.js";
+import { traceOf } from "../types/batch-trace.js";
 import { batchBytes, batchFromRows, columnOf, rowsOf } from "../types/batches.js";
 import { arrowSchema, type Columns } from "../types/columns.js";
 import { concatBatches } from "../types/concat.js";
@@ -51,6 +54,8 @@ interface Requests {
   readonly rows: RecordBatch;
   readonly ids: readonly string[];
   readonly cacheIds: readonly string[];
+  /** From the batch's arrival until the last of them is answered; undefined: it is not traced. */
+  readonly span?: Span | undefined;
 }
 
 interface Entry {
@@ -63,6 +68,7 @@ interface Entry {
   readonly bytes: number;
   /** Rows of the batch, from its start, that were handed on or refused. */
   done: number;
+  readonly span?: Span | undefined;
 }
 
 export class InferOperator implements Operator {
@@ -99,16 +105,24 @@ export class InferOperator implements Operator {
   }
 
   async process(given: RecordBatch): Promise<void> {
+    const span = this.#spanOf(given);
     const moved = this.moveOut(given);
     const batch = moved instanceof Promise ? await whenMoved(given, moved, this.runtime.park) : moved;
-    const requests = this.#requestsOf(batch);
+    const requests = { ...this.#requestsOf(batch), span };
     const [rows, bytes] = [Math.max(requests.rows.numRows, 1), batchBytes(batch)];
     const enter = () => this.#error !== undefined || this.#window.tryEnter(rows, bytes);
     if (!enter()) await this.runtime.park(batch, enter, () => this.#window.changed());
     if (this.#error !== undefined) throw this.#error;
     this.runtime.counters.rowsInFlight += rows;
-    this.#enter({ batch, ids: requests.ids, rows, bytes, calls: this.#send(requests), done: 0 });
+    this.#enter({ batch, ids: requests.ids, rows, bytes, calls: this.#send(requests), done: 0, span });
     this.resume();
+  }
+
+  #spanOf(batch: RecordBatch): Span | undefined {
+    const trace = traceOf(batch);
+    if (trace === "") return undefined;
+    const attributes = { "millrace.operator": this.node.id, "millrace.rows": batch.numRows };
+    return telemetryOf(this.runtime.ports).span(`infer ${this.node.id}`, trace, { attributes });
   }
 
   async end(): Promise<void> {
@@ -218,8 +232,10 @@ export class InferOperator implements Operator {
     this.#entries.push(entered);
     const ended = () => {
       entered.open -= 1;
+      if (entered.open === 0) entered.span?.end();
       this.#answered?.();
     };
+    if (entered.open === 0) entered.span?.end();
     for (const { answer } of entry.calls) answer.then(ended, ended);
   }
 
@@ -274,7 +290,8 @@ export class InferOperator implements Operator {
     const rowIds = requests.ids.slice(start, start + rows);
     const cacheIds = requests.cacheIds.slice(start, start + rows);
     const ask = this.runtime.ports.clock.monotonicMs() < this.#askUntilMs;
-    const answer = this.client.call(records, this, { bucket, affinity, rowIds, cacheIds, ask });
+    const trace = requests.span?.traceparent ?? "";
+    const answer = this.client.call(records, this, { bucket, affinity, rowIds, cacheIds, ask, trace });
     const call: Call = { start, rows, answer, outcome: undefined };
     answer.then(
       (ended) => {

@@ -26,6 +26,7 @@ import type { BlobReader } from "./blobs.js";
 import { KeyedState } from "./keyed-state.js";
 import type { Emit, Encode, Operator, OperatorRuntime } from "./operator.js";
 import { rowKeys } from "./row-keys.js";
+import { contextOf } from "./traced-context.js";
 import { Window } from "./window.js";
 
 type AnyRow = Row<Columns>;
@@ -96,6 +97,7 @@ export class KeyedOperator implements Operator {
   async #work(batch: RecordBatch): Promise<AnyRow[]> {
     const rows = rowsOf(this.input, batch) as AnyRow[];
     const keyOf = rowKeys(batch, this.node.keys);
+    const context = contextOf(this.context, batch);
     const all: AnyRow[] = [];
     for (const [i, row] of rows.entries()) {
       const key = keyOf(i);
@@ -104,7 +106,7 @@ export class KeyedOperator implements Operator {
       const columns = before?.key ?? ownRow(this.#keyColumns, row);
       let made: Made;
       try {
-        made = await this.#call(row, columns, before?.state);
+        made = await this.#call(row, columns, before?.state, context);
       } catch (error) {
         await this.#refuse(batch, i, error);
         continue;
@@ -117,10 +119,10 @@ export class KeyedOperator implements Operator {
     return all;
   }
 
-  #call(row: AnyRow, key: AnyRow, state: AnyRow | undefined): Promise<Made> {
+  #call(row: AnyRow, key: AnyRow, state: AnyRow | undefined, context: OperatorContext): Promise<Made> {
     return this.node.kind === "reduce"
-      ? reduceRow(this.node, row, key, state, this.context)
-      : processRow(this.node, row, state, this.context);
+      ? reduceRow(this.node, row, key, state, context)
+      : processRow(this.node, row, state, context);
   }
 
   #batchOf(rows: readonly AnyRow[]): RecordBatch {

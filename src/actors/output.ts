@@ -46,6 +46,8 @@ export class TransactionalOutput {
   constructor(
     private readonly openWriter: () => Promise<SinkWriter>,
     private readonly content: OutputContent = { ownedIn: refersToNothing },
+    /** Told of each checkpoint that is published. */
+    private readonly onPublished: (checkpoint: bigint) => void = () => {},
   ) {}
 
   async open(): Promise<SinkWriter> {
@@ -123,6 +125,7 @@ export class TransactionalOutput {
       for (let first = this.#pending[0]; first !== undefined && first.checkpoint <= upTo; first = this.#pending[0]) {
         await this.#writer!.commit(await first.prepared);
         this.#pending.shift();
+        this.onPublished(first.checkpoint);
       }
     });
     return this.#publishing;

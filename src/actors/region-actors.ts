@@ -155,7 +155,7 @@ export class RegionActors {
     const { columns } = topology.operators.find((node) => node.id === channel.from.operator)!;
     const { attempt } = this;
     const subjects = jobSubjects(namespace, job).channel(id, attempt);
-    const options = { bus, ports, channel: id, attempt, subjects, columns };
+    const options = { bus, ports, channel: id, attempt, subjects, columns, operator: channel.to.operator };
     return { sender: new BusChannelSender(options), receiver: new BusChannelReceiver(options) };
   }
 }

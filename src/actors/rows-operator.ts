@@ -14,6 +14,7 @@ import { batchFromRows, rowsOf } from "../types/batches.js";
 import type { Columns } from "../types/columns.js";
 import { derived } from "../types/lineage.js";
 import type { Emit, Operator, OperatorRuntime } from "./operator.js";
+import { contextOf } from "./traced-context.js";
 
 type AnyRow = Record<string, unknown>;
 type Result = { readonly ok: true; readonly rows: readonly AnyRow[] } | { readonly ok: false; readonly error: unknown };
@@ -34,7 +35,7 @@ export class RowsOperator implements Operator {
 
   async process(batch: RecordBatch): Promise<void> {
     const rows = rowsOf(this.input, batch) as AnyRow[];
-    const results = await this.#callAll(rows);
+    const results = await this.#callAll(rows, contextOf(this.context, batch));
     const good: Made[] = [];
     for (const [i, result] of results.entries()) {
       if (result.ok) good.push({ from: rows[i]!, rows: result.rows });
@@ -57,14 +58,14 @@ export class RowsOperator implements Operator {
   }
 
   /** Results by row; at most `concurrency` calls under way. */
-  async #callAll(rowsIn: readonly AnyRow[]): Promise<Result[]> {
+  async #callAll(rowsIn: readonly AnyRow[], context: OperatorContext): Promise<Result[]> {
     const results: Result[] = new Array(rowsIn.length);
     let next = 0;
     const lane = async () => {
       while (next < rowsIn.length) {
         const i = next++;
         try {
-          const value = this.node.fn(rowsIn[i], this.context);
+          const value = this.node.fn(rowsIn[i], context);
           const rows = this.#rowsFrom(rowsIn[i]!, value instanceof Promise ? await value : value);
           results[i] = { ok: true, rows };
         } catch (error) {

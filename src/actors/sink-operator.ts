@@ -12,6 +12,7 @@ import type { SinkWriter } from "../topology/endpoints.js";
 import { type MoveOut, staysAsItIs } from "./content-mover.js";
 import type { Operator, OperatorRuntime } from "./operator.js";
 import { type OutputContent, TransactionalOutput } from "./output.js";
+import type { OutputTelemetry } from "./output-telemetry.js";
 
 export class SinkOperator implements Operator {
   readonly output: TransactionalOutput;
@@ -27,8 +28,9 @@ export class SinkOperator implements Operator {
     readonly durable = false,
     private readonly moveOut: MoveOut = staysAsItIs,
     content?: OutputContent,
+    private readonly telemetry?: OutputTelemetry,
   ) {
-    this.output = new TransactionalOutput(openWriter, content);
+    this.output = new TransactionalOutput(openWriter, content, (checkpoint) => telemetry?.published(checkpoint));
   }
 
   async open(): Promise<void> {
@@ -37,6 +39,7 @@ export class SinkOperator implements Operator {
 
   async process(batch: RecordBatch): Promise<void> {
     const place = {};
+    const span = this.telemetry?.writing(batch);
     const moving = this.moveOut(batch);
     const moved = moving instanceof Promise ? moving : undefined;
     let ready = moving instanceof Promise ? undefined : moving;
@@ -56,6 +59,7 @@ export class SinkOperator implements Operator {
       if (!take()) await this.runtime.park(batch, take, changed, moved);
       await this.output.write(ready!);
       this.runtime.counters.rowsWritten += batch.numRows;
+      if (span !== undefined) this.telemetry?.written(span);
     } finally {
       if (this.#line[0] === place) this.#writing = false;
       this.#line.splice(this.#line.indexOf(place), 1);
@@ -69,6 +73,7 @@ export class SinkOperator implements Operator {
   }
 
   cut(checkpoint: bigint): ReturnType<TransactionalOutput["cut"]> {
+    this.telemetry?.cut(checkpoint);
     return this.output.cut(checkpoint);
   }
 

@@ -11,6 +11,7 @@ import type { PositionedBatch, Source, Split } from "../topology/endpoints.js";
 import { lineageFrom, ownBatch, withLineage } from "../types/lineage.js";
 import { type SourceState, sourceStateFrame } from "../wire/stored.js";
 import type { Emit, Encode, Operator, OperatorRuntime } from "./operator.js";
+import { ReadTelemetry } from "./operator-telemetry.js";
 
 /** The reader's assignment of that number, from 1 on; the same for the same number. undefined: there is none, and none after it. */
 export type Assignments = (number: bigint) => Split | undefined | Promise<Split | undefined>;
@@ -24,15 +25,20 @@ export class SourceReader implements Operator {
   #state: SourceState = { taken: 0n, ended: false, split: null, batches: 0n, position: null, started: [] };
   /** Where checkpoints were cut that are not known to be committed; oldest first. */
   #cuts: CutAt[] = [];
+  readonly #telemetry: ReadTelemetry;
+  private readonly emit: Emit;
 
   constructor(
     private readonly source: Source,
     private readonly assignments: Assignments,
     private readonly runtime: OperatorRuntime,
-    private readonly emit: Emit,
+    emit: Emit,
     /** Told when it begins to read, and when it does not any more: reading is work of its own. Default: it waits for input. */
     private readonly reading: { begin(): void; end(): void } = { begin() {}, end() {} },
-  ) {}
+  ) {
+    this.#telemetry = new ReadTelemetry(runtime.ports, runtime.operator, source.kind !== "exchange");
+    this.emit = this.#telemetry.exit(emit);
+  }
 
   /** It takes rows from its source alone. */
   process(): void {}
@@ -101,6 +107,7 @@ export class SourceReader implements Operator {
     if (split === null) return;
     let seen = 0n;
     const from = { batches: Number(batches), position: position ?? undefined };
+    this.#telemetry.asks();
     for await (const item of this.source.read(split, this.runtime, from)) {
       this.runtime.signal.throwIfAborted();
       seen += 1n;
@@ -108,6 +115,7 @@ export class SourceReader implements Operator {
       // Without positions a split is read again from its start (E2).
       if (!positioned && seen <= batches) continue;
       await this.runtime.gate.flow(() => this.#handOn(positioned ? item : { batch: item, position: null }));
+      this.#telemetry.asks();
     }
     this.#state = { ...this.#state, split: null, batches: 0n, position: null };
   }

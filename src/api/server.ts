@@ -18,6 +18,7 @@ import { demandRole, type Principal, type Role } from "./access.js";
 import type { ApiOptions } from "./api-options.js";
 import { answerHops, askLeader, type Hop, type HopAnswer, headersOfAnswer, headersOfRequest } from "./leader-hop.js";
 import { describeApi } from "./openapi.js";
+import { servePages } from "./pages.js";
 import { errorOf, PROBLEM_TYPE, problemOf } from "./problem.js";
 import { allRoutes } from "./routes/all.js";
 
@@ -106,6 +107,7 @@ export async function buildServer(options: ApiOptions): Promise<BuiltServer> {
 
   await describeApi(app, options);
   await allRoutes(app.withTypeProvider<TypeBoxTypeProvider>(), options);
+  if (options.pages !== undefined) await servePages(app, options.pages);
   await app.ready();
 
   let hops: Subscription | undefined;

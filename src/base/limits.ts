@@ -44,6 +44,8 @@ export const limits = {
   exchangeLogBytesMax: 256 * MiB,
   /** Bytes of rows in one entry of a durable exchange's log; a server's `max_payload` (1 MiB unless set) must hold it. */
   exchangeEntryBytesMax: 512 * KiB,
+  /** Bytes of one row in a durable exchange, however much its log may keep: it is one frame, with others in objects. */
+  exchangeRowBytesMax: 240 * MiB,
   /** Bytes that one writer of a durable exchange has prepared or is filling before its input waits for a commit. */
   exchangeUnpublishedBytesMax: 64 * MiB,
   /** Bytes of entries in one object: what a savepoint keeps of an exchange, and what a job that begins from it reads first. */
@@ -90,6 +92,10 @@ export const limits = {
   /** Bytes of content that one process keeps in memory, and that the processes of a node keep on its disk, together. */
   contentMemoryBytes: 256 * MiB,
   contentCacheBytes: 10 * 1024 * MiB,
+  /** Content that a process has wanted once, and remembers: what it wants twice it keeps in memory. */
+  contentOnceKnownMax: 4_096,
+  /** Time for which it is not written down that a file of a cache's folder was used again. */
+  contentUsedMs: 60_000,
   /** Time in which a read of content must bring its next 8 MiB, or its end. */
   contentTimeoutMs: 120_000,
   /** Pause before a process looks again whether another has brought what both want. */
@@ -330,11 +336,26 @@ export const limits = {
   /** Listeners to events of one coordinator, and bytes that one of them may leave unread. */
   apiEventStreamsMax: 200,
   apiEventBytesMax: 1 * MiB,
+  /** Numbers of each job that charts are drawn of: half an hour. */
+  jobSampleIntervalMs: 5_000,
+  jobSamplesKept: 360,
   /** Events that the coordinator that leads still knows. */
   eventsKept: 1_000,
   /** Time that a process has to drain before it is killed, and the part of it that an instance gives to its calls. */
   drainTimeoutMs: 30_000,
   drainCallsMs: 25_000,
+
+  /** Sets of attributes that one metric of a process has. */
+  telemetrySeriesMax: 2_000,
+  /** Jobs whose checkpoints a coordinator keeps metrics of. */
+  telemetryJobsMax: 64,
+  /** Batches that the span of a commit is linked to. */
+  telemetryLinksMax: 128,
+  /** Time that an export of metrics may take, and what is left at the end of a process. */
+  telemetryExportTimeoutMs: 10_000,
+  telemetryFlushMs: 2_000,
+  /** Pause between two complaints that telemetry cannot be sent. */
+  telemetryComplaintMs: 60_000,
 } as const;
 
 invariant(limits.frameHeaderBytesMax < limits.frameBytesMax, "a frame has room for its header");
@@ -353,6 +374,10 @@ invariant(limits.barrierAlignmentMs < limits.checkpointTimeoutMs, "a checkpoint 
 invariant(limits.channelRepeatMs <= limits.channelRepeatMsMax, "pauses between repetitions grow");
 invariant(limits.exchangeEntryBytesMax * 2 <= 1 * MiB, "an entry fits NATS as it comes, with room for its header");
 invariant(limits.exchangeEntryBytesMax * 2 <= limits.exchangeLogBytesMax, "a log has room for an entry");
+invariant(
+  limits.exchangeRowBytesMax + limits.exchangeObjectBytesMax + 2 * limits.frameHeaderBytesMax <= limits.frameBytesMax,
+  "an object of entries has room for the largest row",
+);
 invariant(limits.exchangeBackoffMs <= limits.exchangeBackoffMsMax, "pauses between attempts grow");
 invariant(limits.storeMultipartBytes >= 5 * MiB, "S3 refuses smaller parts, except for the last one");
 invariant(limits.storeBackoffMs <= limits.storeBackoffMsMax, "pauses between attempts grow");

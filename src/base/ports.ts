@@ -3,6 +3,8 @@
  * which is what lets a simulation own time. Real versions: `src/base/real`.
  */
 
+import { noTelemetry, type Telemetry } from "./telemetry.js";
+
 export interface Timer {
   /** Stops the timer; does nothing when it has fired. */
   cancel(): void;
@@ -42,4 +44,10 @@ export interface Ports {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  /** Traces and metrics. Absent: none are kept. */
+  readonly telemetry?: Telemetry;
+}
+
+export function telemetryOf({ telemetry = noTelemetry }: Pick<Ports, "telemetry">): Telemetry {
+  return telemetry;
 }

@@ -14,7 +14,8 @@ import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { createInbox, type Msg, type NatsConnection, type Status } from "@nats-io/transport-node";
 import { isErrorCode, MillraceError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
-import type { Log, Ports } from "../base/ports.js";
+import { METRICS } from "../base/metrics.js";
+import { type Log, type Ports, telemetryOf } from "../base/ports.js";
 import type {
   Bucket,
   Bus,
@@ -47,8 +48,7 @@ export async function connectNats(options: NatsOptions, ports: Ports): Promise<B
     await connection.close();
     throw error;
   }
-  const { replicas = 1, inbox } = options;
-  return new NatsBus(connection, out, { ...ports, log: ports.log.child({ nats: urls }) }, replicas, inbox);
+  return new NatsBus(connection, out, { ...ports, log: ports.log.child({ nats: urls }) }, options);
 }
 
 const CHECKED_MAX = 1_024;
@@ -71,19 +71,24 @@ class NatsBus implements Bus {
   private readonly reassemblies = new Set<Reassembly>();
   private readonly ended = endedSignal();
   private readonly underWay = new Set<Promise<unknown>>();
-  private jetStream: Promise<JetStream> | undefined;
+  /** By the subject of its interface; empty: the connection's own account. */
+  private readonly jetStreams = new Map<string, Promise<JetStream>>();
   private closing: Promise<void> | undefined;
 
   constructor(
     private readonly connection: NatsConnection,
     private readonly out: NatsOut,
     private readonly ports: Ports,
-    private readonly replicas: number,
-    inbox: string | undefined,
+    private readonly options: Pick<NatsOptions, "replicas" | "inbox" | "logsApi">,
   ) {
     this.logPort = ports.log;
-    this.inbox = createInbox(inbox);
+    this.inbox = createInbox(options.inbox);
     this.requests = new OpenRequests(ports.clock);
+    const telemetry = telemetryOf(ports);
+    const bytes = (direction: string, read: () => number) =>
+      telemetry.observe(METRICS.busBytes, { "network.io.direction": direction }, read);
+    bytes("receive", () => connection.stats().inBytes);
+    bytes("transmit", () => connection.stats().outBytes);
     void this.followStatus();
     void connection.closed().then((error) => this.finish(error ?? undefined));
   }
@@ -158,13 +163,13 @@ class NatsBus implements Bus {
   async log(name: string, options: LogOptions = {}): Promise<DurableLog> {
     this.checkOpen(`log ${name}`);
     checkName("log", name);
-    return openNatsLog(await this.openJetStream(`log ${name}`), name, options);
+    return openNatsLog(await this.openJetStream(`log ${name}`, this.options.logsApi), name, options);
   }
 
   async deleteLog(name: string): Promise<void> {
     this.checkOpen(`log ${name}`);
     checkName("log", name);
-    return deleteNatsLog(await this.openJetStream(`log ${name}`), name);
+    return deleteNatsLog(await this.openJetStream(`log ${name}`, this.options.logsApi), name);
   }
 
   async bucket(name: string): Promise<Bucket> {
@@ -282,20 +287,25 @@ class NatsBus implements Bus {
     }
   }
 
-  private openJetStream(what: string): Promise<JetStream> {
-    this.jetStream ??= this.startJetStream(what).catch((error: unknown) => {
-      this.jetStream = undefined; // it may be there the next time
-      throw error;
-    });
-    return this.jetStream;
+  private openJetStream(what: string, api = ""): Promise<JetStream> {
+    let opened = this.jetStreams.get(api);
+    if (opened === undefined) {
+      opened = this.startJetStream(what, api).catch((error: unknown) => {
+        this.jetStreams.delete(api); // it may be there the next time
+        throw error;
+      });
+      this.jetStreams.set(api, opened);
+    }
+    return opened;
   }
 
-  private async startJetStream(what: string): Promise<JetStream> {
+  private async startJetStream(what: string, api: string): Promise<JetStream> {
+    const options = { timeout: limits.busRequestTimeoutMs, ...(api !== "" && { apiPrefix: api }) };
     try {
       return {
-        manager: await jetstreamManager(this.connection, { timeout: limits.busRequestTimeoutMs }),
-        client: jetstream(this.connection, { timeout: limits.busRequestTimeoutMs }),
-        replicas: this.replicas,
+        manager: await jetstreamManager(this.connection, options),
+        client: jetstream(this.connection, options),
+        replicas: this.options.replicas ?? 1,
         ended: this.ended.signal,
         underWay: this.underWay,
         payloadBytesMax: () => this.out.maxPayload(),

@@ -44,6 +44,8 @@ export interface NatsOptions {
   readonly tls?: NatsTls;
   /** What subjects of answers begin with. Default `_INBOX`. Permissions keep users apart by it. */
   readonly inbox?: string;
+  /** JetStream's interface for logs, where they are in another account. Default `$JS.API`: they are in this one. */
+  readonly logsApi?: string;
   /** Replicas of logs and buckets that this connection creates. Default 1. */
   readonly replicas?: number;
 }

@@ -13,10 +13,12 @@ import { jobSpecFrame, submitJobFrame } from "../wire/control.js";
 import { findResources } from "../worker/resources.js";
 import { Worker } from "../worker/worker.js";
 import { outputsAt } from "./content.js";
+import { type HttpSettings, serveApi } from "./http-api.js";
 import { JobHandle } from "./job-handle.js";
 import { embeddedLauncher } from "./launchers.js";
 import { thisMachine } from "./machine.js";
 import { outputUrl } from "./make-host.js";
+import { machineUsed } from "./process-usage.js";
 import type { Beginning } from "./savepoints.js";
 import { cacheFolder, contentSettings, type S3Settings } from "./settings.js";
 import { jobSpec, newJobId, type Submission } from "./submission.js";
@@ -32,6 +34,8 @@ export interface EmbeddedOptions {
   readonly store?: ObjectStore;
   /** Begin from a savepoint. */
   readonly beginning?: Beginning;
+  /** Where the HTTP API listens. Default: nowhere. */
+  readonly http?: HttpSettings;
 }
 
 /** Starts the job; its outputs have been checked. Close the handle when it has ended, or to stop it. */
@@ -60,6 +64,7 @@ export async function runEmbedded(submission: Submission, options: EmbeddedOptio
     namespace,
     worker: id<WorkerId>("worker", "local"),
     ...(await findResources(thisMachine(process.env), asksForGpus ? {} : { gpus: 0 }, ports.log)),
+    used: machineUsed,
     launcher: embeddedLauncher({
       bus,
       store,
@@ -74,6 +79,9 @@ export async function runEmbedded(submission: Submission, options: EmbeddedOptio
     }),
   });
   await coordinator.open();
+  const api =
+    options.http && (await serveApi(options.http, { bus, store, ports, namespace, leader: () => coordinator }));
+  if (api !== undefined) process.stdout.write(`HTTP API and dashboard at ${api.url}\n`);
   await worker.open();
   await bus.request(clusterSubjects(namespace).coordinatorCommand, submitJobFrame.encode({ job }));
   return new JobHandle({
@@ -83,6 +91,7 @@ export async function runEmbedded(submission: Submission, options: EmbeddedOptio
     job,
     unit: submission.topology.unit,
     async close() {
+      await api?.close();
       await worker.close();
       await coordinator.close();
       await collectAll({ bus, store, contents, ports, namespace, outputAt, leads: async () => true }, job);

@@ -8,6 +8,7 @@ import { runChild } from "./child-main.js";
 import type { LoadOptions } from "./load-topology.js";
 import { makeHost } from "./make-host.js";
 import type { ContentSettings, NatsSettings, S3Settings } from "./settings.js";
+import { withTelemetry } from "./telemetry.js";
 
 export interface HostConfig {
   readonly nats: NatsSettings;
@@ -24,7 +25,8 @@ export interface HostConfig {
 }
 
 runChild<HostConfig>(async (config) => {
-  const ports = realPorts();
+  const telemetry = await withTelemetry(realPorts(), process.env, { role: "host", id: config.host });
+  const { ports } = telemetry;
   const bus = await connectNats({ ...config.nats, name: `host ${config.host}` }, ports);
   const store = openStore(config.outputRoot, { s3: config.s3 }, ports);
   const host = await makeHost({ ...config, bus, store, ports });
@@ -33,5 +35,6 @@ runChild<HostConfig>(async (config) => {
     await host.close();
     await bus.close();
     await store.close();
+    await telemetry.close();
   };
 });

@@ -15,10 +15,12 @@ import { Instance } from "../services/instance.js";
 import type { ObjectStore } from "../storage/object-store.js";
 import { runChild } from "./child-main.js";
 import { answersMovedOut, lazyContent } from "./instance-content.js";
+import { portsOfJob } from "./job-telemetry.js";
 import { type LoadOptions, loadTopology } from "./load-topology.js";
 import { startProgram } from "./program-instance.js";
 import type { ContentSettings, NatsSettings, S3Settings } from "./settings.js";
 import { sayAlive } from "./silence.js";
+import { withTelemetry } from "./telemetry.js";
 
 export interface InstanceConfig {
   /** undefined: over the pipe to the parent, whose bus it then shares. */
@@ -40,7 +42,8 @@ export interface InstanceConfig {
 const LINK_FD = 4;
 
 runChild<InstanceConfig>(async (config, fail) => {
-  const ports = realPorts();
+  const telemetry = await withTelemetry(realPorts(), process.env, { role: "instance", id: config.instance });
+  const ports = portsOfJob(telemetry.ports, config.job);
   const { topology } = await loadTopology(config.bundleFile, config.load);
   const service = topology.services.find((candidate) => candidate.id === config.service);
   if (service === undefined) {
@@ -85,6 +88,7 @@ runChild<InstanceConfig>(async (config, fail) => {
     await instance.drain();
     quiet();
     await bus.close();
+    await telemetry.close();
   };
 });
 

@@ -17,11 +17,20 @@ export function openLog(level: LogLevel): Log {
             ? { code: error.code, message: error.message, ...error.facts }
             : pino.stdSerializers.err(error as Error),
       },
-      formatters: { level: (label) => ({ level: label }) },
+      formatters: { level: (label) => ({ level: label }), log: withTraceIds },
     },
     pino.destination({ fd: 2, sync: true }),
   );
   return wrap(logger);
+}
+
+/** A field `trace`, a `traceparent`, as log stores know it: by the names that OpenTelemetry gives to logs that are no OTLP. */
+function withTraceIds(fields: Record<string, unknown>): Record<string, unknown> {
+  if (!("trace" in fields)) return fields;
+  const { trace, ...others } = fields;
+  const [, traceId, spanId, flags] = typeof trace === "string" ? trace.split("-") : [];
+  if (flags === undefined) return others;
+  return { ...others, trace_id: traceId, span_id: spanId, trace_flags: flags };
 }
 
 function wrap(logger: pino.Logger): Log {
@@ -30,6 +39,6 @@ function wrap(logger: pino.Logger): Log {
     info: (message, fields = {}) => logger.info(fields, message),
     warn: (message, fields = {}) => logger.warn(fields, message),
     error: (message, fields = {}) => logger.error(fields, message),
-    child: (fields) => wrap(logger.child(fields)),
+    child: (fields) => wrap(logger.child(withTraceIds({ ...fields }))),
   };
 }

@@ -2,6 +2,7 @@
 /** The `millrace` command: runs the program, and says what went wrong in one line, with the exit status of its code. */
 import { type Command, CommanderError } from "commander";
 import { ERROR_CODES, MillraceError } from "../base/errors.js";
+import { paintFor } from "./colours.js";
 import { createProgram } from "./program.js";
 
 // The SDK's version is locked and supports this Node; its notice would greet every user of S3 at every start.
@@ -15,7 +16,8 @@ try {
   const error = cause instanceof CommanderError ? usageError(cause) : MillraceError.from(cause);
   const stack = error.code === "MILL_INTERNAL" ? `${(error.cause as Error)?.stack ?? error.stack}\n` : "";
   // A client that gave up on a silent server may keep its socket. Who has failed ends, whatever is still open.
-  process.stderr.write(`millrace: ${error.code}: ${error.message}\n${stack}`, () =>
+  const name = paintFor(process.stderr)("red", "millrace:");
+  process.stderr.write(`${name} ${error.code}: ${error.message}\n${stack}`, () =>
     process.exit(ERROR_CODES[error.code].exit),
   );
 }

@@ -7,6 +7,7 @@ import { outputFolder } from "../connectors/output-folder.js";
 import { OwnedContent } from "../storage/content-roots.js";
 import { openStore } from "../storage/open-store.js";
 import { openContent } from "./content.js";
+import { portsOfJob } from "./job-telemetry.js";
 import { type LoadOptions, loadTopology } from "./load-topology.js";
 import type { ContentSettings, S3Settings } from "./settings.js";
 
@@ -24,6 +25,7 @@ export async function makeHost(parts: HostParts): Promise<Host> {
   const { topology, plan } = await loadTopology(parts.bundleFile, parts.load);
   return new Host({
     ...parts,
+    ports: portsOfJob(parts.ports, parts.job),
     topology,
     plan,
     content: openContent({ ...parts, settings: parts.content }),

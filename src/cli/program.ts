@@ -2,6 +2,7 @@
  * The whole command line as one tree: `main.ts` runs it, completion and the reference (docs/cli.md) are read off it. A group of
  * commands is a file in `program/`; what a command does is in `commands/`, and loaded when it is called.
  */
+import { styleText } from "node:util";
 import { Command, Option } from "commander";
 import { LOG_LEVELS } from "./logging.js";
 import { readVersion } from "./packages.js";
@@ -20,7 +21,8 @@ export function createProgram(): Command {
     // What is wrong with the command line is said like every other error, with the same exit status: main.ts.
     .exitOverride()
     .configureOutput({ outputError() {} })
-    .configureHelp({ showGlobalOptions: true });
+    // Commander leaves colours out where there is no terminal for them.
+    .configureHelp({ showGlobalOptions: true, styleTitle: (title) => styleText("bold", title) });
   addTopologyCommands(program);
   addProcessCommands(program);
   addJobCommands(program);

@@ -21,6 +21,8 @@ export interface NatsSettings {
   readonly tls?: NatsTls;
   /** What subjects of answers begin with; none: the client's own default. */
   readonly inbox?: string;
+  /** JetStream's interface for logs of durable exchanges, where they are in another account of NATS. */
+  readonly logsApi?: string;
   /** Of logs and buckets that this process creates. */
   readonly replicas?: number;
 }
@@ -80,7 +82,8 @@ function natsSettings(urls: string, env: Environment): NatsSettings {
     servers,
     ...(credentials && { credentials }),
     ...(tls && { tls }),
-    ...given("inbox", natsInbox(setting(env, "MILLRACE_NATS_INBOX"))),
+    ...given("inbox", natsPrefix("MILLRACE_NATS_INBOX", "_INBOX_worker", env)),
+    ...given("logsApi", natsPrefix("MILLRACE_NATS_LOGS_API", "JS.jobs.API", env)),
     ...(replicas !== undefined && { replicas }),
   };
 }
@@ -102,11 +105,12 @@ function natsTls(env: Environment): NatsTls | undefined {
   return Object.keys(tls).length === 0 ? undefined : tls;
 }
 
-function natsInbox(text: string | undefined): string | undefined {
-  if (text === undefined || /^[a-zA-Z0-9_-]+(\.[a-zA-Z0-9_-]+)*$/.test(text)) return text;
+function natsPrefix(name: string, example: string, env: Environment): string | undefined {
+  const text = setting(env, name);
+  if (text === undefined || /^\$?[a-zA-Z0-9_-]+(\.[a-zA-Z0-9_-]+)*$/.test(text)) return text;
   throw new MillraceError(
     "MILL_CONFIG",
-    `MILLRACE_NATS_INBOX is "${text}"; give the beginning of a subject without wildcards, such as _INBOX_worker.`,
+    `${name} is "${text}"; give the beginning of a subject without wildcards, such as ${example}.`,
   );
 }
 

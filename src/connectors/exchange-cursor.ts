@@ -7,8 +7,11 @@
  *   C3  Reading on from a position gives what reading without a break would have given after it.
  */
 import type { RecordBatch } from "apache-arrow";
+import { invariant } from "../base/errors.js";
+import { withTrace } from "../types/batch-trace.js";
 import { decodeBatch, SchemaReceiver } from "../wire/arrow.js";
 import {
+  type ExchangeContent,
   type ExchangeEntryHeader,
   type ExchangeWriterPosition,
   exchangeEntryFrame,
@@ -26,7 +29,7 @@ interface Writer {
   taken: ExchangeWriterPosition;
   /** The newest entry whose rows have been handed on. */
   handedOn: ExchangeWriterPosition;
-  /** Entries of a batch of which more is to come. */
+  /** Entries of a batch of which more is to come; there are such in what earlier versions have written. */
   parts: Entry[];
   /** Entries that came before their predecessors, in the log's order (C2). */
   held: Entry[];
@@ -94,13 +97,27 @@ export class ExchangeCursor {
       }));
   }
 
-  /** The batches that the entry brings; `position` is right for each of them when it is yielded. */
-  *take(sequence: bigint, bytes: Uint8Array): Generator<RecordBatch> {
-    const { header, payload } = exchangeEntryFrame.decode(bytes);
+  /** What of the entry is elsewhere, and must be there for `take`; undefined: nothing, or it is dropped. */
+  lacks(bytes: Uint8Array): ExchangeContent | undefined {
+    const { header } = exchangeEntryFrame.decode(bytes);
+    const writer = this.#writers.get(header.writer);
+    const drops =
+      writer !== undefined &&
+      (isOld(writer.taken, header) || writer.held.some((entry) => isSame(entry.header, header)));
+    return header.content === null || drops ? undefined : header.content;
+  }
+
+  /**
+   * The batches that the entry brings; `position` is right for each of them when it is yielded.
+   * @param row what the entry lacks
+   */
+  *take(sequence: bigint, bytes: Uint8Array, row?: Uint8Array): Generator<RecordBatch> {
+    const { header, payload: own } = exchangeEntryFrame.decode(bytes);
     this.#next = sequence + 1n;
     const writer = this.#writer(header.writer);
     if (isOld(writer.taken, header) || writer.held.some((entry) => isSame(entry.header, header))) return;
-    writer.held.push({ sequence, header, payload });
+    invariant((header.content === null) === (row === undefined), "an entry is taken with all that it lacks");
+    writer.held.push({ sequence, header, payload: row ?? own });
     for (let entry = nextOf(writer); entry !== undefined; entry = nextOf(writer)) {
       writer.held.splice(writer.held.indexOf(entry), 1);
       const batch = this.#accept(writer, entry);
@@ -120,7 +137,7 @@ export class ExchangeCursor {
     if (end || first === undefined) return undefined;
     const schema = this.#schemas.accept(first.header);
     const bytes = rest.length === 0 ? first.payload : Buffer.concat([first, ...rest].map(({ payload }) => payload));
-    return decodeBatch(schema, bytes);
+    return withTrace(decodeBatch(schema, bytes), first.header.traceparent);
   }
 
   #writer(name: string): Writer {

@@ -15,6 +15,7 @@ import { exchangePositionFrame, unpackEntries } from "../wire/exchange-frames.js
 import { type Exchange, entriesLost, goneAsLost } from "./exchange.js";
 import { isTransient } from "./exchange-append.js";
 import { ExchangeCursor } from "./exchange-cursor.js";
+import { rowBeside } from "./exchange-large.js";
 import { seededBatches } from "./exchange-seed.js";
 
 export function exchangeSource<C extends Columns>(exchange: Exchange<C>): Source<C> {
@@ -59,7 +60,9 @@ async function* read<C extends Columns>(
   const watch = watchGaps(exchange, partition, cursor);
   for await (const { sequence, payload } of following(log, cursor, exchange, partition, context.signal)) {
     let gave = false;
-    for (const batch of cursor.take(sequence, payload)) {
+    const lacks = cursor.lacks(payload);
+    const row = lacks && (await rowBeside(exchange, partition, lacks, context.signal));
+    for (const batch of cursor.take(sequence, payload, row)) {
       gave = true;
       yield { batch: batch as RecordBatch<ArrowColumns<C>>, position: cursor.position };
     }

@@ -13,8 +13,9 @@ import type { SinkWriter } from "../topology/endpoints.js";
 import { batchBytes } from "../types/batches.js";
 import type { ExchangePending } from "../wire/exchange-frames.js";
 import { type Exchange, entriesLost, exchangeWriterId, goneAsLost } from "./exchange.js";
-import { appendWaiting } from "./exchange-append.js";
+import { appendWaiting, tryAgain } from "./exchange-append.js";
 import { encodeEntries, type PartitionCut } from "./exchange-entry.js";
+import { bytesBeside, referring } from "./exchange-large.js";
 import { decodePending, encodePending } from "./exchange-pending.js";
 
 export interface Routed {
@@ -43,6 +44,8 @@ interface Lane {
   batches: RecordBatch[];
   previous: bigint;
   published: bigint;
+  /** X5. Rows of this writer that lie beside the log, by their entries; those that readers have let go of may be among them. */
+  beside: { readonly sequence: bigint; readonly bytes: number }[];
 }
 
 class ExchangeWriter implements SinkWriter {
@@ -65,7 +68,14 @@ class ExchangeWriter implements SinkWriter {
   ) {
     this.#exchange = options.exchange;
     this.#id = exchangeWriterId(options.operator, options.subtask);
-    this.#lanes = logs.map((log, partition) => ({ partition, log, batches: [], previous: 0n, published: 0n }));
+    this.#lanes = logs.map((log, partition) => ({
+      partition,
+      log,
+      batches: [],
+      previous: 0n,
+      published: 0n,
+      beside: [],
+    }));
   }
 
   write(batch: RecordBatch): void {
@@ -103,7 +113,8 @@ class ExchangeWriter implements SinkWriter {
   }
 
   #cut(lane: Lane, checkpoint: bigint): PartitionCut {
-    const cut = { previous: lane.previous, batches: lane.batches, end: this.#ended === "asked" };
+    const check = (bytes: number) => this.#checkRow(lane.partition, bytes);
+    const cut = { previous: lane.previous, batches: lane.batches, end: this.#ended === "asked", check };
     lane.batches = [];
     if (cut.end || cut.batches.length > 0) lane.previous = checkpoint;
     return cut;
@@ -164,9 +175,14 @@ class ExchangeWriter implements SinkWriter {
   }
 
   async #append(lane: Lane, entries: readonly Uint8Array[]): Promise<void> {
+    const { ports } = this.#exchange;
+    const { signal } = this.#stop;
     for (const entry of entries) {
       const done = `"${this.#id}" has published up to ${lane.published}`;
-      const appending = appendWaiting(lane.log, entry, this.#exchange.ports, this.#stop.signal);
+      const bytes = bytesBeside(entry);
+      const make = bytes === 0 ? () => entry : referring(entry, this.#exchange, signal);
+      const waiting = bytes === 0 ? Promise.resolve() : this.#roomBeside(lane, bytes);
+      const appending = waiting.then(() => appendWaiting(lane.log, make, ports, signal));
       const sequence = await appending.catch((error: unknown) => {
         throw goneAsLost(this.#exchange, lane.partition, error, done);
       });
@@ -175,7 +191,38 @@ class ExchangeWriter implements SinkWriter {
         throw entriesLost(this.#exchange, lane.partition, what);
       }
       lane.published = sequence;
+      if (bytes > 0) lane.beside.push({ sequence, bytes });
     }
+  }
+
+  /** X5. What lies beside a log waits as well, and is to take no more than the log may: each writer has its share, or one row. */
+  async #roomBeside(lane: Lane, bytes: number): Promise<void> {
+    const { bytesMax = Number.POSITIVE_INFINITY, writers, ports } = this.#exchange;
+    const { signal } = this.#stop;
+    const isFull = () => {
+      const kept = lane.beside.reduce((sum, one) => sum + one.bytes, 0);
+      return kept > 0 && kept + bytes > bytesMax / writers.length;
+    };
+    for (let pauseMs: number = limits.exchangeBackoffMs; isFull(); ) {
+      const first = await tryAgain(() => lane.log.first(), ports, signal);
+      lane.beside = lane.beside.filter(({ sequence }) => sequence >= first);
+      if (!isFull()) return;
+      await ports.clock.sleep(pauseMs * (0.5 + ports.random.next() / 2), signal);
+      pauseMs = Math.min(2 * pauseMs, limits.exchangeBackoffMsMax);
+    }
+  }
+
+  /** Before anything of it is committed: no attempt could publish it. */
+  #checkRow(partition: number, bytes: number): void {
+    const { id, bytesMax = Number.POSITIVE_INFINITY } = this.#exchange;
+    const limit = Math.min(bytesMax, limits.exchangeRowBytesMax);
+    if (bytes <= limit) return;
+    const next = limit === bytesMax ? "Give the exchange a larger bytesMax, or pass" : "Pass";
+    throw new MillraceError(
+      "MILL_FRAME_TOO_LARGE",
+      `durable exchange "${id}", partition ${partition}: a row of ${bytes} bytes is larger than the ${limit} that ${limit === bytesMax ? "wait in the log of a partition at most (bytesMax)" : "one row may have"}. ${next} large content by reference instead of inside the row.`,
+      { exchange: id, partition, bytes, limit },
+    );
   }
 
   #checkPartitions(count: number): void {

@@ -14,10 +14,13 @@
  *   X6  In a job that began from a savepoint a reader takes the seeds of its partition before the log: what the savepoint kept
  *       between writers and readers. They never change, so they are read again as any source is, by (seed, batches taken).
  *   X7  A reader goes on with the log that it began to read, or fails: it looks again and again which one it is.
+ *   X8  Every entry that is appended to a log is whole: rows, or where they are. So a reader can always hand on what it meets, and let go of it,
+ *       whatever fills the log behind it: a log is never full of what waits for an entry that has no room.
  */
 import { MillraceError } from "../base/errors.js";
 import type { Ports } from "../base/ports.js";
 import type { DurableLog } from "../bus/bus.js";
+import type { ContentAccess } from "../topology/endpoints.js";
 import type { Columns } from "../types/columns.js";
 
 export interface Exchange<C extends Columns = Columns> {
@@ -27,6 +30,10 @@ export interface Exchange<C extends Columns = Columns> {
   readonly partitions: number;
   /** Everybody who writes: a partition has ended when all of them have. */
   readonly writers: readonly string[];
+  /** Of the log of a partition; undefined: as many as its server has room for. */
+  readonly bytesMax?: number;
+  /** Where rows are that are too large for an entry. */
+  readonly content: Pick<ContentAccess, "bytes" | "put">;
   /** The log of a partition; created if it is not there. */
   log(partition: number): Promise<DurableLog>;
   /** A seed of a partition, by its number: what its reader takes before the log, in a job that began from a savepoint. */

@@ -14,15 +14,22 @@ import type { Ports } from "../base/ports.js";
 import type { Bus } from "../bus/bus.js";
 import { jobSubjects } from "../bus/subjects.js";
 import { decodeContentRoot } from "../storage/content-roots.js";
+import { ContentStore } from "../storage/content-store.js";
 import { jobKeys } from "../storage/keys.js";
 import type { ListedObject, ObjectStore } from "../storage/object-store.js";
 import { ownedContentOf } from "../types/content-refs.js";
 import { decodeBatch, decodeSchema } from "../wire/arrow.js";
 import { contentsOfSnapshot } from "../wire/content-hashes.js";
 import type { ExchangeSpec } from "../wire/control.js";
-import { type ExchangeEntryHeader, exchangeEntryFrame, unpackEntries } from "../wire/exchange-frames.js";
+import {
+  type ExchangeContent,
+  type ExchangeEntryHeader,
+  type ExchangePosition,
+  exchangeEntryFrame,
+  unpackEntries,
+} from "../wire/exchange-frames.js";
 import { type ActorCheckpoint, type RegionRecord, savedAnswerFrame, savepointFrame } from "../wire/stored.js";
-import { positionIn } from "./savepoint-exchanges.js";
+import { isHandedOn, positionIn, START } from "./savepoint-exchanges.js";
 
 /** What is known of a job's regions; asked again for each step, because commits come meanwhile. */
 export interface JobFlow {
@@ -176,20 +183,31 @@ export class ContentRoots {
         .find((one) => one.actor === actor);
     const written = spec.writers.some(({ actor }) => flow.isFinished(actor) || newestOf(actor) !== undefined);
     if (reader === undefined || !written || flow.isFinished(reader)) return;
-    const next = await this.#nextOf(() => newestOf(reader), spec.operator);
-    if (next === undefined) return;
+    const position = () => this.#positionOf(() => newestOf(reader), spec.operator);
+    const at = await position();
+    if (at === "read") return;
     const { bus, namespace, ports } = this.options;
     const log = await bus.log(jobSubjects(namespace, flow.job).exchangeLog(spec.operator as OperatorId, partition));
     const label = `durable exchange "${spec.operator}", partition ${partition}`;
     const [first, last] = [await log.first(), await log.last()];
-    const from = next > first ? next : first; // what was purged meanwhile is in the reader's newest checkpoint (Q5)
+    const from = at.next > first ? at.next : first; // what was purged meanwhile is in the reader's newest checkpoint (Q5)
     if (from > last) return;
     const late = new AbortController();
     const timer = ports.clock.after(limits.contentCollectionTimeoutMs, () => late.abort(tooLate(label)));
     try {
-      const entries = new Entries(this.prefix);
+      const hasPassed = (header: ExchangeEntryHeader, now: ExchangePosition | "read") =>
+        now === "read" || isHandedOn(now, header);
+      const entries = new Entries(this.prefix, async (header, content) => {
+        if (hasPassed(header, at)) return []; // it is there again, and its row may be gone
+        try {
+          return await this.#rowBeside(flow.job, header, content, late.signal);
+        } catch (error) {
+          if (isMissing(error) && hasPassed(header, await position())) return []; // as what was purged meanwhile
+          throw error;
+        }
+      });
       for await (const { sequence, payload } of log.read(from, late.signal)) {
-        this.#add(label, entries.take(payload));
+        this.#add(label, await entries.take(payload));
         if (sequence >= last) return;
       }
       throw late.signal.reason ?? tooLate(label);
@@ -198,14 +216,28 @@ export class ContentRoots {
     }
   }
 
-  /** Sequence from which on a reader goes on; undefined: it has read the partition to its end. */
-  async #nextOf(newest: () => ActorCheckpoint | undefined, exchange: string): Promise<bigint | undefined> {
+  /** A row that lies beside its log, and what that refers to. */
+  #rowBeside(
+    job: JobId,
+    { schema }: ExchangeEntryHeader,
+    { sha256 }: ExchangeContent,
+    signal?: AbortSignal,
+  ): Promise<readonly string[]> {
+    return this.#once(`row ${sha256}`, async () => {
+      const { contents, ports } = this.options;
+      const store = new ContentStore({ store: contents, job, clock: ports.clock });
+      const row = await store.get(sha256, signal && { signal });
+      return [sha256, ...ownedContentOf(decodeBatch(decodeSchema(schema!), row), this.prefix)];
+    });
+  }
+
+  /** Where the reader of a partition stands; `read`: it has read it to its end. */
+  async #positionOf(newest: () => ActorCheckpoint | undefined, exchange: string): Promise<ExchangePosition | "read"> {
     for (let look = 1; ; look++) {
       const own = newest();
-      if (own === undefined) return 1n;
+      if (own === undefined) return START;
       try {
-        const position = positionIn(await this.#snapshotOf(own), exchange);
-        return position === "read" ? undefined : position.next;
+        return positionIn(await this.#snapshotOf(own), exchange);
       } catch (error) {
         if (!isMissing(error) || newest()?.key === own.key || look >= LOOKS_MAX) throw error;
       }
@@ -225,9 +257,9 @@ export class ContentRoots {
           });
         }
         for (const object of exchanges.flatMap(({ partitions }) => partitions).flatMap(({ objects }) => objects)) {
-          const entries = new Entries(this.prefix);
+          const entries = new Entries(this.prefix, (header, content) => this.#rowBeside(job, header, content));
           for (const entry of unpackEntries(await store.get(object.key)).entries) {
-            for (const hash of entries.take(entry)) found.add(hash);
+            for (const hash of await entries.take(entry)) found.add(hash);
           }
         }
         return [...found];
@@ -289,17 +321,23 @@ export class ContentRoots {
 }
 
 /**
- * What entries of a log refer to. One row may be larger than an entry: then several make up a batch. Any of them may be there again,
- * of a writer that did not know that it had written them, or that is not the writer any more; they are the same each time.
+ * What entries of a log refer to. A row that is larger than an entry lies beside the log; earlier versions cut it into several entries. Any of
+ * them may be there again, of a writer that did not know that it had written them, or that is not the writer any more; they are the same
+ * each time.
  */
 class Entries {
   #open = new Map<string, { readonly first: ExchangeEntryHeader; readonly parts: Uint8Array[] }[]>();
 
-  constructor(private readonly prefix: string) {}
+  /** @param beside what a row that lies beside the log refers to, itself included */
+  constructor(
+    private readonly prefix: string,
+    private readonly beside: (header: ExchangeEntryHeader, content: ExchangeContent) => Promise<readonly string[]>,
+  ) {}
 
-  take(bytes: Uint8Array): readonly string[] {
+  async take(bytes: Uint8Array): Promise<readonly string[]> {
     const { header, payload } = exchangeEntryFrame.decode(bytes);
     if (header.end) return [];
+    if (header.content !== null) return this.beside(header, header.content);
     if (header.schema !== null && !header.more) return this.#contentsOf(header, [payload]);
     const chain = `${header.writer} ${header.checkpoint}`;
     const open = this.#open.get(chain) ?? [];

@@ -142,7 +142,7 @@ export class Coordinator implements ClientDesk {
       ...options,
       events: this.events,
       term: () => this.term,
-      book: (job) => this.#book(job),
+      book: (job) => this.book(job),
       note: (book) => this.#note(book),
       look: () => this.#look(),
     });
@@ -233,12 +233,12 @@ export class Coordinator implements ClientDesk {
   }
 
   async savepoint(asked: CreateSavepoint): Promise<SavepointReport> {
-    return this.#savepoints.ask(this.#book(asked.job), asked);
+    return this.#savepoints.ask(this.book(asked.job), asked);
   }
 
   async collect(asked: CollectContent): Promise<ContentReport> {
     const book = this.#jobs.get(asked.job);
-    if (book === undefined && !(await this.#ended.has(id<JobId>("job", asked.job)))) this.#book(asked.job); // there is none
+    if (book === undefined && !(await this.#ended.has(id<JobId>("job", asked.job)))) this.book(asked.job); // there is none
     return this.#contents.collect(asked, book);
   }
 
@@ -259,7 +259,7 @@ export class Coordinator implements ClientDesk {
 
   /** Also where this leader dies right after it has said so. */
   async cancel(job: string): Promise<void> {
-    const book = this.#book(job);
+    const book = this.book(job);
     book.cancel();
     this.#look();
     await this.#note(book);
@@ -348,7 +348,7 @@ export class Coordinator implements ClientDesk {
 
   async report(job: string): Promise<Uint8Array> {
     const ended = this.#jobs.has(job) ? undefined : await this.#ended.report(job);
-    return ended ?? jobReportFrame.encode(this.#book(job).describe());
+    return ended ?? jobReportFrame.encode(this.book(job).describe());
   }
 
   // What pages show (`describe.ts`)
@@ -360,24 +360,21 @@ export class Coordinator implements ClientDesk {
   /** Also of a job that has ended. @throws {MillraceError} `MILL_JOB_UNKNOWN` */
   async describeJob(job: string): Promise<JobDetail> {
     const ended = this.#jobs.has(job) ? undefined : await this.#ended.detail(job);
-    return ended ?? this.#book(job).detail();
+    return ended ?? this.book(job).detail();
   }
 
-  /** Asks a worker to take nothing new and to leave. Its report says that it does. @returns whether it is known */
-  drainWorker(name: string): boolean {
-    const known = this.#workers.get(name);
-    if (known === undefined) return false;
-    const { worker } = known.report;
+  /** Asks a worker to take nothing new and to leave; its report says that it does. */
+  drainWorker(worker: string): void {
     const frame = drainWorkerFrame.encode({ term: this.term, worker });
     this.#send(undefined, this.#subjects.workerCommand(worker as WorkerId), frame);
-    return true;
   }
 
   workers(): WorkerDetail[] {
     return workerDetails(this.#workers.values(), this.options.ports.clock);
   }
 
-  #book(job: string): JobBook {
+  /** @throws {MillraceError} `MILL_JOB_UNKNOWN` */
+  book(job: string): JobBook {
     const book = this.#jobs.get(job);
     if (book === undefined) {
       throw new MillraceError("MILL_JOB_UNKNOWN", `there is no job "${job}". Submit it, or check the namespace.`, {
@@ -464,7 +461,10 @@ export class Coordinator implements ClientDesk {
         this.#loseWorker(worker, "its worker fell silent");
       }
       if (deafMs > 0) this.#settledMs += deafMs + 2 * limits.heartbeatIntervalMs;
-      for (const book of this.#jobs.values()) book.expire(limits.heartbeatTimeoutMs, deafMs);
+      for (const book of this.#jobs.values()) {
+        book.expire(limits.heartbeatTimeoutMs, deafMs);
+        if (!hasEnded(book.state)) book.sample();
+      }
       this.#lost.tellAgain(now);
       this.control.repeatOrders(this.#jobs.values());
       this.#decide();

@@ -26,18 +26,33 @@ import type {
   ServiceDetail,
   TimeShares,
 } from "./describe.js";
-import type { Change, RateWindow } from "./rate-window.js";
-import type { LoadedReport } from "./region-book.js";
+import type { Change } from "./rate-window.js";
 import { instancesWanted } from "./wishes.js";
 
 /** What is known beyond the report while the job is at work; of one that has ended long ago there is no more. */
 export interface JobParts {
   readonly regions: readonly RegionDetail[];
-  readonly actors: readonly ActorDetail[];
+  readonly actorsRunning: number;
+  /** Of each actor that has told of its load. */
+  readonly loads: readonly Loads[];
+  actors(): readonly ActorDetail[];
   readonly edges: ReadonlyMap<string, EdgeQueue>;
   readonly hosts: readonly HostDetail[];
   readonly instances: readonly InstanceDetail[];
 }
+
+/** One that says how the actor spends its time. */
+export interface LoadedReport extends ActorReport {
+  readonly load: ActorLoad;
+}
+
+/** What an actor has told of its load: last, and what changed over some seconds; that of one that does not run any more says nothing. */
+export interface Loads {
+  readonly newest: LoadedReport | undefined;
+  readonly change: Change<LoadedReport> | undefined;
+}
+
+type Writable<T> = { -readonly [K in keyof T]: T[K] };
 
 /** By `<from> <to>`, over all channels between them. */
 export interface EdgeQueue {
@@ -80,65 +95,111 @@ export function summaryOf(spec: JobSpec, report: JobReport, actorsRunning: numbe
   };
 }
 
-/** @param parts undefined: the job ended under an earlier coordinator */
+/**
+ * What most pages do not show is put together when it is asked for: actors may be many.
+ * @param parts undefined: the job ended under an earlier coordinator
+ */
 export function detailOf(spec: JobSpec, report: JobReport, parts?: JobParts): JobDetail {
-  const actors = parts?.actors ?? [];
-  const running = actors.filter(({ state }) => state === "RUNNING").length;
+  const loads = parts?.loads ?? [];
+  let actors: readonly ActorDetail[] | undefined;
   return {
-    ...summaryOf(spec, report, running),
+    ...summaryOf(spec, report, parts?.actorsRunning ?? 0),
     planHash: spec.planHash,
     bundle: spec.bundle,
     params: spec.params,
     parallelism: spec.parallelism,
     unit: spec.unit,
     checkpointIntervalMs: Number(spec.checkpointIntervalMs),
-    rowsReadPerSecond: sum(actors, (actor) => actor.rowsReadPerSecond),
-    rowsWrittenPerSecond: sum(actors, (actor) => actor.rowsWrittenPerSecond),
-    operators: operatorsOf(spec, actors),
+    ...rowRates(loads),
+    operators: operatorsOf(spec, loads),
     edges: edgesOf(spec, parts?.edges),
-    actors,
+    get actors() {
+      actors ??= parts?.actors() ?? [];
+      return actors;
+    },
     regions: parts?.regions ?? report.regions.map(endedRegion),
     services: servicesOf(spec, report, parts?.instances ?? report.instances.map(instanceOf)),
     hosts: parts?.hosts ?? [],
   };
 }
 
-/** Loads of all parallel instances of each operator, put together. */
-function operatorsOf({ operators, graph, actors: specs }: JobSpec, actors: readonly ActorDetail[]): OperatorDetail[] {
-  const loads = new Map<string, OperatorLoadDetail[]>(operators.map(({ operator }) => [operator, []]));
-  for (const actor of actors) for (const load of actor.operators) loads.get(load.operator)?.push(load);
-  const regions = new Map<string, Set<string>>();
-  for (const { actor, subtask, region } of specs) {
-    const chain = actor.slice(0, actor.length - `-${subtask}`.length);
-    regions.set(chain, (regions.get(chain) ?? new Set()).add(region));
+function rowRates(loads: readonly Loads[]): Pick<JobDetail, "rowsReadPerSecond" | "rowsWrittenPerSecond"> {
+  let [read, written] = [0, 0];
+  for (const { change } of loads) {
+    if (change === undefined) continue;
+    read += perSecond(change.from.rowsRead, change.to.rowsRead, change.ms);
+    written += perSecond(change.from.rowsWritten, change.to.rowsWritten, change.ms);
   }
-  const places = new Map(graph.map((place) => [place.operator, place]));
-  return operators.map(({ operator, kind, parallelism }) => {
+  return { rowsReadPerSecond: read, rowsWrittenPerSecond: written };
+}
+
+/** Sums over parallel instances; shares are sums, too, until they are divided. */
+interface Totals extends Writable<OperatorLoadDetail> {
+  busyMax: number;
+  backPressuredMax: number;
+  /** Parallel instances whose shares are known. */
+  known: number;
+}
+
+/** Loads of all parallel instances of each operator, put together. */
+function operatorsOf(spec: JobSpec, loads: readonly Loads[]): OperatorDetail[] {
+  const totals = new Map(spec.operators.map(({ operator }) => [operator, noTotals(operator)]));
+  for (const { newest, change } of loads) {
+    for (const [i, own] of (newest?.load.operators ?? []).entries()) {
+      const total = totals.get(own.operator);
+      if (total !== undefined) addLoad(total, own, i, change);
+    }
+    for (const input of newest?.load.inputs ?? []) {
+      const total = totals.get(input.to);
+      if (total === undefined) continue;
+      total.queuedBytes += Number(input.queuedBytes);
+      total.queuedBatches += input.queuedBatches;
+    }
+  }
+  const regions = regionsByChain(spec);
+  const places = new Map(spec.graph.map((place) => [place.operator, place]));
+  return spec.operators.map(({ operator, kind, parallelism }) => {
     const { chain = "", service = "" } = places.get(operator) ?? {};
-    const own = loads.get(operator)!;
-    return {
-      ...together(operator, own),
-      kind,
-      parallelism,
-      chain,
-      service,
-      regions: [...(regions.get(chain) ?? [])],
-      busyMax: own.reduce((most, { busy }) => Math.max(most, busy), 0),
-      backPressuredMax: own.reduce((most, { backPressured }) => Math.max(most, backPressured), 0),
-    };
+    const { known, ...total } = totals.get(operator)!;
+    for (const share of SHARES) total[share] = known === 0 ? 0 : total[share] / known;
+    return { ...total, kind, parallelism, chain, service, regions: [...(regions.get(chain) ?? [])] };
   });
 }
 
-function together(operator: string, loads: readonly OperatorLoadDetail[]): OperatorLoadDetail {
-  const total: { -readonly [K in keyof typeof NO_LOAD]: number } = { ...NO_LOAD };
-  const known = loads.filter(({ busy, backPressured, idle }) => busy + backPressured + idle > 0).length;
-  for (const load of loads) for (const name of NAMES) total[name] += load[name];
-  for (const name of SHARES) total[name] = known === 0 ? 0 : total[name] / known;
-  return { operator, ...total };
+function noTotals(operator: string): Totals {
+  return { operator, ...NO_LOAD, busyMax: 0, backPressuredMax: 0, known: 0 };
 }
 
-const NAMES = Object.keys(NO_LOAD) as (keyof typeof NO_LOAD)[];
-const SHARES = Object.keys(NO_SHARES) as (keyof typeof NO_SHARES)[];
+function addLoad(total: Totals, own: OperatorLoad, at: number, change: Change<LoadedReport> | undefined): void {
+  total.rowsIn += Number(own.rowsIn);
+  total.rowsOut += Number(own.rowsOut);
+  total.requestsInFlight += own.requests;
+  total.rowsInFlight += own.rowsHeld;
+  if (change === undefined) return;
+  const [before, now] = [change.from.load.operators[at]!, change.to.load.operators[at]!];
+  total.rowsInPerSecond += perSecond(before.rowsIn, now.rowsIn, change.ms);
+  total.rowsOutPerSecond += perSecond(before.rowsOut, now.rowsOut, change.ms);
+  const { busy, backPressured, idle } = sharesOf(before, now, change.ms);
+  total.busy += busy;
+  total.backPressured += backPressured;
+  total.idle += idle;
+  total.busyMax = Math.max(total.busyMax, busy);
+  total.backPressuredMax = Math.max(total.backPressuredMax, backPressured);
+  total.known += 1;
+}
+
+function regionsByChain({ actors }: JobSpec): Map<string, Set<string>> {
+  const regions = new Map<string, Set<string>>();
+  for (const { actor, subtask, region } of actors) {
+    const chain = actor.slice(0, actor.length - `-${subtask}`.length);
+    const own = regions.get(chain);
+    if (own === undefined) regions.set(chain, new Set([region]));
+    else own.add(region);
+  }
+  return regions;
+}
+
+const SHARES = ["busy", "backPressured", "idle"] as const;
 
 function edgesOf({ graph }: JobSpec, queues: ReadonlyMap<string, EdgeQueue> = new Map()): EdgeDetail[] {
   return graph.flatMap(({ operator: to, inputs }) =>
@@ -184,14 +245,19 @@ export function actorOf(
   { actor, region, subtask }: JobSpec["actors"][number],
   attempt: number,
   placed: { readonly worker: string; readonly host: string } = { worker: "", host: "" },
-  report?: ActorReport,
-  loads?: RateWindow<LoadedReport>,
+  report: ActorReport | undefined,
+  { newest, change }: Loads,
 ): ActorDetail {
-  const load = loads?.newest?.load;
-  // Of one that has ended nothing changes any more.
-  const change = report?.state === "RUNNING" ? loads?.change : undefined;
+  const [from, to, ms] = [change?.from, change?.to, change?.ms ?? 0];
+  const shares = from === undefined ? NO_SHARES : sharesOf(from.load, to!.load, ms);
+  const queue = queueOf(newest?.load.inputs ?? []);
   return {
-    ...{ actor, region, subtask, attempt, worker: placed.worker, host: placed.host },
+    actor,
+    region,
+    subtask,
+    attempt,
+    worker: placed.worker,
+    host: placed.host,
     state: report?.state ?? "",
     code: report?.code ?? "",
     message: report?.message ?? "",
@@ -199,11 +265,14 @@ export function actorOf(
     rowsWritten: Number(report?.rowsWritten ?? 0n),
     rowsInFlight: Number(report?.rowsInFlight ?? 0n),
     deadLetters: Number(report?.deadLetters ?? 0n),
-    rowsReadPerSecond: change === undefined ? 0 : perSecond(change, (told) => told.rowsRead),
-    rowsWrittenPerSecond: change === undefined ? 0 : perSecond(change, (told) => told.rowsWritten),
-    ...queueOf(load?.inputs ?? []),
-    ...(change === undefined ? NO_SHARES : sharesOf(change, (told) => told.load)),
-    operators: load?.operators.map((own, i) => operatorOf(own, i, load, change)) ?? [],
+    rowsReadPerSecond: from === undefined ? 0 : perSecond(from.rowsRead, to!.rowsRead, ms),
+    rowsWrittenPerSecond: from === undefined ? 0 : perSecond(from.rowsWritten, to!.rowsWritten, ms),
+    queuedBytes: queue.queuedBytes,
+    queuedBatches: queue.queuedBatches,
+    busy: shares.busy,
+    backPressured: shares.backPressured,
+    idle: shares.idle,
+    operators: newest?.load.operators.map((own, i) => operatorOf(own, i, newest.load, change)) ?? [],
   };
 }
 
@@ -214,32 +283,38 @@ function operatorOf(
   { inputs }: ActorLoad,
   change: Change<LoadedReport> | undefined,
 ): OperatorLoadDetail {
-  const of = (told: LoadedReport) => told.load.operators[at]!;
+  const [before, now, ms] = [change?.from.load.operators[at], change?.to.load.operators[at], change?.ms ?? 0];
+  const shares = before === undefined ? NO_SHARES : sharesOf(before, now!, ms);
+  const queue = queueOf(inputs, own.operator);
   return {
     operator: own.operator,
     rowsIn: Number(own.rowsIn),
     rowsOut: Number(own.rowsOut),
-    rowsInPerSecond: change === undefined ? 0 : perSecond(change, (told) => of(told).rowsIn),
-    rowsOutPerSecond: change === undefined ? 0 : perSecond(change, (told) => of(told).rowsOut),
+    rowsInPerSecond: before === undefined ? 0 : perSecond(before.rowsIn, now!.rowsIn, ms),
+    rowsOutPerSecond: before === undefined ? 0 : perSecond(before.rowsOut, now!.rowsOut, ms),
     requestsInFlight: own.requests,
     rowsInFlight: own.rowsHeld,
-    ...queueOf(inputs, own.operator),
-    ...(change === undefined ? NO_SHARES : sharesOf(change, of)),
+    queuedBytes: queue.queuedBytes,
+    queuedBatches: queue.queuedBatches,
+    busy: shares.busy,
+    backPressured: shares.backPressured,
+    idle: shares.idle,
   };
 }
 
-function sharesOf<T>(
-  { from, to, ms }: Change<T>,
-  of: (told: T) => { readonly busyMs: number; readonly backPressuredMs: number },
-): TimeShares {
-  const [before, now] = [of(from), of(to)];
+interface Spent {
+  readonly busyMs: number;
+  readonly backPressuredMs: number;
+}
+
+function sharesOf(before: Spent, now: Spent, ms: number): TimeShares {
   const busy = Math.min(Math.max((now.busyMs - before.busyMs) / ms, 0), 1);
   const backPressured = Math.min(Math.max((now.backPressuredMs - before.backPressuredMs) / ms, 0), 1 - busy);
   return { busy, backPressured, idle: 1 - busy - backPressured };
 }
 
-export function perSecond<T>({ from, to, ms }: Change<T>, of: (told: T) => bigint): number {
-  return (Number(of(to) - of(from)) * 1_000) / ms;
+export function perSecond(before: bigint, now: bigint, ms: number): number {
+  return ((Number(now) - Number(before)) * 1_000) / ms;
 }
 
 /** @param reader undefined: all of them */
@@ -253,12 +328,19 @@ function queueOf(inputs: readonly InputLoad[], reader?: string) {
   return queue;
 }
 
-export function addQueue(queues: Map<string, EdgeQueue>, { from, to, channels, ...queued }: InputLoad): void {
-  const queue = queues.get(`${from} ${to}`) ?? { channels: 0, queuedBytes: 0, queuedBatches: 0 };
-  queue.channels += channels;
-  queue.queuedBytes += Number(queued.queuedBytes);
-  queue.queuedBatches += queued.queuedBatches;
-  queues.set(`${from} ${to}`, queue);
+/** What waits on channels, by the operators that they are between. */
+export function queuesOf(loads: readonly Loads[]): Map<string, EdgeQueue> {
+  const queues = new Map<string, EdgeQueue>();
+  for (const { newest } of loads) {
+    for (const { from, to, channels, queuedBytes, queuedBatches } of newest?.load.inputs ?? []) {
+      const queue = queues.get(`${from} ${to}`) ?? { channels: 0, queuedBytes: 0, queuedBatches: 0 };
+      queue.channels += channels;
+      queue.queuedBytes += Number(queuedBytes);
+      queue.queuedBatches += queuedBatches;
+      queues.set(`${from} ${to}`, queue);
+    }
+  }
+  return queues;
 }
 
 /** @param usage undefined: not known */

@@ -41,6 +41,23 @@ export interface JobSummary {
   readonly counts: JobCounts;
 }
 
+/** A job at one moment. */
+export interface JobSample {
+  readonly atMs: number;
+  readonly rowsReadPerSecond: number;
+  readonly rowsWrittenPerSecond: number;
+  readonly rowsInFlight: number;
+  readonly deadLetters: number;
+  /** What waits on channels. */
+  readonly queuedBytes: number;
+  readonly instancesReady: number;
+  /** What waits or is worked on at instances. */
+  readonly instanceRows: number;
+  /** Of the newest checkpoints of its regions, the longest. */
+  readonly checkpointMs: number;
+  readonly restarts: number;
+}
+
 export interface JobDetail extends JobSummary {
   readonly planHash: string;
   /** SHA-256 of its code. */

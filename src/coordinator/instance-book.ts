@@ -278,7 +278,7 @@ function workOf(window: RateWindow<InstanceWork>) {
   const { newest, change } = window;
   if (newest === undefined) return {};
   const { calls, rows, errors, ...now } = newest;
-  const rowsPerSecond = change === undefined ? 0 : perSecond(change, (work) => work.rows);
+  const rowsPerSecond = change === undefined ? 0 : perSecond(change.from.rows, change.to.rows, change.ms);
   return { ...now, calls: Number(calls), rows: Number(rows), errors: Number(errors), rowsPerSecond };
 }
 

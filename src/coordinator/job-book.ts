@@ -21,12 +21,14 @@ import type {
   WorkerReport,
 } from "../wire/control.js";
 import type { LoadReport } from "../wire/frames.js";
-import type { ActorDetail, HostDetail, JobDetail, JobSummary } from "./describe.js";
-import { actorOf, addQueue, detailOf, type EdgeQueue, summaryOf, used } from "./describe-job.js";
+import type { ActorDetail, JobDetail, JobSample, JobSummary } from "./describe.js";
+import { actorOf, detailOf, queuesOf, summaryOf } from "./describe-job.js";
 import type { Promised } from "./holdings.js";
+import { hostDetails, standingsOf, usagesOf } from "./host-details.js";
 import { HostGroups } from "./host-groups.js";
 import { InstanceBook } from "./instance-book.js";
 import type { EnumeratorFacts, GroupFacts, HostFacts, InstanceFacts, JobFacts } from "./job.js";
+import { JobSamples, sampleOf } from "./job-samples.js";
 import { type ActorGroup, type GroupPlace, type Holding, NOTHING, type WorkerFacts } from "./placement.js";
 import { failureOf, RegionBook } from "./region-book.js";
 import { Wishes } from "./wishes.js";
@@ -64,10 +66,13 @@ export class JobBook {
   #startedMs = 0;
   #finishedMs = 0;
   readonly #groups: HostGroups;
+  /** Actors of each region: there may be many of both. */
+  readonly #members = new Map<string, ActorSpec[]>();
   #hosts = new Map<string, KnownHost>();
   readonly #instances: InstanceBook;
   #enumerators = new Map<string, Writable<EnumeratorFacts>>();
   readonly #wishes = new Wishes();
+  readonly #samples = new JobSamples();
   #subscriptions: Subscription[] = [];
   /** What processes use, of all jobs, by worker; as it was told last. */
   #usages = new Map<string, readonly ProcessUsage[]>();
@@ -79,10 +84,16 @@ export class JobBook {
     this.job = id<JobId>("job", spec.job);
     this.#groups = new HostGroups(spec.actors);
     this.#instances = new InstanceBook(spec, clock);
-    const regions = new Set(spec.actors.map(({ region }) => region));
-    const actorsOf = (region: string) => spec.actors.filter((one) => one.region === region).map(({ actor }) => actor);
+    for (const actor of spec.actors) {
+      const members = this.#members.get(actor.region);
+      if (members === undefined) this.#members.set(actor.region, [actor]);
+      else members.push(actor);
+    }
     this.regions = new Map(
-      [...regions].map((region) => [region, new RegionBook(region, actorsOf(region), clock, regions.size)]),
+      [...this.#members].map(([region, members]) => {
+        const actors = members.map(({ actor }) => actor);
+        return [region, new RegionBook(region, actors, clock, this.#members.size)];
+      }),
     );
     for (const source of spec.sources) this.#enumerators.set(source, { source, host: "", attempt: 0, deployed: false });
   }
@@ -204,8 +215,8 @@ export class JobBook {
   /** A region's actors as they are placed together: by subtask. */
   groups(region: RegionBook): ActorGroup[] {
     const groups = new Map<number, ActorSpec[]>();
-    for (const spec of this.spec.actors) {
-      if (spec.region === region.region) groups.set(spec.subtask, [...(groups.get(spec.subtask) ?? []), spec]);
+    for (const spec of this.#members.get(region.region)!) {
+      groups.set(spec.subtask, [...(groups.get(spec.subtask) ?? []), spec]);
     }
     return [...groups.values()].map((specs) => ({
       actors: specs.map(({ actor }) => actor),
@@ -535,72 +546,48 @@ export class JobBook {
   }
 
   summary(): JobSummary {
+    return summaryOf(this.spec, this.describe(), this.#actorsRunning());
+  }
+
+  #actorsRunning(): number {
     let running = 0;
     for (const region of this.regions.values()) {
       for (const { state } of region.reports()) if (state === "RUNNING") running++;
     }
-    return summaryOf(this.spec, this.describe(), running);
+    return running;
   }
 
   /** All that there is to show of it. */
   detail(): JobDetail {
     const report = this.describe();
-    const usages = this.#usageByName();
+    const usages = usagesOf(this.job, this.#usages);
+    const hosts = this.#hosts.values();
+    const loads = this.spec.actors.map(({ actor, region }) => this.regions.get(region)!.loadsOf(actor));
     return detailOf(this.spec, report, {
-      actors: this.#actorDetails(),
+      actorsRunning: this.#actorsRunning(),
+      loads,
+      actors: () => this.#actorDetails(),
       regions: [...this.regions.values()].map((region) => region.detail()),
-      edges: this.#queues(),
-      hosts: this.#hostDetails(usages),
-      instances: this.#instances.detail(this.#standings(), usages),
+      edges: queuesOf(loads),
+      hosts: hostDetails(this.#hosts.values(), this.regions.values(), usages, this.clock),
+      instances: this.#instances.detail(standingsOf(hosts), usages),
     });
+  }
+
+  /** For charts: asked on every heartbeat, taken when it is time. */
+  sample(): void {
+    this.#samples.take(this.clock.nowMs(), () => sampleOf(this.detail()));
+  }
+  get samples(): readonly JobSample[] {
+    return this.#samples.kept;
   }
 
   #actorDetails(): ActorDetail[] {
     return this.spec.actors.map((actor) => {
       const region = this.regions.get(actor.region)!;
-      const [report, load] = [region.reportOf(actor.actor), region.loadOf(actor.actor)];
-      return actorOf(actor, region.attempt, region.placed.get(actor.actor), report, load);
+      const [report, loads] = [region.reportOf(actor.actor), region.loadsOf(actor.actor)];
+      return actorOf(actor, region.attempt, region.placed.get(actor.actor), report, loads);
     });
-  }
-
-  /** What waits on channels, by the operators that they are between. */
-  #queues(): Map<string, EdgeQueue> {
-    const queues = new Map<string, EdgeQueue>();
-    for (const { actor, region } of this.spec.actors) {
-      for (const input of this.regions.get(region)!.loadOf(actor)?.newest?.load.inputs ?? []) addQueue(queues, input);
-    }
-    return queues;
-  }
-
-  /** How many hosts have put each instance aside, or on probation. */
-  #standings(): ReadonlyMap<string, { aside: number; probation: number }> {
-    const counts = new Map<string, { aside: number; probation: number }>();
-    for (const { instance, probation } of [...this.#hosts.values()].flatMap(({ standings }) => standings)) {
-      const count = counts.get(instance) ?? { aside: 0, probation: 0 };
-      count[probation ? "probation" : "aside"] += 1;
-      counts.set(instance, count);
-    }
-    return counts;
-  }
-
-  /** Of its hosts and instances, as far as their workers measure it. */
-  #usageByName(): ReadonlyMap<string, ProcessUsage> {
-    const own = [...this.#usages.values()].flatMap((processes) => processes.filter(({ job }) => job === this.job));
-    return new Map(own.map((usage) => [usage.name, usage]));
-  }
-
-  #hostDetails(usages: ReadonlyMap<string, ProcessUsage>): HostDetail[] {
-    const ago = this.clock.nowMs() - this.clock.monotonicMs();
-    const actors = new Map<string, number>();
-    for (const region of this.regions.values()) {
-      for (const { host } of region.placed.values()) actors.set(host, (actors.get(host) ?? 0) + 1);
-    }
-    return [...this.#hosts.values()].map(({ host, worker, state, failure, heardMs, wasUp, gpus }) => ({
-      ...{ host, worker, state, gpus, message: failure?.message ?? "" },
-      heardMs: wasUp ? heardMs + ago : 0,
-      actors: actors.get(host) ?? 0,
-      ...used(usages.get(host)),
-    }));
   }
 }
 

@@ -5,7 +5,8 @@
  *
  * Invariants:
  *   E7  What leads is made for one term, and acts only while `holds` of that term says so. It is closed before another is made here.
- *   E8  One call for the lease is under way at a time, and none is waited for longer than `limits.leaseCallTimeoutMs`.
+ *   E8  One call for the lease is waited for at a time, and none longer than `limits.leaseCallTimeoutMs`; by `open`, which has nothing
+ *       to lose yet, as long as other calls of the bus.
  *   E9  Who closes gives the lease back, after what led is closed; so does who cannot begin to lead, and lets others try.
  */
 import { MillraceError } from "../base/errors.js";
@@ -67,6 +68,7 @@ export class Leadership<L extends Led> {
   #found: Lease | undefined;
   #listeners = new Set<() => void>();
   #told = "";
+  #patienceMs: number = limits.busRequestTimeoutMs;
   #running: Promise<void> | undefined;
   #closed = false;
   #wake: () => void = () => {};
@@ -87,6 +89,7 @@ export class Leadership<L extends Led> {
       await this.close();
       throw error;
     }
+    this.#patienceMs = limits.leaseCallTimeoutMs;
     this.#running = this.#run();
     const failure = await this.#opening;
     if (failure === undefined) return;
@@ -239,8 +242,9 @@ export class Leadership<L extends Led> {
   async #inTime<T>(call: Promise<T>): Promise<T> {
     let timer: Timer | undefined;
     const late = new Promise<never>((_, reject) => {
-      const error = () => new MillraceError("MILL_BUS_TIMEOUT", "the lease: no answer in time.");
-      timer = this.options.ports.clock.after(limits.leaseCallTimeoutMs, () => reject(error()));
+      const message = `the lease of ${this.options.namespace}: NATS did not answer within ${this.#patienceMs} ms.`;
+      const error = () => new MillraceError("MILL_BUS_TIMEOUT", message);
+      timer = this.options.ports.clock.after(this.#patienceMs, () => reject(error()));
     });
     try {
       return await Promise.race([call, late]);

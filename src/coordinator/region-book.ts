@@ -3,18 +3,14 @@ import { ERROR_CODES, invariant, isErrorCode } from "../base/errors.js";
 import type { Clock } from "../base/ports.js";
 import type { Failure, MemberFacts, RegionFacts, RegionHostFacts, RegionPhase } from "../checkpoint/region.js";
 import type { LoggedRecord, StoredSnapshot } from "../checkpoint/retention.js";
-import type { ActorLoad, ActorReport, RegionReport, Snapshot } from "../wire/control.js";
+import type { ActorReport, RegionReport, Snapshot } from "../wire/control.js";
 import type { ActorCheckpoint, RegionRecord } from "../wire/stored.js";
 import type { RegionDetail } from "./describe.js";
+import type { LoadedReport, Loads } from "./describe-job.js";
 import type { HostFacts } from "./job.js";
 import { pauseMs } from "./pause.js";
 import { RateWindow } from "./rate-window.js";
 import { RegionHistory } from "./region-history.js";
-
-/** One that says how the actor spends its time. */
-export interface LoadedReport extends ActorReport {
-  readonly load: ActorLoad;
-}
 
 interface OpenCheckpoint {
   readonly checkpoint: bigint;
@@ -119,8 +115,10 @@ export class RegionBook {
     return this.#reports.get(actor);
   }
 
-  loadOf(actor: string): RateWindow<LoadedReport> | undefined {
-    return this.#loads.get(actor);
+  loadsOf(actor: string): Loads {
+    const window = this.#loads.get(actor);
+    const runs = this.#reports.get(actor)?.state === "RUNNING";
+    return { newest: window?.newest, change: runs ? window?.change : undefined };
   }
 
   /** Snapshots for the manifest; every actor has acknowledged. */

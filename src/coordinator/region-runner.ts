@@ -25,6 +25,7 @@ import { failureOf, type RegionBook } from "./region-book.js";
 import { RegionFloors } from "./region-floor.js";
 import { readRegionLog } from "./region-log.js";
 import { RegionRetention } from "./region-retention.js";
+import { RegionTelemetry } from "./region-telemetry.js";
 
 /** What an acknowledgement changes; a refusal fails the job if nothing else is said. */
 export interface Then {
@@ -52,6 +53,7 @@ export interface RegionRunnerOptions {
 export class RegionRunner {
   #floors: RegionFloors;
   #retention: RegionRetention;
+  #telemetry: RegionTelemetry;
 
   constructor(private readonly options: RegionRunnerOptions) {
     const { store, ports } = options;
@@ -62,6 +64,7 @@ export class RegionRunner {
       floors: this.#floors,
       leads: () => options.leads(),
     });
+    this.#telemetry = new RegionTelemetry(ports);
   }
 
   /** @returns milliseconds until a checkpoint of any of its regions is due, whatever else happens */
@@ -134,6 +137,7 @@ export class RegionRunner {
         return;
       case "open-checkpoint":
         region.openCheckpoint(action.checkpoint);
+        this.#telemetry.opened(book.job, region.region, action.checkpoint);
         look();
         return;
       case "trigger":
@@ -147,6 +151,7 @@ export class RegionRunner {
         return;
       case "restart":
         ports.log.warn("region starts again", { region: region.region, attempt, ...action.failure });
+        this.#telemetry.restarted(book.job, region.region);
         region.restart(action.failure);
         look();
         return;
@@ -192,6 +197,7 @@ export class RegionRunner {
       if (!(await this.options.leads())) return; // M3
       if (there.term < term) region.inherit(there.attempt);
       region.onRecord(there);
+      this.#telemetry.recorded(book.job, region.region, there);
       const fenced = there.kind === "FENCE" && there.term === term && there.attempt === region.attempt;
       if (region.phase === "FENCING" && fenced) region.phase = "PLACING";
       if (there.kind === "COMMIT") void this.#retention.onCommit(book, region);

@@ -2,7 +2,8 @@
  * Keeps what lies in the logs of a job's durable exchanges, as objects of a savepoint: for each partition the entries that its reader
  * had not passed and that the writers' checkpoints hold. `checkpoint/savepoint.ts` decides which these are, and when.
  *
- * What is kept begins where the reader's snapshot says and goes on without a gap, or nothing is kept and an error says why.
+ * What is kept begins where the reader's snapshot says and goes on without a gap, or nothing is kept and an error says why. It is whole:
+ * rows that lie beside a log are put into their entries, because a log's content goes with its job.
  */
 import { createHash } from "node:crypto";
 import { MillraceError } from "../base/errors.js";
@@ -12,10 +13,14 @@ import type { Ports } from "../base/ports.js";
 import type { Bus, DurableLog } from "../bus/bus.js";
 import { jobSubjects } from "../bus/subjects.js";
 import { type ExchangeSides, keptEntries } from "../checkpoint/savepoint.js";
+import { sha256Of } from "../storage/content-checks.js";
+import { ContentStore } from "../storage/content-store.js";
 import { jobKeys } from "../storage/keys.js";
 import type { ObjectStore } from "../storage/object-store.js";
 import type { ExchangeSpec } from "../wire/control.js";
 import {
+  type ExchangeContent,
+  type ExchangeEntryHeader,
   type ExchangePosition,
   exchangeEntryFrame,
   exchangePositionFrame,
@@ -36,11 +41,14 @@ import type { JobBook } from "./job-book.js";
 export interface KeepOptions {
   readonly bus: Bus;
   readonly store: ObjectStore;
+  /** Where content that belongs to jobs is. Default: `store`. */
+  readonly contents?: ObjectStore;
   readonly ports: Ports;
   readonly namespace: Namespace;
 }
 
-const START: ExchangePosition = { next: 1n, writers: [], seed: 0n, seedBatches: 0, incarnation: "" };
+/** Of a reader that has begun nothing. */
+export const START: ExchangePosition = { next: 1n, writers: [], seed: 0n, seedBatches: 0, incarnation: "" };
 
 /** Where the reader of a partition stands, by its snapshot; `read`: it has read the partition to its end. */
 export function positionIn(snapshot: Uint8Array, exchange: string): ExchangePosition | "read" {
@@ -50,6 +58,16 @@ export function positionIn(snapshot: Uint8Array, exchange: string): ExchangePosi
   const { ended, taken, split, position } = sourceStateFrame.decode(state).header;
   if (ended || (taken > 0n && split === null)) return "read";
   return position === null ? START : exchangePositionFrame.decode(position).header;
+}
+
+/** Whether a reader that stands there drops the entry, should it come again. */
+export function isHandedOn(
+  { writers }: Pick<ExchangePosition, "writers">,
+  { writer, checkpoint, index }: Pick<ExchangeEntryHeader, "writer" | "checkpoint" | "index">,
+): boolean {
+  const at = writers.find((one) => one.writer === writer);
+  if (at === undefined) return false;
+  return at.ended || checkpoint < at.checkpoint || (checkpoint === at.checkpoint && index <= at.index);
 }
 
 /** Which regions are on both sides of an exchange. */
@@ -128,7 +146,8 @@ class Keeping {
   }
 
   /** @returns the sequence up to which the log was read */
-  async #keepLog(log: DurableLog, { next, incarnation }: ExchangePosition): Promise<bigint> {
+  async #keepLog(log: DurableLog, at: ExchangePosition): Promise<bigint> {
+    const { next, incarnation } = at;
     const [first, last, made] = [await log.first(), await log.last(), await log.incarnation()];
     if (incarnation !== "" && incarnation !== made) throw this.#lost("its log was deleted and made anew");
     if (first > next || last + 1n < next) throw this.#lost(`it holds entries ${first} to ${last}, not ${next}`);
@@ -142,7 +161,7 @@ class Keeping {
       for await (const { sequence, payload } of log.read(next, late.signal)) {
         if (sequence !== expected) throw this.#lost(`entry ${expected} is not there`);
         expected += 1n;
-        if (keeps(exchangeEntryFrame.decode(payload).header)) await this.#add(payload);
+        if (keeps(exchangeEntryFrame.decode(payload).header)) await this.#keep(payload, at, late.signal);
         if (sequence === last) break;
       }
     } finally {
@@ -151,6 +170,25 @@ class Keeping {
     if (expected !== last + 1n) throw this.#lost(`entry ${expected} did not come`);
     if (this.#entries.length > 0) await this.#flush(true);
     return last;
+  }
+
+  async #keep(entry: Uint8Array, at: ExchangePosition, signal: AbortSignal): Promise<void> {
+    const { header } = exchangeEntryFrame.decode(entry);
+    if (header.content === null) return this.#add(entry);
+    if (isHandedOn(at, header)) return; // it is there again, and its row may be gone
+    return this.#add(await this.#whole(header, header.content, signal));
+  }
+
+  async #whole(header: ExchangeEntryHeader, { sha256 }: ExchangeContent, signal: AbortSignal): Promise<Uint8Array> {
+    const { store, contents = store, ports } = this.options;
+    const content = new ContentStore({ store: contents, job: this.book.job, clock: ports.clock });
+    try {
+      const row = await content.get(sha256, { signal });
+      if (sha256Of(row) === sha256) return exchangeEntryFrame.encode({ ...header, content: null }, row);
+    } catch (error) {
+      if (!MillraceError.is(error) || error.code !== "MILL_STORE_NOT_FOUND") throw error;
+    }
+    throw this.#lost(`the row ${sha256} is not there, or is another one`);
   }
 
   async #add(entry: Uint8Array): Promise<void> {

@@ -48,7 +48,7 @@ export class AnswerWriter {
   }
 
   #write(
-    { id, client }: Sender,
+    { id, client, trace }: Sender,
     words: Words,
     outcome: Pick<AnswerHeader, "rejectedRows" | "rows" | "schema" | "repeatedRows"> = NOTHING,
     payload: readonly Uint8Array[] = [],
@@ -69,7 +69,9 @@ export class AnswerWriter {
       schema,
       retryAfterMs: waitMs,
       repeatedRows,
+      traceparent: trace?.answeredBy ?? "",
     };
+    trace?.span.end(status === "OK" ? "" : code || status);
     publish(client, answerFrame.encode(header, payload));
   }
 }

@@ -39,18 +39,20 @@ import {
 } from "../wire/frames.js";
 import type { AnswerStore } from "./answer-store.js";
 import { type CallCounts, noCounts } from "./call-counts.js";
+import { ClientTelemetry } from "./client-telemetry.js";
 import { Fallback } from "./fallback.js";
 import { Holders } from "./holders.js";
 import { InstanceTable, type KnownInstance } from "./instance-table.js";
 import type { RowAnswer } from "./journal.js";
 import { KeptIds } from "./kept-ids.js";
-import { type CallOptions, newPending, type Pending } from "./pending.js";
+import { type CallOptions, newPending, type Pending, rowsOf } from "./pending.js";
 import { afterFailure } from "./retry.js";
 import { inOneBatch } from "./row-answers.js";
 import { isOfRows, poisoned, timedOut } from "./row-errors.js";
 import { contentIdsOf, idBytes } from "./row-ids.js";
 import { runsOf } from "./runs.js";
-import { type Answer, checkRows, halves, joinAnswers, type Part, singles } from "./split-request.js";
+import { splitPending } from "./split-pending.js";
+import { type Answer, checkRows, halves, joinAnswers, singles } from "./split-request.js";
 
 export type { CallOptions } from "./pending.js";
 export type { Answer } from "./split-request.js";
@@ -84,6 +86,7 @@ export class ServiceClient {
   /** Rows whose answers may have been kept. */
   #kept = new KeptIds(limits.answersKeptMax);
   #subscriptions: Subscription[] = [];
+  #telemetry: ClientTelemetry;
   #subjects: JobSubjects;
   #inputSchema: Uint8Array;
   #inputSchemaId: Uint8Array;
@@ -97,6 +100,11 @@ export class ServiceClient {
   constructor(private readonly options: ServiceClientOptions) {
     this.service = options.service;
     this.#instances = new InstanceTable(options.service, options.ports);
+    this.#telemetry = new ClientTelemetry(options.ports, this.service.id, {
+      queuedRows: () => this.queuedRows,
+      rowsInFlight: () => [...this.#instances].reduce((sum, { pending }) => sum + rowsOf(pending.values()), 0),
+      retries: () => this.counts.retries,
+    });
     this.#subjects = jobSubjects(options.namespace, options.job);
     this.#inputSchema = encodeSchema(arrowSchema(this.service.input));
     this.#inputSchemaId = schemaId(this.#inputSchema);
@@ -112,14 +120,14 @@ export class ServiceClient {
     });
   }
 
-  /** Rows waiting here for an instance. */
   get queuedRows(): number {
-    return this.#queue.reduce((sum, request) => sum + request.rows, 0);
+    return rowsOf(this.#queue);
   }
 
   /** Subscribes to answers and load reports, and asks all instances for theirs. */
   async open(): Promise<void> {
     const { bus } = this.options;
+    this.#telemetry.open();
     this.#subscriptions = await Promise.all([
       bus.subscribe(this.#subjects.answer(this.options.client), (message) => this.#onAnswer(message)),
       bus.subscribe(this.#subjects.load(this.service.id), (message) => {
@@ -142,12 +150,13 @@ export class ServiceClient {
   call(records: RecordBatch, owner: object, about: CallOptions = {}): Promise<Answer> {
     return new Promise((resolve, reject) => {
       if (this.#error !== undefined) return reject(this.#error);
-      const { bucket = "", affinity = "", rowIds: lineageIds = [], ask = false } = about;
+      const { bucket = "", affinity = "", rowIds: lineageIds = [], ask = false, trace = "" } = about;
       const cacheIds = about.cacheIds ?? this.#cacheIds(records);
       const rowIds = this.service.cache === "content" ? cacheIds : lineageIds;
       const id = `${this.options.client}-${++this.#calls}`;
       const given = { owner, records, lineageIds, ask, resolve, reject };
       const request = newPending(id, given, { rowIds, bucket, affinity, deadlineMs: this.#deadlineMs() });
+      if (this.#telemetry.on) this.#telemetry.follow(request, trace);
       if (ask && rowIds.length > 0) this.#holders.find(request);
       else {
         this.#queue.push(request);
@@ -163,12 +172,18 @@ export class ServiceClient {
   }
 
   /** Cuts the rows into requests as the service wants them, and calls with each. */
-  async callInRuns(records: RecordBatch, owner: object, rowIds: readonly string[] = [], ask = false): Promise<Answer> {
+  async callInRuns(
+    records: RecordBatch,
+    owner: object,
+    rowIds: readonly string[] = [],
+    ask = false,
+    trace = "",
+  ): Promise<Answer> {
     const cacheIds = this.#cacheIds(records);
     const runs = runsOf(this.service, records, cacheIds);
     const answers = runs.map(({ start, rows, bucket, affinity }) =>
       this.call(records.slice(start, start + rows), owner, {
-        ...{ bucket, affinity, ask },
+        ...{ bucket, affinity, ask, trace },
         rowIds: rowIds.slice(start, start + rows),
         cacheIds: cacheIds.slice(start, start + rows),
       }),
@@ -221,6 +236,7 @@ export class ServiceClient {
 
   close(): void {
     for (const subscription of this.#subscriptions) subscription.unsubscribe();
+    this.#telemetry.close();
     this.fail(new MillraceError("MILL_SERVICE_LOST", `service "${this.service.id}": its client was closed.`));
   }
 
@@ -280,6 +296,7 @@ export class ServiceClient {
   #send(request: Pending, instance: KnownInstance<Pending>): void {
     request.sentMs = this.options.ports.clock.monotonicMs();
     request.tries += 1;
+    if (request.calledMs > 0) this.#telemetry.sent(request);
     this.counts.calls += 1;
     this.#instances.add(instance, request);
     // The window of the `infer` operators bounds what is under way, so the bus's own bound is not waited for here.
@@ -316,6 +333,7 @@ export class ServiceClient {
         schemaId: this.#inputSchemaId,
         schema: instance.schemaSent ? null : this.#inputSchema,
         rowIds: idBytes(request.rowIds),
+        traceparent: request.span?.traceparent ?? "",
       },
       encodeBatch(request.records),
     );
@@ -354,6 +372,7 @@ export class ServiceClient {
     if (instance !== undefined) instance.full = header.status === "REJECTED";
     this.#onReport(header.load);
     if (instance === undefined || request === undefined) return; // answered before, or given to another since
+    request.span?.link(header.traceparent);
     if (header.status === "OK") {
       this.#instances.onOutcome(instance, header.rejectedRows.length === request.rows);
       this.#noteKept(request);
@@ -417,7 +436,7 @@ export class ServiceClient {
     } else if (next.kind === "split") {
       // Each part has one try more: all of them have been spent on the whole.
       const about = { tries: Math.max(0, this.service.retry.attemptsMax - 1) };
-      this.#queue.push(...this.#split(request, halves(request.rows), about));
+      this.#queue.push(...splitPending(request, halves(request.rows), about));
     } else this.#giveUp(request, error);
   }
 
@@ -430,7 +449,12 @@ export class ServiceClient {
       return;
     }
     const { id } = this.service;
-    this.options.ports.log.debug("rows go to the fallback", { service: id, fallback: fallback.service.id, error });
+    this.options.ports.log.debug("rows go to the fallback", {
+      service: id,
+      fallback: fallback.service.id,
+      error,
+      trace: request.span?.traceparent,
+    });
     this.#fallBack(request);
   }
 
@@ -452,35 +476,6 @@ export class ServiceClient {
         this.#dispatch();
       });
     }
-  }
-
-  /**
-   * @param known answers of single rows that are there already
-   * @returns the parts that have to be sent
-   */
-  #split(
-    request: Pending,
-    parts: readonly Part[],
-    about: Partial<Pending>,
-    known: readonly (RowAnswer | undefined)[] = [],
-  ): Pending[] {
-    const { records, rowIds, lineageIds, id } = request;
-    const open: Pending[] = [];
-    const answers = parts.map(
-      ({ start, rows }, i) =>
-        new Promise<Answer>((resolve, reject) => {
-          const answer = known[i];
-          if (answer !== undefined) {
-            resolve({ records: answer.records, rejected: answer.rejected === undefined ? [] : [answer.rejected] });
-            return;
-          }
-          const part = { id: `${id}.${start}`, records: records.slice(start, start + rows), rows, resolve, reject };
-          const ids = { rowIds: rowIds.slice(start, start + rows), lineageIds: lineageIds.slice(start, start + rows) };
-          open.push({ ...request, ...part, ...ids, notBeforeMs: 0, ...about });
-        }),
-    );
-    joinAnswers(parts, answers, isOfRows).then(request.resolve, request.reject);
-    return open;
   }
 
   #onReport(report: LoadReport): void {
@@ -527,7 +522,8 @@ export class ServiceClient {
       if (crashes === 0) again.push(request);
       else if (crashes >= limits.inferCrashesMax)
         this.#giveUp(request, poisoned(this.service, request, crashes, report.reason));
-      else if (request.rows > 1) again.push(...this.#split(request, singles(request.rows), { crashes, suspect: true }));
+      else if (request.rows > 1)
+        again.push(...splitPending(request, singles(request.rows), { crashes, suspect: true }));
       else again.push({ ...request, crashes, suspect: true });
     }
     // It may have finished, and kept, what it could not send any more.
@@ -585,7 +581,7 @@ export class ServiceClient {
     this.counts.rows += known.length;
     this.counts.savedRows += known.length;
     this.counts.refusedRows += known.filter(({ rejected }) => rejected !== undefined).length;
-    if (known.length < answers.length) this.#queue.push(...this.#split(request, singles(request.rows), {}, answers));
+    if (known.length < answers.length) this.#queue.push(...splitPending(request, singles(request.rows), {}, answers));
     else {
       const { records, rejected } = inOneBatch(known);
       request.resolve({ records, rejected: [...rejected.values()] });

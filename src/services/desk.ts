@@ -16,7 +16,7 @@
 import type { RecordBatch } from "apache-arrow";
 import { ERROR_CODES, MillraceError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
-import type { Ports, Timer } from "../base/ports.js";
+import { type Ports, type Timer, telemetryOf } from "../base/ports.js";
 import type { Service } from "../topology/service.js";
 import { concatBatches } from "../types/concat.js";
 import type { InstanceWork } from "../wire/control.js";
@@ -25,6 +25,7 @@ import type { AnswerWriter } from "./answer-writer.js";
 import { BatchSize } from "./batch-size.js";
 import { CallAbort } from "./call-abort.js";
 import { CallTimes } from "./call-times.js";
+import { DeskTelemetry } from "./desk-telemetry.js";
 import type { CheckedHandler, RowOutcome } from "./handler-call.js";
 import { Journal, type RowAnswer } from "./journal.js";
 import { type QueuedRequest, RequestQueue } from "./request-queue.js";
@@ -92,9 +93,11 @@ export class Desk {
   #limit: Timer | undefined;
   #wake: (() => void) | undefined;
   #onIdle: (() => void)[] = [];
+  #telemetry: DeskTelemetry;
 
   constructor(private readonly options: DeskOptions) {
     const { batch } = options.service;
+    this.#telemetry = new DeskTelemetry(telemetryOf(options.ports), options.service.id);
     this.#size = new BatchSize(batch.rowsMax, batch.latencyMsTarget);
     this.#handler = options.handler((rows) => this.#size.ranOutOfMemory(rows));
   }
@@ -189,12 +192,14 @@ export class Desk {
   cancel(client: string, requests: ReadonlySet<string>): void {
     const named = (request: { readonly client: string; readonly id: string }) =>
       request.client === client && requests.has(request.id);
-    for (const request of this.#queue.remove(named)) this.#settle(request as Admitted);
-    this.#joined.remove(named);
+    const cancelled = this.#queue.remove(named);
+    for (const request of cancelled) this.#settle(request as Admitted);
+    cancelled.push(...this.#joined.remove(named));
     for (const call of this.#calls) {
-      for (const request of call.requests) if (named(request)) call.requests.delete(request);
+      for (const request of call.requests) if (named(request) && call.requests.delete(request)) cancelled.push(request);
       if (call.requests.size === 0) this.#abandon(call);
     }
+    for (const { trace } of cancelled) trace?.span.end("CANCELLED");
     this.#readmit();
   }
 
@@ -316,10 +321,14 @@ export class Desk {
 
   async #call(requests: readonly Admitted[]): Promise<void> {
     const call: Call = { requests: new Set(requests), rows: rowsOf(requests), attempt: undefined, watch: undefined };
+    const { concurrency } = this.options.service;
+    if (this.#telemetry.on) this.#telemetry.taken(requests, this.options.ports.clock.monotonicMs());
     this.#calls.add(call);
     const outcome = await this.#outcomeOf(requests, call);
     if (MillraceError.is(outcome) && requests.length > 1 && isOfItsRows(outcome)) await this.#callAlone(requests, call);
     else this.#end(requests, call, outcome);
+    if (this.#telemetry.on && this.#calls.size === concurrency)
+      this.#telemetry.freed(this.options.ports.clock.monotonicMs());
     this.#calls.delete(call);
     this.#blind = true;
     this.#readmit();
@@ -345,6 +354,7 @@ export class Desk {
     this.#blind = true;
     const rows = rowsOf(requests);
     const rowIds = idsOf(requests);
+    const told = this.#telemetry.on ? this.#telemetry.called(requests, rows, startMs) : undefined;
     let dueMs = 0;
     for (const request of requests) dueMs = Math.max(dueMs, request.dueMs);
     try {
@@ -356,13 +366,16 @@ export class Desk {
       const nowMs = clock.monotonicMs();
       const tookMs = nowMs - startMs;
       this.#times.add(tookMs, rows, nowMs);
+      told?.end("", nowMs);
       this.#rowMs += (this.#rowMs === 0 ? 1 : SMOOTHING) * (tookMs / rows - this.#rowMs);
       this.#size.took(rows, tookMs);
       if (persistAfterMs > 0 && tookMs >= persistAfterMs) void this.options.saved?.save(rowIds, outcome);
       return outcome;
     } catch (cause) {
       this.#work.errors += 1;
-      return MillraceError.from(cause, "MILL_SERVICE_FAILED");
+      const error = MillraceError.from(cause, "MILL_SERVICE_FAILED");
+      told?.end(error.code, clock.monotonicMs());
+      return error;
     } finally {
       this.#work.calls += 1;
       this.#work.rows += rows;

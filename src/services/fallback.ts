@@ -6,6 +6,7 @@
  *       would be paid for a second time. Who is given up meanwhile goes nowhere.
  */
 import type { RecordBatch } from "apache-arrow";
+import type { Span } from "../base/telemetry.js";
 import type { Answer } from "./split-request.js";
 
 /** What has to be known of a request here. */
@@ -18,12 +19,20 @@ export interface Given {
   readonly ask: boolean;
   readonly resolve: (answer: Answer) => void;
   readonly reject: (error: unknown) => void;
+  /** Of the call; undefined: it is not traced. */
+  readonly span?: Span | undefined;
 }
 
 /** A client of that service. */
 interface Client {
   holds(rowIds: readonly string[], records: RecordBatch): Promise<boolean>;
-  callInRuns(records: RecordBatch, owner: object, rowIds: readonly string[], ask: boolean): Promise<Answer>;
+  callInRuns(
+    records: RecordBatch,
+    owner: object,
+    rowIds: readonly string[],
+    ask: boolean,
+    trace?: string,
+  ): Promise<Answer>;
 }
 
 export class Fallback<Request extends Given> {
@@ -31,8 +40,8 @@ export class Fallback<Request extends Given> {
 
   constructor(private readonly client: Client) {}
 
-  take({ records, owner, lineageIds, ask, resolve, reject }: Request): void {
-    this.client.callInRuns(records, owner, lineageIds, ask).then(resolve, reject);
+  take({ records, owner, lineageIds, ask, resolve, reject, span }: Request): void {
+    this.client.callInRuns(records, owner, lineageIds, ask, span?.traceparent).then(resolve, reject);
   }
 
   /** @returns where the request belongs; undefined: it was given up meanwhile */

@@ -16,7 +16,8 @@ import type { RecordBatch, Schema } from "apache-arrow";
 import { MillraceError } from "../base/errors.js";
 import type { InstanceId, JobId, Namespace } from "../base/ids.js";
 import { limits } from "../base/limits.js";
-import type { Ports, Timer } from "../base/ports.js";
+import { METRICS } from "../base/metrics.js";
+import { type Ports, type Timer, telemetryOf } from "../base/ports.js";
 import type { Bus, Subscription } from "../bus/bus.js";
 import { publishLossy } from "../bus/publish-lossy.js";
 import { clusterSubjects, type JobSubjects, jobSubjects } from "../bus/subjects.js";
@@ -41,6 +42,7 @@ import {
 import { AnswerStore } from "./answer-store.js";
 import { AnswerWriter } from "./answer-writer.js";
 import { Desk } from "./desk.js";
+import { RequestTrace } from "./desk-telemetry.js";
 import { CheckedHandler } from "./handler-call.js";
 import { LifeHistory } from "./life-history.js";
 import { type QueueLoad, rowsToReturn } from "./rebalance.js";
@@ -143,10 +145,19 @@ export class Instance {
       throw error;
     }
     this.#desk = this.#openDesk(this.#handler);
+    this.#observe(this.#desk);
     await this.#listen();
     if (this.#stop.signal.aborted) return this.#deafen();
     this.#enter("READY", `warmed in ${this.#inState} ms`);
     this.#beat();
+  }
+
+  /** As long as its process lives. */
+  #observe(desk: Desk): void {
+    const telemetry = telemetryOf(this.options.ports);
+    const named = { "millrace.service": this.options.service.id };
+    telemetry.observe(METRICS.queuedRows, named, () => desk.load.queuedRows);
+    telemetry.observe(METRICS.runningRows, named, () => desk.load.runningRows);
   }
 
   #load(signal: AbortSignal): Promise<LoadedHandler<Columns, Columns>> {
@@ -260,6 +271,7 @@ export class Instance {
   #take(header: RequestHeader, payload: Uint8Array, bytes: number): void {
     const { id, client, rows, bucket } = header;
     const nowMs = this.options.ports.clock.monotonicMs();
+    const trace = header.traceparent === "" ? undefined : this.#traceOf(header, nowMs);
     try {
       const records = this.#recordsOf(rows, payload);
       const rowIds = idsOf(header.rowIds);
@@ -269,11 +281,19 @@ export class Instance {
       const dueMs = header.timeoutMs > 0 ? nowMs + header.timeoutMs : Number.POSITIVE_INFINITY;
       const cost = this.#costOf(records);
       this.#clients.set(client, nowMs);
-      this.#desk!.take({ id, client, rows, bucket, bytes, cost, arrivedMs: nowMs, dueMs, records, rowIds });
+      this.#desk!.take({ id, client, rows, bucket, bytes, cost, arrivedMs: nowMs, dueMs, records, rowIds, trace });
       this.#tellLoad();
     } catch (cause) {
-      this.#answers.failed({ id, client, rows }, MillraceError.from(cause, "MILL_FRAME_INVALID"));
+      this.#answers.failed({ id, client, rows, trace }, MillraceError.from(cause, "MILL_FRAME_INVALID"));
     }
+  }
+
+  #traceOf({ traceparent, rows }: RequestHeader, startMs: number): RequestTrace | undefined {
+    const telemetry = telemetryOf(this.options.ports);
+    const { id } = this.options.service;
+    const attributes = { "millrace.service": id, "millrace.instance": this.options.instance, "millrace.rows": rows };
+    const span = telemetry.span(`serve ${id}`, traceparent, { kind: "server", startMs, attributes });
+    return span && new RequestTrace(span, telemetry);
   }
 
   /** @throws what is wrong with them: it must not reach the requests they would share a call with */

@@ -1,4 +1,5 @@
 /** A request of a client, from the call to its answer. */
+import type { Span } from "../base/telemetry.js";
 import type { Given } from "./fallback.js";
 
 /** What a request may say beyond its rows. */
@@ -13,9 +14,13 @@ export interface CallOptions {
   readonly cacheIds?: readonly string[];
   /** Whoever called has been restored: an instance may hold these rows already (S10). */
   readonly ask?: boolean;
+  /** What its span is a child of, as in a `traceparent` header; empty: it has none. */
+  readonly trace?: string;
 }
 
-export interface Pending extends Given {
+export interface Pending extends Omit<Given, "resolve" | "reject"> {
+  resolve: Given["resolve"];
+  reject: Given["reject"];
   readonly id: string;
   readonly rows: number;
   readonly bucket: string;
@@ -34,6 +39,10 @@ export interface Pending extends Given {
   /** Instance that has said it holds the rows. */
   holder: string;
   readonly suspect: boolean;
+  /** Of the call that it is, or is a part of; undefined: it is not traced. */
+  span: Span | undefined;
+  /** When the call began, by the monotonic clock; 0: nobody wants to know, or it is a part. */
+  calledMs: number;
 }
 
 /** Not sent yet. Its parts are written out: to spread so many takes longer than to send them. */
@@ -62,5 +71,13 @@ export function newPending(
     avoid: "",
     holder: "",
     suspect: false,
+    span: undefined,
+    calledMs: 0,
   };
+}
+
+export function rowsOf(requests: Iterable<Pick<Pending, "rows">>): number {
+  let sum = 0;
+  for (const { rows } of requests) sum += rows;
+  return sum;
 }

@@ -1,12 +1,15 @@
 /** Requests that wait in one instance, oldest first. What leaves is in no count any more, whichever way it leaves. */
 import type { RecordBatch } from "apache-arrow";
 import { type BatchDecision, type BatchRules, nextCall } from "./batching.js";
+import type { RequestTrace } from "./desk-telemetry.js";
 
 /** Whom an answer goes to. */
 export interface Sender {
   readonly id: string;
   readonly client: string;
   readonly rows: number;
+  /** undefined: it is not traced. */
+  readonly trace?: RequestTrace | undefined;
 }
 
 export interface QueuedRequest extends Sender {

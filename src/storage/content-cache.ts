@@ -62,6 +62,11 @@ export class ContentCache {
     this.#write = options.write ?? writePieces;
   }
 
+  /** Content of this size is in the folder once it was read or put; it may be evicted. */
+  keeps(sizeBytes: number): boolean {
+    return !this.#isPaused && sizeBytes <= this.#bytesMax / 2;
+  }
+
   /** All of it: from the folder, or from `fetch`, and then in the folder. What `fetch` gives has been checked. */
   async bytes(
     ref: ContentRef,
@@ -76,7 +81,9 @@ export class ContentCache {
       bytes = await this.#read(sha256);
       if (bytes !== undefined) return bytes;
       bytes = await fetch();
-      if (lock !== undefined) await this.keep(sha256, bytes);
+      if (lock !== undefined && this.keeps(bytes.length)) {
+        await this.#place(sha256, piecesOf(bytes, undefined), bytes.length);
+      }
       return bytes;
     } finally {
       await lock?.release();
@@ -128,7 +135,7 @@ export class ContentCache {
 
   /** Bytes that have this hash. They are kept if they can be. */
   async keep(sha256: string, bytes: Uint8Array): Promise<void> {
-    if (this.#isPaused || bytes.length > this.#bytesMax / 2) return;
+    if (!this.keeps(bytes.length)) return;
     const there = await this.#open(sha256);
     if (there !== undefined) return there.file.close();
     await this.#place(sha256, piecesOf(bytes, undefined), bytes.length);
@@ -146,7 +153,7 @@ export class ContentCache {
   async #waitForTurn(ref: ContentRef, sha256: string, signal: AbortSignal | undefined): Promise<Lock | undefined> {
     const path = this.#pathOf(sha256);
     const { clock } = this.options.ports;
-    while (!this.#isPaused && Number(ref.sizeBytes) <= this.#bytesMax / 2) {
+    while (this.keeps(Number(ref.sizeBytes))) {
       try {
         await mkdir(join(path, ".."), { recursive: true });
         const lock = await takeLock(`${path}${LOCK}`, clock);
@@ -180,7 +187,7 @@ export class ContentCache {
     return there === undefined ? undefined : checked(ref, there.file.createReadStream({ start: 0 }));
   }
 
-  /** K1. Its age says when it was used last. */
+  /** K1. Its age says when it was used last, but for `limits.contentUsedMs`: to write it at each read would cost more than small reads do. */
   async #open(sha256: string): Promise<{ readonly file: FileHandle; readonly sizeBytes: number } | undefined> {
     const path = this.#pathOf(sha256);
     const { clock } = this.options.ports;
@@ -188,9 +195,11 @@ export class ContentCache {
     if (file === undefined) return undefined;
     try {
       const found = await file.stat({ bigint: true });
-      const isWhole = (await isMarked(sha256, found)) || (await hashOf(file)) === sha256;
-      if (isWhole) {
-        await mark(path, sha256, found, clock.nowMs()).catch(() => {}); // evicted, or not ours to change
+      const marked = await isMarked(sha256, found);
+      if (marked || (await hashOf(file)) === sha256) {
+        const isRecent = Math.abs(clock.nowMs() - Number(found.atimeMs)) < limits.contentUsedMs;
+        // It may be evicted, or not ours to change.
+        if (!marked || !isRecent) await mark(path, sha256, found, clock.nowMs()).catch(() => {});
         return { file, sizeBytes: Number(found.size) };
       }
       await rm(path, { force: true });

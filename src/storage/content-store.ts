@@ -84,7 +84,7 @@ export class ContentStore {
 
   async #put(sha256: string, bytes: Uint8Array, mediaType: string): Promise<void> {
     const options = mediaType === "" ? {} : { contentType: mediaType };
-    await this.options.store.put(this.#keys.content(sha256), bytes, options);
+    await this.options.store.put(this.#keys.content(sha256), bytes, { ...options, sha256 });
   }
 
   /** The newest last; a bounded number, for what is forgotten is only put once more. */

@@ -18,7 +18,7 @@ import { type ContentRange, hashOf, isWhole, sliceContent } from "../types/conte
 import type { Content, ObjectRef } from "../types/content-types.js";
 import type { ContentCache } from "./content-cache.js";
 import { type ContentRef, checkContent, checked, isContent, sha256Of, shown } from "./content-checks.js";
-import { ContentMemory } from "./content-memory.js";
+import { type Brought, ContentMemory } from "./content-memory.js";
 import type { ContentReadOptions, ContentStore } from "./content-store.js";
 import { bytesOfDataUri } from "./data-uri.js";
 import { FsStore } from "./fs-store.js";
@@ -120,8 +120,8 @@ export class ContentReader {
     invariant(owned !== undefined, "whoever puts content was given a place for it");
     signal?.throwIfAborted();
     const sha256 = sha256Of(bytes);
-    this.#memory.keep(sha256, bytes);
-    const near = this.#placeOf(`${owned.prefix}${sha256}`).near;
+    const { near } = this.#placeOf(`${owned.prefix}${sha256}`);
+    this.#memory.keep(sha256, { bytes, isNear: near || cache?.keeps(bytes.length) === true });
     const kept = near ? undefined : cache?.keep(sha256, bytes);
     try {
       const uri = await unlessAborted(owned.put(sha256, bytes, mediaType), signal);
@@ -163,11 +163,13 @@ export class ContentReader {
   }
 
   /** Content whose hash is known. */
-  async #fromNode(ref: ContentRef, hash: string, signal: AbortSignal): Promise<Uint8Array> {
+  async #fromNode(ref: ContentRef, hash: string, signal: AbortSignal): Promise<Brought> {
     const place = this.#placeOf(ref.uri);
     const read = () => this.#read(ref, place, signal);
     const { cache } = this.parts;
-    return cache === undefined || place.near ? read() : cache.bytes(ref, hash, read, signal);
+    if (cache === undefined || place.near) return { bytes: await read(), isNear: place.near };
+    const bytes = await cache.bytes(ref, hash, read, signal);
+    return { bytes, isNear: cache.keeps(bytes.length) };
   }
 
   /** Content whose hash is not known; it may be a part of some that is kept here. */

@@ -1,4 +1,5 @@
 /** What goes wrong with content over HTTP, as our errors; what may be tried again. No message repeats a user, a password or a query. */
+import { connectionReason } from "../base/connection-reason.js";
 import { type ErrorCode, MillraceError } from "../base/errors.js";
 import { shown } from "./content-checks.js";
 
@@ -91,7 +92,7 @@ export function connectionFailure(asked: Asked, cause: unknown): MillraceError |
   const unreachable = failure(
     "MILL_STORE_UNREACHABLE",
     asked,
-    `${reasonOf(code, message)}. Check the address and the network.`,
+    `${connectionReason({ code, message })}. Check the address and the network.`,
     cause,
   );
   return LASTING.test(code) ? unreachable : new Transient(unreachable);
@@ -105,20 +106,3 @@ const SLOW = {
 
 /** A name that does not exist, and a certificate that does not hold, are the same a second later. */
 const LASTING = /^(ENOTFOUND|.*CERT.*|ERR_TLS.*|ERR_SSL.*|EPROTO)$/;
-
-function reasonOf(code: string, message: string): string {
-  switch (code) {
-    case "UND_ERR_SOCKET":
-    case "UND_ERR_RES_CONTENT_LENGTH_MISMATCH":
-    case "ECONNRESET":
-    case "EPIPE":
-      return "the connection was closed before the answer was whole";
-    case "ECONNREFUSED":
-      return "nothing listens there (connection refused)";
-    case "ENOTFOUND":
-    case "EAI_AGAIN":
-      return "its name cannot be resolved";
-    default:
-      return message === "" ? code || "the connection failed" : message;
-  }
-}

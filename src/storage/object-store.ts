@@ -30,6 +30,8 @@ export interface CallOptions {
 
 export interface PutOptions extends CallOptions {
   readonly contentType?: string;
+  /** Of all bytes of the body, as hexadecimal digits, where the caller has it: a store that needs it does not compute it again. */
+  readonly sha256?: string;
 }
 
 export interface ByteRange {

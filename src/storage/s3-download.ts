@@ -14,7 +14,7 @@ import { MillraceError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
 import { Crc32 } from "./crc32.js";
 import { piecesOf } from "./object-calls.js";
-import type { ByteRange, ReadOptions } from "./object-store.js";
+import type { ReadOptions } from "./object-store.js";
 import type { S3Calls } from "./s3-calls.js";
 import { statusOf } from "./s3-errors.js";
 
@@ -22,11 +22,21 @@ export async function* download(
   calls: S3Calls,
   key: string,
   Key: string,
-  { range, signal, hashed = false }: ReadOptions,
+  options: ReadOptions,
+): AsyncGenerator<Uint8Array> {
+  const answer = await begin(calls, key, Key, options);
+  if (answer !== undefined) yield* piecesOfAnswer(calls, key, Key, options, answer);
+}
+
+async function* piecesOfAnswer(
+  calls: S3Calls,
+  key: string,
+  Key: string,
+  { range, signal }: ReadOptions,
+  first: GetObjectCommandOutput,
 ): AsyncGenerator<Uint8Array> {
   let at = range?.offset ?? 0;
-  let answer = await begin(calls, key, Key, range, hashed, signal);
-  if (answer === undefined) return; // nothing of the object is in the range
+  let answer = first;
   const whole = range === undefined;
   const version = answer.ETag;
   const expected = whole && answer.ChecksumType !== "COMPOSITE" ? answer.ChecksumCRC32 : undefined;
@@ -66,9 +76,16 @@ export async function downloadWhole(
 ): Promise<Uint8Array> {
   for (let attempt = 1; ; attempt++) {
     try {
-      const pieces: Uint8Array[] = [];
-      for await (const piece of download(calls, key, Key, options)) pieces.push(piece);
-      return pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces);
+      const answer = await begin(calls, key, Key, options);
+      if (answer === undefined) return new Uint8Array();
+      // Filled as they come: pieces that wait to be put together would need the memory twice.
+      const bytes = Buffer.allocUnsafeSlow(answer.ContentLength!);
+      let at = 0;
+      for await (const piece of piecesOfAnswer(calls, key, Key, options, answer)) {
+        bytes.set(piece, at);
+        at += piece.length;
+      }
+      return bytes;
     } catch (error) {
       const again =
         MillraceError.is(error) && (error.code === "MILL_STORE_CORRUPT" || error.code === "MILL_SOURCE_CHANGED");
@@ -83,9 +100,7 @@ async function begin(
   calls: S3Calls,
   key: string,
   Key: string,
-  range: ByteRange | undefined,
-  hashed: boolean,
-  signal: AbortSignal | undefined,
+  { range, signal, hashed = false }: ReadOptions,
 ): Promise<GetObjectCommandOutput | undefined> {
   // S3 has no range without bytes: one byte is asked for, to learn whether the object is there.
   const last = range === undefined ? 0 : range.offset + Math.max(range.length, 1) - 1;

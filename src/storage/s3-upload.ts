@@ -55,19 +55,24 @@ export async function upload(
 }
 
 async function putWhole(calls: S3Calls, key: string, Key: string, Body: Uint8Array, options: PutOptions) {
-  const { ETag } = await calls.call(key, options.signal, (send) =>
-    calls.client.send(
-      new PutObjectCommand({
-        Bucket: calls.bucket,
-        Key,
-        Body,
-        ChecksumAlgorithm: "CRC32",
-        ContentType: options.contentType,
-      }),
-      send,
-    ),
-  );
+  const { contentType: ContentType, sha256, signal } = options;
+  const { ETag } = await calls.call(key, signal, (send) => {
+    const put = new PutObjectCommand({ Bucket: calls.bucket, Key, Body, ChecksumAlgorithm: "CRC32", ContentType });
+    if (sha256 !== undefined) signWith(put, sha256);
+    return calls.client.send(put, send);
+  });
   return { key, sizeBytes: Body.length, version: ETag ?? "" };
+}
+
+/** The server checks the body against this hash, as against one that the client would have computed for the signature. */
+function signWith(put: PutObjectCommand, sha256: string): void {
+  put.middlewareStack.add(
+    (next) => (args) => {
+      (args.request as { readonly headers: Record<string, string> }).headers["x-amz-content-sha256"] = sha256;
+      return next(args);
+    },
+    { step: "build", name: "millraceContentHash" },
+  );
 }
 
 class PartUpload {

@@ -14,6 +14,7 @@
  */
 import { createHash } from "node:crypto";
 import { RecordBatch } from "apache-arrow";
+import { traced } from "./batch-trace.js";
 
 export interface Lineage {
   /** The split and batch, or the operator, that the rows were made from, and the steps that made more of them. */
@@ -39,18 +40,19 @@ export function withLineage<B extends RecordBatch>(batch: B, lineage: Lineage | 
 
 /** `batch.slice` that keeps the lineage of its rows. */
 export function sliceRows<B extends RecordBatch>(batch: B, from: number, to: number): B {
-  const slice = batch.slice(from, to) as B;
+  const slice = traced(batch.slice(from, to) as B, batch);
   const lineage = lineages.get(batch);
   return lineage === undefined ? slice : withLineage(slice, rowsFrom(lineage, from));
 }
 
 /** The same rows in a batch of its own: a source may hand on one object many times, and each time it is other rows. */
 export function ownBatch(batch: RecordBatch): RecordBatch {
-  return new RecordBatch(batch.schema, batch.data);
+  return traced(new RecordBatch(batch.schema, batch.data) as RecordBatch, batch);
 }
 
 /** Of a step's output: that of its input (G2, G4). */
 export function derived<B extends RecordBatch>(output: B, input: RecordBatch): B {
+  traced(output, input);
   const lineage = lineages.get(input);
   if (lineage === undefined || (output as RecordBatch) === input) return output;
   if (lineage.first < 0 && !hasColumnsOf(output, input)) return output;
@@ -64,6 +66,7 @@ function hasColumnsOf(output: RecordBatch, input: RecordBatch): boolean {
 
 /** Of rows from here and there in `input`, one of the parts that it was taken apart into (G3). */
 export function taken<B extends RecordBatch>(output: B, input: RecordBatch, part: number): B {
+  traced(output, input);
   const lineage = lineages.get(input);
   if (lineage === undefined || lineage.first < 0) return withLineage(output, lineage);
   return withLineage(output, lineageFrom(`${lineage.origin}|${part}`, lineage.first));

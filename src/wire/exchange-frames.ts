@@ -4,7 +4,13 @@
  */
 import { MillraceError } from "../base/errors.js";
 import { frame } from "./frame.js";
-import type { SchemaFields } from "./frames.js";
+import type { SchemaFields, WithDefaults } from "./frames.js";
+
+export interface ExchangeContent {
+  readonly uri: string;
+  readonly sizeBytes: bigint;
+  readonly sha256: string;
+}
 
 export interface ExchangeEntryHeader extends SchemaFields {
   readonly writer: string;
@@ -15,6 +21,9 @@ export interface ExchangeEntryHeader extends SchemaFields {
   readonly more: boolean;
   readonly end: boolean;
   readonly rows: number;
+  readonly content: ExchangeContent | null;
+  /** Empty: not traced. */
+  readonly traceparent: string;
 }
 
 export interface ExchangePartition {
@@ -59,7 +68,8 @@ export interface ExchangeEntries {
   readonly sizes: readonly number[];
 }
 
-export const exchangeEntryFrame = frame<ExchangeEntryHeader>("exchange-entry");
+export const exchangeEntryFrame: WithDefaults<ExchangeEntryHeader, "traceparent"> =
+  frame<ExchangeEntryHeader>("exchange-entry");
 export const exchangePendingFrame = frame<ExchangePending>("exchange-pending");
 export const exchangePositionFrame = frame<ExchangePosition>("exchange-position");
 export const exchangeEntriesFrame = frame<ExchangeEntries>("exchange-entries");

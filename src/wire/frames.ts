@@ -18,6 +18,8 @@ export interface DataHeader extends SchemaFields {
   readonly sequence: bigint;
   readonly rows: number;
   readonly barriers: bigint;
+  /** Empty: not traced. */
+  readonly traceparent: string;
 }
 
 export interface BarrierHeader {
@@ -78,6 +80,7 @@ export interface RequestHeader extends SchemaFields {
   readonly rows: number;
   /** 16 bytes each; empty: the rows have no ids. */
   readonly rowIds: Uint8Array;
+  readonly traceparent: string;
 }
 
 export interface CancelHeader {
@@ -145,26 +148,28 @@ export interface AnswerHeader extends SchemaFields {
   readonly load: LoadReport;
   readonly retryAfterMs: number;
   readonly repeatedRows: number;
+  readonly traceparent: string;
 }
 
 /** A frame whose writer may leave out the fields that have a default. */
-interface WithDefaults<Header, Optional extends keyof Header> extends Pick<Frame<Header>, "kind" | "decode"> {
+export interface WithDefaults<Header, Optional extends keyof Header> extends Pick<Frame<Header>, "kind" | "decode"> {
   encode(
     header: Omit<Header, Optional> & Partial<Pick<Header, Optional>>,
     payload?: Uint8Array | readonly Uint8Array[],
   ): Uint8Array;
 }
 
-export const dataFrame: WithDefaults<DataHeader, "barriers"> = frame<DataHeader>("data");
+export const dataFrame: WithDefaults<DataHeader, "barriers" | "traceparent"> = frame<DataHeader>("data");
 export const barrierFrame: WithDefaults<BarrierHeader, "index"> = frame<BarrierHeader>("barrier");
 export const watermarkFrame = frame<WatermarkHeader>("watermark");
 export const endFrame: WithDefaults<EndHeader, "barriers"> = frame<EndHeader>("end");
 export const creditFrame: WithDefaults<CreditHeader, "arrived" | "barriers" | "ended"> = frame<CreditHeader>("credit");
 export const nackFrame = frame<NackHeader>("nack");
 export const pollFrame = frame<PollHeader>("poll");
-export const requestFrame: WithDefaults<RequestHeader, "rowIds"> = frame<RequestHeader>("request");
+export const requestFrame: WithDefaults<RequestHeader, "rowIds" | "traceparent"> = frame<RequestHeader>("request");
 export const loadReportFrame = frame<LoadReport>("load-report");
-export const answerFrame: WithDefaults<AnswerHeader, "retryAfterMs" | "repeatedRows"> = frame<AnswerHeader>("answer");
+export const answerFrame: WithDefaults<AnswerHeader, "retryAfterMs" | "repeatedRows" | "traceparent"> =
+  frame<AnswerHeader>("answer");
 export const cancelFrame = frame<CancelHeader>("cancel");
 export const askFrame = frame<AskHeader>("ask");
 export const holdingFrame = frame<HoldingHeader>("holding");

@@ -9,6 +9,7 @@ import { ExchangeCursor } from "../../src/connectors/exchange-cursor.js";
 import { openExchangeWriter, type Routed } from "../../src/connectors/exchange-writer.js";
 import type { SinkWriter } from "../../src/topology/endpoints.js";
 import { rowsOf } from "../../src/types/batches.js";
+import { ContentInMemory } from "../unit/connectors/content-in-memory.js";
 import { type SinkPlace, sinkColumns } from "./sink.js";
 import { Guard } from "./sink-guard.js";
 
@@ -22,6 +23,8 @@ export interface ExchangePlaceOptions {
 }
 
 export class ExchangePlace {
+  /** Rows beside the logs. */
+  readonly content = new ContentInMemory();
   readonly #name = `exchange-${randomUUID()}`;
 
   constructor(
@@ -35,6 +38,11 @@ export class ExchangePlace {
     return {
       id: OPERATOR,
       columns: sinkColumns,
+      ...(this.options.bytesMax !== undefined && { bytesMax: this.options.bytesMax }),
+      content: {
+        put: (...bytes) => guard.pass("put", () => this.content.access.put(...bytes)),
+        bytes: (value) => guard.pass("bytes", () => this.content.access.bytes(value)),
+      },
       partitions: PARTITIONS,
       writers: Array.from({ length: writers }, (_, subtask) => exchangeWriterId(OPERATOR, subtask)),
       log: async (partition) => guardedLog(await this.log(partition), guard),
@@ -63,7 +71,9 @@ export class ExchangePlace {
     const rows: number[] = [];
     if (last === 0n) return rows;
     for await (const { sequence, payload } of log.read(1n, new AbortController().signal)) {
-      for (const batch of cursor.take(sequence, payload)) rows.push(...numbersOf(batch));
+      const lacks = cursor.lacks(payload);
+      const row = lacks && (await this.content.access.bytes({ ...lacks, offset: 0n, mediaType: "" }));
+      for (const batch of cursor.take(sequence, payload, row)) rows.push(...numbersOf(batch));
       if (sequence === last) break;
     }
     return rows;

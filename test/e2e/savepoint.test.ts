@@ -43,10 +43,21 @@ describe("e2e: savepoints", function () {
     const written = await cluster.words("first");
     assert.ok(written.length < words.length, "it was stopped half-way");
     assert.match(finished(await cluster.run("savepoint", "list", jobs[0]!)), /half-way/);
+    const listed = JSON.parse(finished(await cluster.run("savepoint", "list", jobs[0]!, "--json")));
+    assert.deepEqual(
+      listed.savepoints.map(({ name }: { name: string }) => name),
+      [savepoint],
+    );
     for (const parallelism of ["2", "3"]) {
       const output = `second-${parallelism}`;
-      const flags = ["--savepoint", savepoint, "--parallelism", parallelism];
-      await go("slow-words", output, { keyed: "yes", workMs: 2 }, ...flags);
+      const params = { keyed: "yes", workMs: 2 };
+      if (parallelism === "2") {
+        await go("slow-words", output, params, "--savepoint", savepoint, "--parallelism", parallelism);
+      } else {
+        // The same by its own name.
+        const [, ...args] = (await cluster.submission("slow-words", output, params)).args;
+        finished(await cluster.run("restore", savepoint, ...args, "--parallelism", parallelism));
+      }
       const rest = await cluster.words(output);
       assert.deepEqual([...written, ...rest].sort(), [...words].sort(), `with ${parallelism} instances`);
     }

@@ -45,6 +45,7 @@ const ONLY_ROOMS: Readonly<Record<string, readonly string[]>> = {
   "@nats-io/": ["bus"],
   "@aws-sdk/": ["storage"],
   "onnxruntime-node": ["services"],
+  "@opentelemetry/": ["telemetry"],
   undici: ["services", "storage"], // model servers; content at web addresses
   sharp: ["functions"],
   fastify: ["api"],

@@ -145,8 +145,9 @@ export const controlRoutes: Routes = (app, { leader }) => {
       const known = leader()!
         .workers()
         .find((one) => one.worker === worker);
-      if (known === undefined || !leader()!.drainWorker(worker))
+      if (known === undefined)
         throw new MillraceError("MILL_REQUEST_NOT_FOUND", `no worker "${worker}" was heard of lately.`);
+      leader()!.drainWorker(worker);
       return reply.code(202).send({ ...known, draining: true });
     },
   );

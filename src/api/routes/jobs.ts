@@ -8,6 +8,7 @@ import {
   EdgeDetail,
   JOB_STATES,
   JobDetail,
+  JobSample,
   JobSummary,
   OperatorDetail,
   RegionDetail,
@@ -140,6 +141,23 @@ export const jobRoutes: Routes = (app, { leader }) => {
       );
       return pageOf(some, ({ actor }) => actor, query);
     },
+  );
+
+  app.get(
+    "/v1/jobs/:job/samples",
+    {
+      config: read,
+      schema: {
+        operationId: "listSamples",
+        tags: ["jobs"],
+        summary: "The last half hour of a job in a few numbers, oldest first",
+        params: JobPath,
+        querystring: listQuery({}),
+        response: answers({ 200: pageOfItems(JobSample) }),
+      },
+    },
+    async ({ params, query }) =>
+      pageOf(leader()!.book(params.job).samples, ({ atMs }) => String(atMs).padStart(15, "0"), query),
   );
 
   app.post(

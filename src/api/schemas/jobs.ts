@@ -255,6 +255,22 @@ export const JobDetail = Type.Object(
   { title: "Job" },
 );
 
+export const JobSample = Type.Object(
+  {
+    atMs: TimeMs("When."),
+    rowsReadPerSecond: Quantity("Over the seconds before."),
+    rowsWrittenPerSecond: Quantity("Over the seconds before."),
+    rowsInFlight: Count("Rows that `infer` operators have sent and not yet handed on."),
+    deadLetters: Count("Records that operators refused, so far."),
+    queuedBytes: Count("What waited on channels."),
+    instancesReady: Count("Instances that took requests."),
+    instanceRows: Count("Rows that waited or were worked on at instances."),
+    checkpointMs: Quantity("Of the newest checkpoints of its regions, the longest."),
+    restarts: Count("Attempts of all regions behind their first, so far."),
+  },
+  { title: "JobSample" },
+);
+
 /** What people want of a job while it runs, beside its topology. */
 export const JobWishes = Type.Object(
   {

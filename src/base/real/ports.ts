@@ -2,6 +2,7 @@
 import { randomInt } from "node:crypto";
 import { performance } from "node:perf_hooks";
 import type { Clock, Log, Ports, Random } from "../ports.js";
+import { noTelemetry, type Telemetry } from "../telemetry.js";
 
 export const realClock: Clock = {
   nowMs: () => Date.now(),
@@ -41,6 +42,6 @@ export const silentLog: Log = {
   child: () => silentLog,
 };
 
-export function realPorts(log: Log = silentLog): Ports {
-  return { clock: realClock, random: realRandom, log };
+export function realPorts(log: Log = silentLog, telemetry: Telemetry = noTelemetry): Ports {
+  return { clock: realClock, random: realRandom, log, telemetry };
 }

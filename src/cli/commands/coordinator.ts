@@ -12,6 +12,7 @@ import { outputsAt } from "../content.js";
 import { type HttpFlags, httpSettings, serveApi } from "../http-api.js";
 import { type LogLevel, openLog } from "../logging.js";
 import { clusterSettings } from "../settings.js";
+import { metricsText, withTelemetry } from "../telemetry.js";
 
 export interface ClusterFlags {
   readonly nats?: string;
@@ -20,7 +21,13 @@ export interface ClusterFlags {
 }
 
 export async function coordinatorCommand(flags: ClusterFlags & HttpFlags, command: Command): Promise<void> {
-  const ports = realPorts(openLog(command.optsWithGlobals().logLevel as LogLevel));
+  const log = openLog(command.optsWithGlobals().logLevel as LogLevel);
+  const telemetry = await withTelemetry(realPorts(log), process.env, {
+    role: "coordinator",
+    id: `${hostname()}-${process.pid}`,
+    keepMetrics: true,
+  });
+  const { ports } = telemetry;
   const settings = clusterSettings(flags, process.env);
   const http = httpSettings(flags, process.env, "127.0.0.1:8080");
   const cluster = await joinCluster("coordinator", settings, ports);
@@ -28,7 +35,8 @@ export async function coordinatorCommand(flags: ClusterFlags & HttpFlags, comman
   const outputAt = outputsAt(settings.s3, false, ports);
   let leadership: Leadership<Coordinator> | undefined;
   const leader = () => leadership?.leader();
-  const api = http === undefined ? undefined : await serveApi(http, { ...cluster, ports, namespace, leader });
+  const metrics = () => metricsText(telemetry, ports);
+  const api = http === undefined ? undefined : await serveApi(http, { ...cluster, ports, namespace, leader, metrics });
   const holder = `${hostname()}-${ports.random.id(8)}`;
   leadership = new Leadership({
     ...{ bus: cluster.bus, ports, namespace, holder },
@@ -46,6 +54,7 @@ export async function coordinatorCommand(flags: ClusterFlags & HttpFlags, comman
   await api?.close();
   await leadership.close();
   await cluster.close();
+  await telemetry.close();
 }
 
 interface Surroundings {

@@ -1,17 +1,20 @@
 /** `millrace run`: a topology in this process. */
+import { hostname } from "node:os";
 import type { Command } from "commander";
 import type { Ports } from "../../base/ports.js";
 import { realPorts } from "../../base/real/ports.js";
 import { openStore } from "../../storage/open-store.js";
 import { runEmbedded } from "../embedded.js";
+import { type HttpFlags, httpSettings } from "../http-api.js";
 import { type LogLevel, openLog } from "../logging.js";
 import { outputsOf, withOutputs } from "../outputs.js";
 import { type Beginning, beginFrom } from "../savepoints.js";
 import { cacheFolder, clusterSettings, s3Settings } from "../settings.js";
 import { readSubmission, type Submission } from "../submission.js";
+import { withTelemetry } from "../telemetry.js";
 import { watchJob } from "../watch-job.js";
 
-export interface RunFlags {
+export interface RunFlags extends HttpFlags {
   readonly param: Readonly<Record<string, string>>;
   readonly parallelism: number;
   readonly overwrite?: boolean;
@@ -22,12 +25,23 @@ export interface RunFlags {
 }
 
 export async function runCommand(file: string, flags: RunFlags, command: Command): Promise<void> {
-  const ports = realPorts(openLog(command.optsWithGlobals().logLevel as LogLevel));
+  const log = openLog(command.optsWithGlobals().logLevel as LogLevel);
+  const id = `${hostname()}-${process.pid}`;
+  const telemetry = await withTelemetry(realPorts(log), process.env, { role: "embedded", id });
+  try {
+    await run(file, flags, telemetry.ports);
+  } finally {
+    await telemetry.close();
+  }
+}
+
+async function run(file: string, flags: RunFlags, ports: Ports): Promise<void> {
   const options = { params: flags.param, parallelism: flags.parallelism, cache: cacheFolder(process.env) };
   const submission = await readSubmission(file, options);
   const { topology } = submission;
   const s3 = s3Settings(process.env);
   const outputRoot = process.cwd();
+  const http = httpSettings(flags, process.env, "off");
   const beginning = await beginningOf(submission, flags, ports);
   await withOutputs(outputsOf(topology, outputRoot), { overwrite: flags.overwrite ?? false, s3, ports }, async () => {
     const job = await runEmbedded(submission, {
@@ -35,6 +49,7 @@ export async function runCommand(file: string, flags: RunFlags, command: Command
       s3,
       ports,
       ...(beginning === undefined ? {} : { beginning }),
+      ...(http === undefined ? {} : { http }),
     });
     await watchJob(job, topology, outputRoot);
   });

@@ -54,6 +54,11 @@ export async function submitCommand(file: string, flags: SubmitFlags, command: C
   }
 }
 
+/** `millrace restore`. @param savepoint `<job>/<name>` */
+export function restoreCommand(savepoint: string, file: string, flags: SubmitFlags, command: Command): Promise<void> {
+  return submitCommand(file, { ...flags, savepoint }, command);
+}
+
 /** Uploads what the job needs, spec last, then tells the coordinator. */
 async function submitJob(
   submission: Submission,

@@ -13,6 +13,7 @@ import { thisMachine } from "../machine.js";
 import { countOf } from "../outputs.js";
 import { machineUsed } from "../process-usage.js";
 import { cacheFolder, clusterSettings } from "../settings.js";
+import { withTelemetry } from "../telemetry.js";
 import type { ClusterFlags } from "./coordinator.js";
 
 export interface WorkerFlags extends ClusterFlags {
@@ -26,12 +27,14 @@ export interface WorkerFlags extends ClusterFlags {
 }
 
 export async function workerCommand(flags: WorkerFlags, command: Command): Promise<void> {
-  const ports = realPorts(openLog(command.optsWithGlobals().logLevel as LogLevel));
+  const plain = realPorts(openLog(command.optsWithGlobals().logLevel as LogLevel));
   const settings = clusterSettings(flags, process.env);
   const name = id<WorkerId>(
     "worker",
-    flags.name ?? `${hostname().replace(/[^a-zA-Z0-9]+/g, "-")}-${ports.random.id(4)}`,
+    flags.name ?? `${hostname().replace(/[^a-zA-Z0-9]+/g, "-")}-${plain.random.id(4)}`,
   );
+  const telemetry = await withTelemetry(plain, process.env, { role: "worker", id: name });
+  const { ports } = telemetry;
   const told = { ...flags, memoryBytes: flags.memory, gpuMemoryBytes: flags.gpuMemory };
   const offer = await findResources(thisMachine(process.env), told, ports.log);
   const cluster = await joinCluster(`worker ${name}`, settings, ports);
@@ -60,6 +63,7 @@ export async function workerCommand(flags: WorkerFlags, command: Command): Promi
     );
   await worker.drain();
   await cluster.close();
+  await telemetry.close();
 }
 
 function offerText({ cpus, memoryBytes, gpus }: Offer): string {

@@ -55,9 +55,9 @@ export const cluster = (command: Command): Command =>
     .option("--namespace <name>", "keeps clusters on one NATS apart (MILLRACE_NAMESPACE; default default)");
 
 /** Of whoever serves the HTTP API. */
-export const http = (command: Command): Command =>
+export const http = (command: Command, standard = "127.0.0.1:8080"): Command =>
   command
-    .option("--http <host:port>", "where the HTTP API listens, or off (MILLRACE_HTTP; default 127.0.0.1:8080)")
+    .option("--http <host:port>", `where the HTTP API listens, or off (MILLRACE_HTTP; default ${standard})`)
     .option("--tokens <file>", "access tokens of the HTTP API (MILLRACE_TOKENS)")
     .option("--tls-cert <file>", "certificate of the HTTP API, PEM (MILLRACE_TLS_CERT)")
     .option("--tls-key <file>", "its key, PEM (MILLRACE_TLS_KEY)");
@@ -67,3 +67,10 @@ export const fromSavepoint = (command: Command): Command =>
 
 export const allowUnmatched = (): Option =>
   new Option("--allow-unmatched", "drop state of the savepoint whose operator the topology does not have");
+
+/** For commands that ask the coordinator over its HTTP API. */
+export const api = (command: Command): Command =>
+  command.option(
+    "--url <url>",
+    "the coordinator's HTTP API (MILLRACE_URL; default http://127.0.0.1:8080); its token: MILLRACE_TOKEN",
+  );

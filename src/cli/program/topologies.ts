@@ -1,6 +1,16 @@
 /** Commands that take a topology file. */
 import type { Command } from "commander";
-import { cluster, fromSavepoint, json, lazily, overwrite, parallelism, param } from "./options.js";
+import {
+  allowUnmatched,
+  cluster,
+  fromSavepoint,
+  http,
+  json,
+  lazily,
+  overwrite,
+  parallelism,
+  param,
+} from "./options.js";
 
 export function addTopologyCommands(program: Command): void {
   program
@@ -11,7 +21,7 @@ export function addTopologyCommands(program: Command): void {
     .addOption(json())
     .action(lazily(async () => (await import("../commands/plan.js")).planCommand));
 
-  fromSavepoint(program.command("run <topology>"))
+  http(fromSavepoint(program.command("run <topology>")), "off")
     .description("run a topology in this process, with its service instances as children; no server is needed")
     .addOption(param())
     .addOption(parallelism())
@@ -36,4 +46,16 @@ export function addTopologyCommands(program: Command): void {
     .addOption(overwrite())
     .option("--no-wait", "leave once the job is submitted")
     .action(lazily(async () => (await import("../commands/submit.js")).submitCommand));
+
+  cluster(
+    program
+      .command("restore <savepoint> <topology>")
+      .description("submit a topology that starts from a savepoint: `submit --savepoint <job/name>`"),
+  )
+    .addOption(allowUnmatched())
+    .addOption(param())
+    .addOption(parallelism())
+    .addOption(overwrite())
+    .option("--no-wait", "leave once the job is submitted")
+    .action(lazily(async () => (await import("../commands/submit.js")).restoreCommand));
 }

@@ -12,6 +12,7 @@
  *   H3  No answer is held beyond `bytesMax`.
  */
 import type { Agent, Dispatcher } from "undici";
+import { connectionReason } from "../../base/connection-reason.js";
 import { MillraceError } from "../../base/errors.js";
 
 export interface HttpRequest {
@@ -145,17 +146,7 @@ function reasonOf(code: string, message: string, silenceMs: number): string {
       return `its answer stopped halfway, and nothing more came for ${silenceMs} ms`;
     case "UND_ERR_CONNECT_TIMEOUT":
       return "no connection came about in time";
-    case "UND_ERR_SOCKET":
-    case "UND_ERR_RES_CONTENT_LENGTH_MISMATCH":
-    case "ECONNRESET":
-    case "EPIPE":
-      return "the server closed the connection before its answer was whole";
-    case "ECONNREFUSED":
-      return "nothing listens there (connection refused)";
-    case "ENOTFOUND":
-    case "EAI_AGAIN":
-      return "its name cannot be resolved";
     default:
-      return message === "" ? code || "the connection failed" : message;
+      return connectionReason({ code, message });
   }
 }

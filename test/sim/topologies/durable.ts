@@ -5,6 +5,7 @@
 import { limits } from "../../../src/base/limits.js";
 import { jsonl } from "../../../src/connectors/jsonl.js";
 import { topology } from "../../../src/topology/topology.js";
+import type { Knobs } from "../knobs.js";
 import type { SimProcess } from "../sim-process.js";
 import type { SimRandom } from "../sim-random.js";
 import { badLine, counted, countedLines, FORMS, isBad, lanesOfCount, linesOfCount } from "./keyed.js";
@@ -15,18 +16,24 @@ const OUT = "out/handed/";
 const BAD = "out/bad/";
 const INPUTS = "inputs/";
 const ROWS_MAX = 120;
-/** Room for some entries: their schemas and writers are in them, too. */
 const SAVEPOINTS = 0.4;
 /** While logs still fill. */
 const SAVEPOINT_MS_MAX = 15_000;
+/** Room for some entries: their schemas and writers are in them, too. */
 const LOG_BYTES: readonly [number, number] = [6_000, 200_000];
+/** Seeds in which a row is larger than an entry, and lies beside a log with room for a few, which several writers fill. */
+const TIGHT = 0.5;
+const TIGHT_LOG_BYTES: readonly [number, number] = [2_500, 8_000];
+const TIGHT_ENTRY_BYTES: readonly [number, number] = [200, 500];
 
 export function durable(random: SimRandom): Scenario {
   const input = drawInput(random, ROWS_MAX);
   const checkpointIntervalMs = Math.round(random.logBetween(100, 5_000));
   const fromStore = random.chance(0.5);
   const restart = drawRestart(random.fork("restart"), SAVEPOINTS, SAVEPOINT_MS_MAX);
-  const writers = restart.instances(() => 1 + random.below(3));
+  const tight = random.fork("tight");
+  const isTight = tight.chance(TIGHT);
+  const writers = restart.instances(() => Math.max(isTight ? 2 : 1, 1 + random.below(3)));
   // As many readers as writers: without keys, each reads what one has written.
   const isEven = random.chance(0.5);
   const readers = restart.instances(() => 1 + random.below(3));
@@ -34,12 +41,18 @@ export function durable(random: SimRandom): Scenario {
   const form = random.chance(0.3) ? undefined : random.pick(FORMS);
   const isKeyed = form !== undefined || random.chance(0.5);
   const twice = random.chance(0.3);
-  // Slow readers, where there is a savepoint: it is to find something between the regions.
-  const isSlow = restart.savepointMs !== undefined || random.chance(0.5);
-  const stepMs = isSlow ? random.logBetween(restart.savepointMs === undefined ? 1 : 30, 1_000) : 0;
+  // Slow readers, where there is a savepoint: it is to find something between the regions. And where logs are to be full.
+  const isLate = restart.savepointMs !== undefined || isTight;
+  const isSlow = isLate || random.chance(0.5);
+  const stepMs = isSlow ? random.logBetween(isLate ? 30 : 1, 1_000) : 0;
   const [smallest, largest] = LOG_BYTES;
   // Full ones, where there is a savepoint: writers hold back what they have prepared.
-  const logBytes = Math.round(random.logBetween(smallest, restart.savepointMs === undefined ? largest : 3 * smallest));
+  const drawnBytes = random.logBetween(smallest, restart.savepointMs === undefined ? largest : 3 * smallest);
+  const logBytes = Math.round(isTight ? tight.logBetween(...TIGHT_LOG_BYTES) : drawnBytes);
+  const exchangeEntryBytesMax = Math.round(tight.logBetween(...TIGHT_ENTRY_BYTES));
+  // What lies beside a log is content of the job: it is collected all the while, see `content.ts`.
+  const collection = { contentTouchMs: 3_000, contentAgeMsMin: 10_000, contentCollectionMs: 6_000 };
+  const bounds: Knobs = isTight ? { exchangeEntryBytesMax, ...collection } : {};
 
   const build = (process: SimProcess, turn: Turn) => {
     const { clock } = process.ports;
@@ -78,8 +91,9 @@ export function durable(random: SimRandom): Scenario {
   const how = form ?? (isKeyed ? "by key" : isOneToOne ? "one to one" : "in turn");
   return {
     name: "durable",
-    describe: `${rows.length} rows in ${input.splits.size} splits from ${fromStore ? "objects" : "memory"}, ${writers(0)} writers, ${partitions(0)} readers, ${how}, ${twice ? "two logs" : "one log"} of ${logBytes} bytes, ${Math.round(stepMs)} ms a row, a checkpoint every ${checkpointIntervalMs} ms${restart.describe}`,
+    describe: `${rows.length} rows in ${input.splits.size} splits from ${fromStore ? "objects" : "memory"}, ${writers(0)} writers, ${partitions(0)} readers, ${how}, ${twice ? "two logs" : "one log"} of ${logBytes} bytes${isTight ? ` and entries of ${exchangeEntryBytesMax}` : ""}, ${Math.round(stepMs)} ms a row, a checkpoint every ${checkpointIntervalMs} ms${restart.describe}`,
     build,
+    bounds,
     savepointMs: restart.savepointMs,
     inputs: fromStore ? objectsOf(INPUTS, input) : new Map(),
     expected: new Map([

@@ -552,3 +552,19 @@ describe("actors/actor: failing and stopping", () => {
     assert.equal(bench.job.sink.asked("open"), 0);
   });
 });
+
+describe("actors/actor: what a cut says of itself", () => {
+  it("that it did not wait for a barrier, and that it did", async () => {
+    const bench = new Bench("check-0");
+    bench.channel.incoming.push(2n, new Promise(() => {}));
+    await bench.actor.open();
+    void bench.actor.start();
+    await bench.clock.settle();
+    assert.equal((await bench.cut(2n)).unaligned, false);
+    bench.actor.trigger(3n);
+    await bench.clock.advance(limits.barrierAlignmentMs);
+    const { checkpoint, unaligned } = bench.cuts.at(-1)!;
+    assert.deepEqual([checkpoint, unaligned], [3n, true]);
+    await bench.actor.stop();
+  });
+});

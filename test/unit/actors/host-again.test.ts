@@ -17,6 +17,7 @@ import {
   deployFrame,
   splitAssignmentFrame,
   splitRequestFrame,
+  stopRegionFrame,
 } from "../../../src/wire/control.js";
 import { regionRecordFrame, splitRecordFrame } from "../../../src/wire/stored.js";
 import { source } from "./checkpoint-world.js";
@@ -95,6 +96,22 @@ describe("actors/host: asked again", () => {
     assert.equal(await command(frame), "MILL_STORE_UNREACHABLE");
     assert.equal(await command(frame), "");
     assert.equal(await command(frame), "", "an acknowledgement was lost");
+    await host.close();
+  });
+
+  it("a deployment that comes late is refused, also where its region has been stopped since (rule 9)", async () => {
+    const { plan, host, command } = await setUp();
+    const { id: actor, region } = plan.actors[0]!;
+    const deploy = (attempt: number) =>
+      command(deployFrame.encode({ term: 1n, job: JOB, region, attempt, actors: [actor], checkpoint: 0n }));
+    const stop = (attempt: number) => command(stopRegionFrame.encode({ term: 1n, job: JOB, region, attempt }));
+    assert.equal(await deploy(2), "");
+    assert.equal(await stop(2), "");
+    assert.equal(await deploy(1), "MILL_COMMAND_REFUSED");
+    assert.equal(await deploy(2), "MILL_COMMAND_REFUSED");
+    assert.equal(await stop(1), "", "a stop that comes late");
+    assert.equal(await deploy(2), "MILL_COMMAND_REFUSED");
+    assert.equal(await deploy(3), "");
     await host.close();
   });
 

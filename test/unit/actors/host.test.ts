@@ -320,6 +320,44 @@ describe("actors/host: reports", () => {
     await bench.host.close();
   });
 
+  it("says how its actors spend their time once in a second, not in every report", async () => {
+    const bench = await new Bench().running();
+    await bench.clock.advance(3_000);
+    const told = bench.reports.filter(({ actors }) => actors.some(({ load }) => load !== null)).length;
+    assert.ok(told >= 3 && told <= 5, `${told} of ${bench.reports.length} reports in 3 s had loads`);
+    assert.ok(bench.reports.length >= 3 * told);
+    await bench.host.close();
+  });
+
+  it("loads count the rows of each operator, the time it worked and what waits on its channels", async () => {
+    const doubled = gate();
+    const double = async (n: number) => {
+      await doubled.promise;
+      return 2 * n;
+    };
+    const bench = await new Bench({ splits: [[1, 2], [3], [4]], double }).running();
+    await bench.clock.advance(2_000);
+    const load = (id: string) =>
+      bench.reports.flatMap(({ actors }) => actors).findLast(({ actor, load: own }) => actor === id && own !== null)!
+        .load!;
+    const check = load("check-0");
+    assert.deepEqual(
+      load("numbers-0").operators.map(({ operator, rowsIn, rowsOut }) => [operator, rowsIn, rowsOut]),
+      [["numbers", 0n, 4n]],
+    );
+    const { channels, queuedBatches, queuedBytes, ...edge } = check.inputs[0]!;
+    assert.deepEqual([edge, channels, queuedBatches], [{ from: "numbers", to: "check" }, 1, 2]);
+    assert.ok(queuedBytes > 0n);
+    const time = new Map(check.operators.map((own) => [own.operator, own]));
+    assert.ok(time.get("double")!.busyMs > 0.9 * check.forMs, "it waits for its own function");
+    assert.ok(time.get("check")!.backPressuredMs > 0.9 * check.forMs, "it waits for the one behind it");
+    assert.deepEqual([check.busyMs, time.get("out")!.rowsIn], [time.get("double")!.busyMs, 0n]);
+    doubled.open();
+    await bench.clock.advance(2_000);
+    assert.deepEqual([load("check-0").inputs[0]!.queuedBatches, load("check-0").operators.at(-1)!.rowsIn], [0, 4n]);
+    await bench.host.close();
+  });
+
   it("closed, it stops its actors, drops what was not committed, says nothing more and leaves no timer", async () => {
     const bench = await new Bench({ reading: () => new Promise(() => {}) }).running();
     await within("the close", bench.host.close());

@@ -53,6 +53,10 @@ describe("cli/settings: how a process speaks with NATS", () => {
     assert.deepEqual({ inbox, replicas }, { inbox: "_INBOX_worker", replicas: 3 });
   });
 
+  it("takes where JetStream answers for logs, if that is in another account", () => {
+    assert.equal(nats({ MILLRACE_NATS_LOGS_API: "JS.jobs.API" }).logsApi, "JS.jobs.API");
+  });
+
   for (const text of ["0", "6", "1.5", "three"]) {
     it(`${text} replicas are MILL_CONFIG`, () => {
       const named = { code: "MILL_CONFIG", message: /MILLRACE_NATS_REPLICAS is/ };
@@ -60,9 +64,11 @@ describe("cli/settings: how a process speaks with NATS", () => {
     });
   }
 
-  for (const text of ["with blank", "a.*", "a.>", ".a"]) {
-    it(`"${text}" before answers is MILL_CONFIG`, () => {
-      assert.throws(() => nats({ MILLRACE_NATS_INBOX: text }), { code: "MILL_CONFIG", message: /MILLRACE_NATS_INBOX/ });
-    });
+  for (const name of ["MILLRACE_NATS_INBOX", "MILLRACE_NATS_LOGS_API"]) {
+    for (const text of ["with blank", "a.*", "a.>", ".a"]) {
+      it(`"${text}" as ${name} is MILL_CONFIG, which names it`, () => {
+        assert.throws(() => nats({ [name]: text }), { code: "MILL_CONFIG", message: new RegExp(name) });
+      });
+    }
   }
 });

@@ -10,7 +10,7 @@ const WRITERS = ["a-0", "a-1"];
 
 /**
  * Entries of a writer in the order of their publication: some checkpoints have none, some several, the last one ends. Every
- * other batch is in two parts, as if it were too large for one entry.
+ * other batch is in two parts, as earlier versions cut what was too large for one entry.
  */
 function entriesOf(writer: number, sizes: readonly number[]): Uint8Array[] {
   let previous = 0n;

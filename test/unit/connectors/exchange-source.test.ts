@@ -14,6 +14,7 @@ import { batchFromRows } from "../../../src/types/batches.js";
 import { t } from "../../../src/types/columns.js";
 import { noContent, numbered, numbers, rows, within } from "../actors/support.js";
 import { FakeClock } from "../coordinator/fake-ports.js";
+import { ContentInMemory } from "./content-in-memory.js";
 
 const clock = new FakeClock();
 const ports = { clock, log: silentLog, random: { next: () => 1, id: () => "id" } };
@@ -21,7 +22,8 @@ const context = { content: noContent, log: silentLog, signal: new AbortControlle
 const START = { batches: 0, position: undefined };
 
 function exchangeOf(log: DurableLog): Exchange {
-  return { id: "pages", columns: numbered, partitions: 1, writers: ["pages-0"], log: async () => log, ports };
+  const content = new ContentInMemory().access;
+  return { id: "pages", columns: numbered, content, partitions: 1, writers: ["pages-0"], log: async () => log, ports };
 }
 
 /** A log with three checkpoints of one row each, the last of which ends. */

@@ -164,21 +164,11 @@ class World {
     const hosts = [...this.hosts].filter(([, host]) => host.worker === name);
     const instances = [...this.instances].filter(([, one]) => one.worker === name);
     const report: WorkerReport = {
-      worker: name,
-      sequence: ++this.sequence,
-      cpus: 2,
-      memoryBytes: 0n,
-      gpus: [],
+      ...{ worker: name, sequence: ++this.sequence, cpus: 2, memoryBytes: 0n, gpus: [], stopped: false, usage: null },
       draining: this.workers.get(name)!.draining,
-      stopped: false,
-      usage: null,
-      hosts: hosts.map(([host, { exited }]) => ({
-        host,
-        state: exited ? "EXITED" : "RUNNING",
-        group: "",
-        gpus: [],
-        ...told,
-      })),
+      hosts: hosts.map(([host, { exited }]) => {
+        return { host, state: exited ? "EXITED" : "RUNNING", group: "", gpus: [], ...told };
+      }),
       instances: instances.map(([instance, { state }]) => {
         const about = { service: "model", granted: granted(), startedMs: 1n, endedMs: 0n };
         return { instance, state: isGone(state) ? state : "PROVISIONING", ...about, ...told };

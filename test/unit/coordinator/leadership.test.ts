@@ -173,6 +173,22 @@ describe("coordinator/leadership: one of several leads", () => {
     await a.close();
   });
 
+  it("one that is started has the patience of other calls, and says what did not answer (E8)", async () => {
+    const rivals = new Rivals();
+    const one = rivals.make("a");
+    rivals.lines.get("a")!.state = "silent";
+    const refused = assert.rejects(one.open(), { code: "MILL_BUS_TIMEOUT", message: /the lease of test.* 5000 ms/ });
+    await rivals.clock.advance(limits.busRequestTimeoutMs - 1);
+    let isOver = false;
+    void refused.then(() => {
+      isOver = true;
+    });
+    await rivals.clock.settle();
+    assert.equal(isOver, false);
+    await rivals.clock.advance(1);
+    await refused;
+  });
+
   it("one that cannot begin to lead says so where it is started, and leaves the lease to others (E9)", async () => {
     const rivals = new Rivals();
     rivals.opens = async () => {

@@ -151,6 +151,19 @@ describe("coordinator/region-book: what an earlier leader has left", () => {
     );
   });
 
+  it("an attempt that is taken over has its next checkpoint at once; one that begins anew, after its interval (C8)", () => {
+    const { book, clock, facts } = setUp();
+    book.onLog([record(1n, "FENCE", 1), record(2n, "COMMIT", 1)]);
+    book.onRecord(record(3n, "FENCE", 1));
+    assert.equal(facts().sinceCheckpointMs, Number.POSITIVE_INFINITY);
+    book.onRecord(record(4n, "COMMIT", 1));
+    assert.equal(facts().sinceCheckpointMs, 0);
+    book.restart({ code: "MILL_WORKER_LOST", message: "gone" });
+    void clock.freeze(500);
+    book.onRecord(record(5n, "FENCE", 2));
+    assert.equal(facts().sinceCheckpointMs, 0);
+  });
+
   it("a zombie of the first attempt that reports before the log is read is not taken for the newest (C7, guarantee 8)", () => {
     const { book, facts } = setUp();
     for (const actor of actors) book.onReport(report(actor, 1), "zombie", "w");

@@ -1,5 +1,6 @@
 /** What a savepoint keeps of a durable exchange's log. */
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import type { JobId, Namespace, OperatorId } from "../../../src/base/ids.js";
 import { MemoryBus } from "../../../src/bus/memory-bus.js";
 import { jobSubjects } from "../../../src/bus/subjects.js";
@@ -9,7 +10,12 @@ import type { JobBook } from "../../../src/coordinator/job-book.js";
 import { keepExchange } from "../../../src/coordinator/savepoint-exchanges.js";
 import { jobKeys } from "../../../src/storage/keys.js";
 import { MemoryStore } from "../../../src/storage/memory-store.js";
-import { exchangeEntryFrame, packEntries, unpackEntries } from "../../../src/wire/exchange-frames.js";
+import {
+  type ExchangeEntryHeader,
+  exchangeEntryFrame,
+  packEntries,
+  unpackEntries,
+} from "../../../src/wire/exchange-frames.js";
 import { actorSnapshotFrame, type RegionRecord, type SourceState, sourceStateFrame } from "../../../src/wire/stored.js";
 import { numbers } from "../actors/support.js";
 import { fakePorts } from "./fake-ports.js";
@@ -42,7 +48,7 @@ function recordOf(region: string, number: bigint, state?: Partial<SourceState>):
 /** Two writers with three checkpoints each, in turn. The reader's snapshot says `state`; the writers' are of checkpoints 2 and 3. */
 async function setUp(state: (cursor: ExchangeCursor) => Partial<SourceState>) {
   const ports = fakePorts();
-  const [bus, store] = [new MemoryBus(ports), new MemoryStore()];
+  const [bus, store, contents] = [new MemoryBus(ports), new MemoryStore(), new MemoryStore()];
   const log = await bus.log(LOG);
   const cursor = new ExchangeCursor([], undefined);
   cursor.incarnation = await log.incarnation();
@@ -57,14 +63,17 @@ async function setUp(state: (cursor: ExchangeCursor) => Partial<SourceState>) {
   }
   const records = [recordOf("in-0", 2n), recordOf("in-1", 3n), recordOf("between-0", 5n, state(cursor))];
   const taken = new Map(records.map((record) => [record.region, record]));
-  const keep = () => keepExchange(book, "half-way", spec, taken, { bus, store, ports, namespace: NAMESPACE });
+  const keep = () => keepExchange(book, "half-way", spec, taken, { bus, store, contents, ports, namespace: NAMESPACE });
   const entriesOf = async (key: string) =>
     unpackEntries(await store.get(key)).entries.map((entry) => {
       const { writer, checkpoint } = exchangeEntryFrame.decode(entry).header;
       return `${writer} ${checkpoint}`;
     });
-  return { bus, store, log, keep, entriesOf };
+  return { bus, store, contents, log, keep, entriesOf };
 }
+
+const whole = (header: ExchangeEntryHeader, payload: Uint8Array) =>
+  exchangeEntryFrame.encode({ ...header, index: 1 }, payload);
 
 describe("coordinator/savepoint-exchanges: what is kept of a log", () => {
   it("from the reader's position on, up to each writer's checkpoint, in objects of the savepoint (V5)", async () => {
@@ -97,6 +106,28 @@ describe("coordinator/savepoint-exchanges: what is kept of a log", () => {
       kept!.objects.slice(0, 2).map(async ({ key }) => unpackEntries(await store.get(key)).header.number),
     );
     assert.deepEqual(numbersOf, [2n, 3n]);
+  });
+
+  it("rows that lie beside the log, in their entries; not such as come again, whose bytes may be gone", async () => {
+    const beside = await setUp((cursor) => ({ position: cursor.position }));
+    const [entry] = encodeEntries("in-1", 3n, { previous: 3n, batches: [numbers(7)], end: false });
+    const { header, payload } = exchangeEntryFrame.decode(entry!);
+    const sha256 = createHash("sha256").update(payload).digest("hex");
+    const content = { uri: `memory:/jobs/job/content/${sha256}`, sizeBytes: BigInt(payload.length), sha256 };
+    await beside.log.append(exchangeEntryFrame.encode({ ...header, index: 1, content }));
+    await beside.log.append(
+      exchangeEntryFrame.encode({ ...header, checkpoint: 1n, content: { ...content, sha256: "" } }),
+    );
+    await beside.contents.put(jobKeys(JOB).contentTrash(sha256), payload); // nobody has named it for a while
+    const { objects } = (await beside.keep()).partitions[0]!;
+    assert.deepEqual(await beside.entriesOf(objects[0]!.key), ["in-0 2", "in-1 2", "in-1 3", "in-1 3"]);
+    const kept = unpackEntries(await beside.store.get(objects[0]!.key)).entries.at(-1)!;
+    assert.deepEqual(exchangeEntryFrame.decode(kept), exchangeEntryFrame.decode(whole(header, payload)));
+    const lost = await setUp((cursor) => ({ position: cursor.position }));
+    await lost.log.append(exchangeEntryFrame.encode({ ...header, index: 1, content }));
+    await assert.rejects(lost.keep(), { code: "MILL_EXCHANGE_LOST", message: new RegExp(`the row ${sha256} is not`) });
+    await lost.contents.put(jobKeys(JOB).content(sha256), Uint8Array.of(1));
+    await assert.rejects(lost.keep(), { code: "MILL_EXCHANGE_LOST", message: /is another one/ });
   });
 
   it("or nothing, and an error says why: it was purged too far, or made anew (rule 13)", async () => {

@@ -94,6 +94,8 @@ describe("compose.yaml: what it tells our processes", () => {
       for (const server of ["nats-1", "nats-2", "nats-3"])
         assert.equal(compose.services[server]!.environment![password], environment.MILLRACE_NATS_PASSWORD, name);
       assert.ok(roles.includes(`"${environment.MILLRACE_NATS_INBOX}.>"`), name);
+      const api = role === "coordinator" ? "JS.jobs.API" : undefined;
+      assert.equal(environment.MILLRACE_NATS_LOGS_API, api, name);
     }
   });
 

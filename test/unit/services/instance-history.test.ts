@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
+import type { RecordBatch } from "apache-arrow";
 import { MillraceError } from "../../../src/base/errors.js";
 import { limits } from "../../../src/base/limits.js";
 import { clusterSubjects } from "../../../src/bus/subjects.js";
+import type { CallContext } from "../../../src/topology/service.js";
 import { type InstanceHistory, instanceHistoryFrame } from "../../../src/wire/control.js";
-import { Bench, namespace, type Parts } from "./instance-bench.js";
+import { Bench, doubles, namespace, type Parts, valuesOf } from "./instance-bench.js";
 
 async function withHistories(parts: Parts = {}): Promise<{ bench: Bench; told: InstanceHistory[] }> {
   const bench = new Bench(parts);
@@ -42,5 +44,33 @@ describe("services/instance: what it tells the coordinator of its life (N12)", (
     const { state, code, reason } = told.at(-1)!.transitions.at(-1)!;
     assert.deepEqual([state, code], ["FAILED", "MILL_MODEL_CORRUPT"]);
     assert.match(reason, /weights\.bin has no header/);
+  });
+
+  it("what it has done: calls, rows, errors, the times of calls and what waits there", async () => {
+    let waits = Promise.resolve();
+    const infer = async (batch: RecordBatch, { signal }: CallContext) => {
+      await waits;
+      signal.throwIfAborted();
+      if (valuesOf(batch).includes(13)) throw new MillraceError("MILL_SERVICE_FAILED", "13 cannot be doubled");
+      return doubles(batch);
+    };
+    const { bench, told } = await withHistories({ infer, batch: { rowsMax: 2 } });
+    await bench.ready();
+    assert.equal(told[0]!.work, null);
+    const sleep = () => {
+      waits = bench.clock.sleep(40);
+    };
+    sleep();
+    bench.send([1, 2]);
+    await bench.clock.advance(50);
+    bench.send([13]);
+    await bench.clock.advance(50);
+    waits = new Promise(() => {});
+    bench.send([3, 4]);
+    bench.send([5]);
+    await bench.clock.advance(limits.heartbeatIntervalMs);
+    const { callMsP50, callMsP99, ...work } = told.at(-1)!.work!;
+    assert.deepEqual(work, { requests: 2, calls: 2n, rows: 3n, errors: 1n, batchRowsMean: 2 });
+    assert.ok(callMsP50 >= 40 && callMsP99 <= 45, `${callMsP50} and ${callMsP99} for 40 ms`);
   });
 });

@@ -18,6 +18,7 @@ function table() {
   let sequence = 0n;
   let sent = 0;
   return {
+    instances,
     clock: ports.clock,
     report(instance: string, queuedRows: number, runningRows: number): void {
       const said: LoadReport = {
@@ -71,5 +72,22 @@ describe("services/instance-table: what a client knows of instances that others 
     report("b", 0, 0);
     await clock.advance(limits.loadStaleMs / 2);
     assert.equal(send(), "b");
+  });
+});
+
+describe("services/instance-table: instances that do not stand well", () => {
+  it("are told of while they are put aside, and while they are on probation; the others never are (S8)", async () => {
+    const { instances, clock, report } = table();
+    report("good", 0, 0);
+    report("bad", 0, 0);
+    for (let i = 0; i < 10; i++) {
+      instances.onOutcome(instances.get("good")!, false);
+      instances.onOutcome(instances.get("bad")!, true);
+    }
+    assert.deepEqual(instances.standings(), [{ service: "s", instance: "bad", probation: false }]);
+    await clock.advance(limits.asideMs);
+    assert.deepEqual(instances.standings(), [{ service: "s", instance: "bad", probation: true }]);
+    instances.onOutcome(instances.get("bad")!, false);
+    assert.deepEqual(instances.standings(), []);
   });
 });

@@ -164,6 +164,15 @@ describe("storage/content-cache: the bound of the folder", () => {
     assert.ok(there.includes(numbered(12).sha256));
   });
 
+  it("that a file was used again is not written down at each read (K3)", async () => {
+    const content = contentOf("abc");
+    await get(cacheOf(), content);
+    const changed = async () => (await stat(content.path, { bigint: true })).ctimeNs;
+    const before = await changed();
+    await get(cacheOf(), content, never);
+    assert.equal(await changed(), before);
+  });
+
   it("counts what others write (K3)", async () => {
     const caches = [cacheOf({ bytesMax: BOUND }), cacheOf({ bytesMax: BOUND })];
     for (let i = 0; i < 40; i++) {

@@ -77,6 +77,28 @@ describe("storage/content: what is read where", () => {
     assert.deepEqual(reads, ["get"]);
   });
 
+  it("what the node's folder has is held in memory only when it is wanted again; without a folder at once", async () => {
+    const full = new ContentCache({
+      folder: join(folder, "full"),
+      ports: { ...realPorts(), log: silentLog },
+      write: () => Promise.reject(Object.assign(new Error("full"), { code: "ENOSPC" })),
+    });
+    for (const [what, parts, heldAfter] of [
+      ["a folder", { cache: cache() }, [false, true]],
+      ["a folder that is full", { cache: full }, [true, true]],
+      ["no folder", {}, [true, true]],
+    ] as const) {
+      const memory = new ContentMemory();
+      const content = reader({ http: source(WHOLE).source, memory, ...parts });
+      const held: boolean[] = [];
+      for (let i = 0; i < 2; i++) {
+        await content.bytes(ref);
+        held.push(memory.get(HASH) !== undefined);
+      }
+      assert.deepEqual(held, heldAfter, what);
+    }
+  });
+
   it("content of unknown hash is read each time (R2)", async () => {
     const { reads, source: http } = source(WHOLE);
     const content = reader({ http, cache: cache() });

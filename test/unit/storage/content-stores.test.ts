@@ -3,7 +3,7 @@ import type { JobId } from "../../../src/base/ids.js";
 import { limits } from "../../../src/base/limits.js";
 import { realPorts } from "../../../src/base/real/ports.js";
 import { sha256Of } from "../../../src/storage/content-checks.js";
-import { ContentMemory } from "../../../src/storage/content-memory.js";
+import { type Brought, ContentMemory } from "../../../src/storage/content-memory.js";
 import { ContentStore } from "../../../src/storage/content-store.js";
 import { jobKeys } from "../../../src/storage/keys.js";
 import { MemoryStore } from "../../../src/storage/memory-store.js";
@@ -84,8 +84,25 @@ describe("storage/content-store: content of a job", () => {
   }
 });
 
+describe("storage/content-store: what it tells the store", () => {
+  it("is the hash, which the store need not compute again", async () => {
+    const { content, store } = storeBench();
+    const said: unknown[] = [];
+    const put = store.put.bind(store);
+    store.put = (key, body, options) => {
+      said.push(options);
+      return put(key, body, options);
+    };
+    await content.put(hash, abc);
+    await content.put(sha256Of(bytes("d")), bytes("d"), "text/plain");
+    assert.deepEqual(said, [{ sha256: hash }, { sha256: sha256Of(bytes("d")), contentType: "text/plain" }]);
+  });
+});
+
 describe("storage/content-memory", () => {
-  const bring = (value: string) => async () => bytes(value);
+  const bring =
+    (value: string, isNear = false) =>
+    async () => ({ bytes: bytes(value), isNear });
 
   it("what was brought is kept, and the least recently used goes when the bound is reached", async () => {
     const memory = new ContentMemory(10);
@@ -98,9 +115,37 @@ describe("storage/content-memory", () => {
     );
   });
 
+  it("what this machine has is kept from the second time on that it is wanted (M1)", async () => {
+    const memory = new ContentMemory(10);
+    const isKept: boolean[] = [];
+    for (let i = 0; i < 2; i++) {
+      await memory.bytes("a", bring("a", true));
+      isKept.push(memory.get("a") !== undefined);
+    }
+    assert.deepEqual(isKept, [false, true]);
+    await Promise.all([1, 2].map(() => memory.bytes("b", bring("b", true))));
+    assert.ok(memory.get("b") !== undefined, "two wanted it at a time");
+    memory.keep("c", { bytes: abc, isNear: true });
+    assert.equal(memory.get("c"), undefined, "put once");
+  });
+
+  it("remembers a bounded number of what was wanted once (M1)", async () => {
+    const memory = new ContentMemory(10);
+    await memory.bytes("a", bring("a", true));
+    for (let i = 0; i < limits.contentOnceKnownMax; i++) memory.keep(`${i}`, { bytes: abc, isNear: true });
+    await memory.bytes("a", bring("a", true));
+    assert.equal(memory.get("a"), undefined, "forgotten, so this was its first time");
+  });
+
+  it("what this machine does not have is kept from the first time on (M2)", async () => {
+    const memory = new ContentMemory(10);
+    await memory.bytes("a", bring("a", false));
+    assert.ok(memory.get("a") !== undefined);
+  });
+
   it("what is larger than the bound is handed on, and puts nothing else out", async () => {
     const memory = new ContentMemory(3);
-    memory.keep("a", bytes("abc"));
+    memory.keep("a", { bytes: bytes("abc"), isNear: false });
     assert.equal(text(await memory.bytes("b", bring("abcd"))), "abcd");
     assert.deepEqual([memory.get("a") !== undefined, memory.get("b")], [true, undefined]);
   });
@@ -111,22 +156,22 @@ describe("storage/content-memory", () => {
     const slow = async () => {
       brought += 1;
       await new Promise((resolve) => setImmediate(resolve));
-      return abc;
+      return { bytes: abc, isNear: false };
     };
     const all = await Promise.all([1, 2, 3].map(() => memory.bytes(hash, slow)));
     assert.equal(brought, 1);
     for (const one of all) assert.equal(text(one), "abc");
   });
 
-  it("who gives up leaves the others waiting; when nobody waits, it is aborted", async () => {
+  it("who gives up leaves the others waiting; when nobody waits, it is aborted (M3)", async () => {
     const memory = new ContentMemory(10);
     let aborted = false;
-    let come: (value: Uint8Array) => void = () => {};
+    let come: (value: Brought) => void = () => {};
     const slow = (signal: AbortSignal) => {
       signal.addEventListener("abort", () => {
         aborted = true;
       });
-      return new Promise<Uint8Array>((resolve) => {
+      return new Promise<Brought>((resolve) => {
         come = resolve;
       });
     };
@@ -135,14 +180,14 @@ describe("storage/content-memory", () => {
     first.abort(new Error("enough"));
     await assert.rejects(waiting[0], /enough/);
     assert.equal(aborted, false);
-    come(abc);
+    come({ bytes: abc, isNear: false });
     assert.equal(text(await waiting[1]), "abc");
     const alone = memory.bytes("other", slow, second.signal);
     aborted = false;
     second.abort(new Error("enough"));
     await assert.rejects(alone, /enough/);
     assert.equal(aborted, true);
-    come(abc);
+    come({ bytes: abc, isNear: false });
   });
 
   it("what fails is not kept", async () => {

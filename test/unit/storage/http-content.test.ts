@@ -191,7 +191,7 @@ describe("storage/http-content: servers that behave badly", () => {
       assert.equal(await text(content().get(uri())), WHOLE);
       assert.equal(server.requests[1]!.headers.range, undefined);
       serve({}, 10);
-      await fails(streamed(content()), "MILL_STORE_UNREACHABLE", /closed before the answer was whole/);
+      await fails(streamed(content()), "MILL_STORE_UNREACHABLE", /closed the connection before its answer was whole/);
     });
 
     it("a server that has another version by then is noticed (H4)", async () => {

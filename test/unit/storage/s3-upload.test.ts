@@ -1,5 +1,6 @@
 /** Uploads to S3 that go wrong: O1, O4, O5 of `src/storage/object-store.ts` and U1 to U3 of `src/storage/s3-upload.ts`. */
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { limits } from "../../../src/base/limits.js";
 import { Crc32 } from "../../../src/storage/crc32.js";
 import { bytes, pattern, sameBytes, text, within } from "../../conformance/bus-support.js";
@@ -39,6 +40,17 @@ describe("storage/s3-upload: faults", () => {
       await bench.store.put("a", all);
       assert.deepEqual(proxy.operations(), ["PutObject"]);
       assert.equal(proxy.seen[0]?.headers["x-amz-checksum-crc32"], crcOf(all));
+    });
+
+    it("signs with a hash that the caller has, and the server checks the bytes against it (O4)", async () => {
+      const all = pattern(1000);
+      const sha256 = createHash("sha256").update(all).digest("hex");
+      await bench.store.put("a", all, { sha256 });
+      assert.equal(proxy.seen[0]?.headers["x-amz-content-sha256"], sha256);
+      const other = createHash("sha256").digest("hex");
+      const error = await bench.failure(bench.store.put("b", all, { sha256: other }));
+      assert.match(error.message, /SHA256Mismatch/);
+      assert.equal(await bench.direct.head("b"), undefined);
     });
 
     for (const [form, body] of [

@@ -8,14 +8,20 @@ const folder = join(packageRoot, "test", "golden", "earlier");
 
 /** What a frame of an earlier schema says of the fields that came later; of a nested record's own ones, too. */
 const LATER: Readonly<Record<string, object>> = {
-  "data.1": { barriers: 0 },
-  "data-next.1": { barriers: 0 },
+  "data.1": { barriers: 0, traceparent: "" },
+  "data-next.1": { barriers: 0, traceparent: "" },
+  "data.2": { traceparent: "" },
+  "data-next.2": { traceparent: "" },
   "barrier.1": { index: 0 },
   "end.1": { barriers: 0 },
-  "request.1": { rowIds: "" },
-  "answer.1": { retryAfterMs: 0, repeatedRows: 0, load: { enteredMs: 0 } },
-  "answer-failed.1": { retryAfterMs: 0, repeatedRows: 0, load: { enteredMs: 0 } },
+  "request.1": { rowIds: "", traceparent: "" },
+  "request.2": { traceparent: "" },
+  "answer.1": { retryAfterMs: 0, repeatedRows: 0, load: { enteredMs: 0 }, traceparent: "" },
+  "answer.2": { traceparent: "" },
+  "answer-failed.1": { retryAfterMs: 0, repeatedRows: 0, load: { enteredMs: 0 }, traceparent: "" },
+  "answer-failed.2": { traceparent: "" },
   "load-report.1": { enteredMs: 0 },
+  "exchange-entry.1": { content: null, traceparent: "" },
   "exchange-position.1": { seed: 0, seedBatches: 0, incarnation: "" },
   "credit.1": { arrived: 0, barriers: 0, ended: false },
 };

@@ -52,6 +52,8 @@ const PAGES = batchFromRows(pages, [
   { ref: ref("c.png"), skewed: true, boxes: [{ x: 0, text: "" }], scores: [], pixels: Uint8Array.of(1), readMs: -1 },
 ]);
 
+/** The example of the W3C recommendation. */
+const TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 const onChannel = { channel: "ocr-0.words-sink-0", attempt: 3 };
 const words0 = new SchemaSender(arrowSchema(words));
 const pages0 = new SchemaSender(arrowSchema(pages));
@@ -93,6 +95,7 @@ const request = {
   bucket: "48x320",
   rows: 2,
   rowIds: Uint8Array.from({ length: 32 }, (_, i) => i),
+  traceparent: TRACEPARENT,
 };
 
 const outcome = {
@@ -104,6 +107,7 @@ const outcome = {
   load,
   retryAfterMs: 0,
   repeatedRows: 1,
+  traceparent: TRACEPARENT,
 };
 const { schemaId, schema } = words0.next();
 const spelt = { schemaId, schema };
@@ -114,7 +118,7 @@ export const GOLDEN: Readonly<Record<string, GoldenFrame>> = {
   data: golden(
     "data: the first frame of a channel, two rows of (id int64, text utf8 or null)",
     frames.dataFrame,
-    { ...onChannel, sequence: 0n, rows: 2, barriers: 0n, ...spelt },
+    { ...onChannel, sequence: 0n, rows: 2, barriers: 0n, traceparent: "", ...spelt },
     words,
     WORDS,
   ),
@@ -122,7 +126,7 @@ export const GOLDEN: Readonly<Record<string, GoldenFrame>> = {
     ...golden(
       "data: the second frame of the channel names the schema; one row, the second of the two",
       frames.dataFrame,
-      { ...onChannel, sequence: 1n, rows: 1, barriers: 1n, ...named },
+      { ...onChannel, sequence: 1n, rows: 1, barriers: 1n, traceparent: TRACEPARENT, ...named },
       words,
       WORDS.slice(1, 2),
     ),
@@ -131,7 +135,7 @@ export const GOLDEN: Readonly<Record<string, GoldenFrame>> = {
   "data-nested": golden(
     "data: object references, lists of structs, binary; a slice of a larger batch",
     frames.dataFrame,
-    { ...onChannel, sequence: 2n ** 62n, rows: 2, barriers: 2n, ...pages0.next() },
+    { ...onChannel, sequence: 2n ** 62n, rows: 2, barriers: 2n, traceparent: "", ...pages0.next() },
     pages,
     PAGES.slice(1, 3),
   ),
@@ -139,7 +143,7 @@ export const GOLDEN: Readonly<Record<string, GoldenFrame>> = {
     ...golden(
       "data: no rows",
       frames.dataFrame,
-      { ...onChannel, sequence: 2n, rows: 0, barriers: 1n, ...named },
+      { ...onChannel, sequence: 2n, rows: 0, barriers: 1n, traceparent: "", ...named },
       words,
       WORDS.slice(0, 0),
     ),
@@ -208,13 +212,32 @@ export const GOLDEN: Readonly<Record<string, GoldenFrame>> = {
       index: 1,
       last: true,
       previous: 5n,
+      traceparent: TRACEPARENT,
       more: false,
       end: false,
       rows: 2,
       ...spelt,
+      content: null,
     },
     words,
     WORDS,
+  ),
+  "exchange-entry-beside": golden(
+    "entry of a durable exchange whose row lies beside the log",
+    exchange.exchangeEntryFrame,
+    {
+      writer: "pages-0",
+      checkpoint: 7n,
+      index: 2,
+      last: true,
+      previous: 5n,
+      more: false,
+      end: false,
+      rows: 1,
+      ...spelt,
+      traceparent: "",
+      content: { uri: `s3://store/jobs/job/content/${"ab".repeat(32)}`, sizeBytes: 2n ** 24n, sha256: "ab".repeat(32) },
+    },
   ),
   "exchange-pending": golden(
     "what a writer of a durable exchange has pending: one entry for the second of two partitions",

@@ -18,7 +18,14 @@ import {
   workerReportFrame,
 } from "../../../src/wire/control.js";
 import { type LoadReport, loadReportFrame } from "../../../src/wire/frames.js";
-import { type Child, type Exit, type Launcher, Worker } from "../../../src/worker/worker.js";
+import {
+  type Child,
+  type ChildUsage,
+  type Exit,
+  type Launcher,
+  type Used,
+  Worker,
+} from "../../../src/worker/worker.js";
 import { isOpen, within } from "../actors/support.js";
 import { fakePorts } from "../coordinator/fake-ports.js";
 
@@ -38,6 +45,11 @@ class FakeChild implements Child {
   stop(): void {
     this.stops++;
   }
+  usage(): ChildUsage | undefined {
+    return this.uses;
+  }
+  /** undefined: it cannot be measured. */
+  uses: ChildUsage | undefined;
 }
 
 class Bench {
@@ -51,6 +63,8 @@ class Bench {
   readonly children = new Map<string, FakeChild>();
   /** What starting a process waits for. */
   launching: Promise<void> = Promise.resolve();
+  /** Of its machine; undefined: it cannot be measured. */
+  used: Used | undefined;
   readonly worker: Worker;
 
   constructor(gpus: readonly Gpu[] = []) {
@@ -67,7 +81,7 @@ class Bench {
       startInstance: (_, __, instance, devices) => launch(instance, devices),
     };
     const about = { worker: "w1" as WorkerId, cpus: 4, memoryBytes: 1024, gpus, launcher };
-    this.worker = new Worker({ bus: this.bus, ports: this.ports, namespace, ...about });
+    this.worker = new Worker({ bus: this.bus, ports: this.ports, namespace, ...about, used: () => this.used });
   }
 
   async open(): Promise<this> {
@@ -417,5 +431,35 @@ describe("worker: devices", () => {
     const unknown = await bench.startInstance("d", 3n, of(["GPU-9", 1]));
     assert.match(unknown.message, /worker w1 has no gpu GPU-9 free/);
     assert.deepEqual(bench.launches, ["a", "b", "c"]);
+  });
+});
+
+describe("worker: what is used of its machine", () => {
+  it("nothing is said where it cannot be measured", async () => {
+    const bench = await new Bench().open();
+    await bench.clock.advance(2 * limits.heartbeatIntervalMs);
+    assert.ok(bench.reports.every(({ usage }) => usage === null));
+    await bench.worker.close();
+  });
+
+  it("memory, processors that worked since the heartbeat before, and its processes as far as they can be measured", async () => {
+    const bench = await new Bench().open();
+    await bench.startHost("h1");
+    await bench.startInstance("model-0");
+    bench.children.get("model-0")!.uses = { rssBytes: 300, cpuMs: 20.4 };
+    bench.used = { memoryBytes: 5_000, cpuMs: 100_000, rssBytes: 70 };
+    await bench.clock.advance(limits.heartbeatIntervalMs);
+    assert.equal(bench.last.usage!.cpus, 0, "there is nothing to compare with");
+    bench.used = { ...bench.used, cpuMs: 100_000 + 1.5 * limits.heartbeatIntervalMs };
+    await bench.clock.advance(limits.heartbeatIntervalMs);
+    assert.deepEqual(bench.last.usage, {
+      ...{ memoryBytes: 5_000n, cpus: 1.5, rssBytes: 70n },
+      processes: [{ job, name: "model-0", rssBytes: 300n, cpuMs: 20n }],
+    });
+    await bench.ends("model-0");
+    await bench.clock.advance(limits.heartbeatIntervalMs);
+    assert.deepEqual(bench.last.usage!.processes, []);
+    for (const child of bench.children.values()) child.end(CLEAN);
+    await bench.worker.close();
   });
 });

@@ -67,6 +67,10 @@ capabilities:
   valueFrom: { fieldRef: { fieldPath: metadata.name } }
 - name: MILLRACE_NATS_INBOX
   value: {{ $role.inbox | quote }}
+{{- with $role.logsApi }}
+- name: MILLRACE_NATS_LOGS_API
+  value: {{ . | quote }}
+{{- end }}
 {{- if eq $nats.auth "user" }}
 - name: MILLRACE_NATS_USER
   valueFrom: { secretKeyRef: { name: {{ $role.existingSecret | quote }}, key: user } }

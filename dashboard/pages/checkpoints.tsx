@@ -1,0 +1,143 @@
+/** Checkpoints of a job as a timeline, region by region, and its savepoints. */
+import { all, type Checkpoint, type Job, jobPath, type Region, type Savepoint } from "../api.js";
+import { bytes, clock, duration, moment } from "../format.js";
+import { usePolled } from "../live.js";
+import { Card, type Column, State, Table } from "../parts/basics.js";
+
+const WIDTH = 900;
+const ROW = 26;
+const LABEL = 190;
+const REGIONS_MAX = 40;
+
+export function CheckpointsTab({ job }: { readonly job: Job }) {
+  const savepoints = usePolled(
+    `${job.job} savepoints`,
+    (signal) => all<Savepoint>(`${jobPath(job.job)}/savepoints`, signal),
+    5_000,
+  );
+  const newest = job.regions
+    .flatMap((region) => region.checkpoints.map((checkpoint) => ({ region: region.region, ...checkpoint })))
+    .sort((a, b) => b.endedMs - a.endedMs)
+    .slice(0, 50);
+  return (
+    <>
+      <Card title="Timeline">
+        <Timeline regions={job.regions} />
+      </Card>
+      <Card title="Newest checkpoints">
+        <Table
+          caption="Newest checkpoints"
+          columns={COLUMNS}
+          rows={newest}
+          keyOf={({ region, number }) => `${region} ${number}`}
+          empty={
+            job.checkpointIntervalMs === 0
+              ? "The job takes one checkpoint, at its end."
+              : `There is none yet; one is taken every ${duration(job.checkpointIntervalMs)}.`
+          }
+        />
+      </Card>
+      <Card title="Savepoints">
+        <Table
+          caption="Savepoints"
+          columns={SAVEPOINTS}
+          rows={savepoints.value ?? []}
+          keyOf={({ name }) => name}
+          empty="None was taken. A savepoint lets another job go on from here."
+        />
+      </Card>
+    </>
+  );
+}
+
+/** A bar is a checkpoint: its length is its time, its height its size among those of the same region. */
+function Timeline({ regions }: { readonly regions: readonly Region[] }) {
+  const shown = regions.slice(0, REGIONS_MAX);
+  const ends = shown.flatMap(({ checkpoints }) => checkpoints.map(({ endedMs }) => endedMs));
+  const begins = shown.flatMap(({ checkpoints }) =>
+    checkpoints.map(({ triggeredMs, endedMs }) => triggeredMs || endedMs),
+  );
+  if (ends.length === 0) return <p class="empty">There is none yet.</p>;
+  const to = Math.max(...ends);
+  const from = Math.max(Math.min(...begins), to - 30 * 60_000);
+  const x = (ms: number) => LABEL + ((ms - from) / Math.max(to - from, 1)) * (WIDTH - LABEL - 10);
+  const ticks = [0, 0.25, 0.5, 0.75, 1].map((share) => from + (to - from) * share);
+  return (
+    <div class="scrolls">
+      <svg
+        class="timeline"
+        viewBox={`0 0 ${WIDTH} ${shown.length * ROW + 30}`}
+        role="img"
+        aria-label={`Checkpoints of ${regions.length} regions from ${clock(from)} to ${clock(to)}`}
+      >
+        {ticks.map((ms) => (
+          <g key={ms}>
+            <line x1={x(ms)} x2={x(ms)} y1="0" y2={shown.length * ROW} class="tick" />
+            <text x={x(ms)} y={shown.length * ROW + 18} class="tick">
+              {clock(ms)}
+            </text>
+          </g>
+        ))}
+        {shown.map(({ region, checkpoints }, row) => {
+          const most = Math.max(1, ...checkpoints.map((one) => one.bytes));
+          return (
+            <g key={region}>
+              <text x="0" y={row * ROW + 17} class="name">
+                {region.length > 24 ? `${region.slice(0, 23)}…` : region}
+              </text>
+              {checkpoints
+                .filter(({ endedMs }) => endedMs >= from)
+                .map((one) => {
+                  const begin = Math.max(one.triggeredMs || one.endedMs, from);
+                  const height = 5 + 13 * (one.bytes / most);
+                  return (
+                    <rect
+                      key={one.number}
+                      class={one.savepoint ? "savepoint" : one.state.toLowerCase()}
+                      x={x(begin)}
+                      width={Math.max(x(one.endedMs) - x(begin), 2)}
+                      y={row * ROW + 21 - height}
+                      height={height}
+                      rx="1"
+                    >
+                      <title>{`${one.number} ${one.state.toLowerCase()} ${one.reason}\n${duration(one.durationMs)}, ${bytes(one.bytes)}, ${clock(one.endedMs)}`}</title>
+                    </rect>
+                  );
+                })}
+            </g>
+          );
+        })}
+      </svg>
+      {regions.length > shown.length && (
+        <p class="quiet">{regions.length - shown.length} regions more; the API has them all.</p>
+      )}
+    </div>
+  );
+}
+
+const COLUMNS: readonly Column<Checkpoint & { region: string }>[] = [
+  { title: "Region", cell: ({ region }) => region },
+  { title: "Number", number: true, cell: ({ number }) => number },
+  {
+    title: "State",
+    cell: ({ state, reason, savepoint, unaligned }) => (
+      <>
+        <State of={state} />{" "}
+        <span class="quiet">
+          {[reason, savepoint ? "for a savepoint" : "", unaligned ? "unaligned" : ""].filter(Boolean).join(", ")}
+        </span>
+      </>
+    ),
+  },
+  { title: "Time", number: true, cell: ({ durationMs }) => duration(durationMs) },
+  { title: "Size", number: true, cell: (one) => bytes(one.bytes) },
+  { title: "Actors", number: true, cell: ({ actors }) => actors },
+  { title: "When", cell: ({ endedMs }) => clock(endedMs) },
+];
+
+const SAVEPOINTS: readonly Column<Savepoint>[] = [
+  { title: "Name", cell: ({ job, name }) => <code>{`${job}/${name}`}</code> },
+  { title: "Taken", cell: ({ createdMs }) => moment(createdMs) },
+  { title: "Size", number: true, cell: (one) => bytes(one.bytes) },
+  { title: "Actors", number: true, cell: ({ actors }) => actors },
+];

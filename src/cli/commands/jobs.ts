@@ -1,0 +1,67 @@
+/** Commands that show what the coordinator knows, over its HTTP API: jobs, job, checkpoints, services, workers, dead-letters. */
+import type * as told from "../../coordinator/describe.js";
+import { ApiClient, type ApiFlags, apiSettings, part } from "../api/client.js";
+import { plain, table } from "../api/tables.js";
+import {
+  type Checkpoint,
+  checkpointsText,
+  type Job,
+  jobsText,
+  jobText,
+  servicesText,
+  workersText,
+} from "../api/views.js";
+
+export interface ListFlags extends ApiFlags {
+  readonly json?: boolean;
+}
+
+const clientOf = (flags: ApiFlags) => new ApiClient(apiSettings(flags, process.env));
+
+/** One JSON value on one line, or text for people. */
+function print(flags: ListFlags, value: object, text: () => string): void {
+  process.stdout.write(flags.json ? `${JSON.stringify(value)}\n` : text());
+}
+
+export async function jobsCommand(flags: ListFlags & { readonly state?: string }): Promise<void> {
+  const jobs = await clientOf(flags).list<told.JobSummary>("/v1/jobs", { state: flags.state?.toUpperCase() });
+  print(flags, { jobs }, () => jobsText(jobs));
+}
+
+export async function jobCommand(job: string, flags: ListFlags): Promise<void> {
+  const found = await clientOf(flags).get<Job>(`/v1/jobs/${part(job)}`);
+  print(flags, found, () => jobText(found));
+}
+
+export async function checkpointsCommand(job: string, flags: ListFlags & { readonly region?: string }): Promise<void> {
+  const path = `/v1/jobs/${part(job)}/checkpoints`;
+  const checkpoints = await clientOf(flags).list<Checkpoint>(path, { region: flags.region });
+  print(flags, { job, checkpoints }, () => checkpointsText(job, checkpoints));
+}
+
+export async function servicesCommand(job: string, flags: ListFlags): Promise<void> {
+  const services = await clientOf(flags).list<told.ServiceDetail>(`/v1/jobs/${part(job)}/services`);
+  print(flags, { job, services }, () => servicesText(job, services));
+}
+
+export async function workersCommand(flags: ListFlags): Promise<void> {
+  const workers = await clientOf(flags).list<told.WorkerDetail>("/v1/workers");
+  print(flags, { workers }, () => workersText(workers));
+}
+
+type DeadLetter = Readonly<Record<string, unknown>>;
+
+export async function deadLettersCommand(job: string, flags: ListFlags): Promise<void> {
+  const deadLetters = await clientOf(flags).list<DeadLetter>(`/v1/jobs/${part(job)}/dead-letters`);
+  print(flags, { job, deadLetters }, () => deadLettersText(job, deadLetters));
+}
+
+/** What is a text or a number of each; what is more, such as the record itself, `--json` shows. */
+function deadLettersText(job: string, letters: readonly DeadLetter[]): string {
+  const names = Object.keys(letters[0] ?? {}).filter((name) => typeof letters[0]![name] !== "object");
+  const columns = names.map((name) => ({
+    title: name.toUpperCase(),
+    of: (letter: DeadLetter) => plain(String(letter[name] ?? "")).slice(0, 80),
+  }));
+  return table(columns, letters, `job ${job} has no dead letters`);
+}

@@ -1,0 +1,269 @@
+/** A job's traces and metrics as a receiver of OTLP gets them, in one process and on a cluster, against the tables of docs/telemetry.md. */
+import assert from "node:assert/strict";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { packageRoot } from "../../src/cli/packages.js";
+import { Cluster } from "../e2e/cluster.js";
+import { type Ended, MillraceProcess } from "../e2e/millrace-process.js";
+import { OtlpReceiver, type ReceivedSpan } from "../servers/otlp.js";
+
+const FIXTURE = join(packageRoot, "test", "fixtures", "traced-words.ts");
+const FILES = 4;
+const WORDS = "alpha beta gamma delta epsilon zeta eta theta";
+
+/** Short times, so that tests need not wait; all traces. */
+const settings = (endpoint: string) => ({
+  OTEL_EXPORTER_OTLP_ENDPOINT: endpoint,
+  OTEL_TRACES_SAMPLER: "always_on",
+  OTEL_METRIC_EXPORT_INTERVAL: "300",
+  OTEL_BSP_SCHEDULE_DELAY: "100",
+});
+
+interface Row {
+  readonly name: string;
+  readonly cells: readonly string[];
+}
+
+/** Rows of the tables whose first column is headed so. */
+async function table(head: string): Promise<Row[]> {
+  const lines = (await readFile(join(packageRoot, "docs", "telemetry.md"), "utf8")).split("\n");
+  const at = lines.findIndex((line) => line.startsWith(`| ${head} |`));
+  assert.ok(at >= 0, `docs/telemetry.md has a table of each ${head}`);
+  const end = lines.findIndex((line, i) => i > at && !line.startsWith("|"));
+  return lines.slice(at + 2, end).map((line) => {
+    const [name = "", ...cells] = line.split("|").slice(1, -1);
+    return { name: namesIn(name)[0]!, cells };
+  });
+}
+
+const namesIn = (cell: string) => [...cell.matchAll(/`([^`]+)`/g)].map(([, name]) => name!);
+/** `read <operator>` without whose it is. */
+const stepOf = (name: string) => name.replace(/ <.*$/, "");
+const stepOfSpan = (name: string) => name.replace(/ (texts|split|ask|initials|check|handover|last|words|shout)$/, "");
+
+async function writeTexts(folder: string): Promise<void> {
+  for (let i = 0; i < FILES; i++) await writeFile(join(folder, `text-${i}.txt`), `${WORDS} w${i}`);
+}
+
+function ok({ status, stdout, stderr }: Ended): string {
+  assert.equal(status, 0, `${stdout}\n${stderr}`);
+  return stdout;
+}
+
+class Spans {
+  readonly #byId: ReadonlyMap<string, ReceivedSpan>;
+
+  constructor(readonly all: readonly ReceivedSpan[]) {
+    this.#byId = new Map(all.map((span) => [span.spanId, span]));
+  }
+
+  parent({ parentId }: ReceivedSpan): ReceivedSpan | undefined {
+    return this.#byId.get(parentId);
+  }
+
+  named(name: string): ReceivedSpan[] {
+    return this.all.filter((span) => span.name === name);
+  }
+
+  /** Names from a span up to the root of its trace. */
+  path(span: ReceivedSpan | undefined): string[] {
+    return span === undefined ? [] : [span.name, ...this.path(this.parent(span))];
+  }
+
+  /** Every span that has been named as a parent has come. */
+  get whole(): boolean {
+    return this.all.every((span) => span.parentId === "" || this.#byId.has(span.parentId));
+  }
+}
+
+/** What a run must have left, and everything that the table says of it. */
+async function checkSpans(spans: Spans): Promise<void> {
+  const rows = await table("span");
+  const documented = new Map(rows.map((row) => [stepOf(row.name), row]));
+  for (const span of spans.all) {
+    const row = documented.get(stepOfSpan(span.name));
+    assert.ok(row !== undefined, `docs/telemetry.md lacks the span ${span.name}`);
+    const parents = namesIn(row.cells[0]!);
+    const parent = spans.parent(span);
+    const mayBegin = row.cells[0]!.includes("none");
+    const fits =
+      parent === undefined ? mayBegin : parents.includes(stepOfSpan(parent.name)) || span.name === "read handover";
+    assert.ok(fits, `${spans.path(span).join(" < ")} is not as docs/telemetry.md says`);
+    const attributes = new Set([...namesIn(row.cells[1]!), "error.type"]);
+    for (const name of Object.keys(span.attributes)) assert.ok(attributes.has(name), `${span.name} has ${name}`);
+    if (parent !== undefined) assert.equal(span.traceId, parent.traceId);
+    assert.ok(span.endMs >= span.startMs, `${span.name} ends before it starts`);
+  }
+  const received = new Set(spans.all.map(({ name }) => stepOfSpan(name)));
+  const sometimes = ["wait for credit", "receive"];
+  const missing = [...documented.keys()].filter((step) => !received.has(step) && !sometimes.includes(step));
+  assert.deepEqual(missing, [], "every documented span was received");
+}
+
+/** One batch of the source, from its reading to the commit that publishes it. */
+function checkTrace(spans: Spans): ReceivedSpan[] {
+  const commit = spans.named("commit words")[0]!;
+  const ofTrace = spans.all.filter(({ traceId }) => traceId === commit.traceId);
+  const names = new Set(ofTrace.map(({ name }) => name));
+  for (const name of ["read texts", "process split", "infer ask", "call shout", "client queue shout", "serve shout"]) {
+    assert.ok(names.has(name), `the trace has ${name}: ${[...names]}`);
+  }
+  for (const name of ["queue wait shout", "batch wait shout", "process check", "write handover", "write words"]) {
+    assert.ok(names.has(name), `the trace has ${name}: ${[...names]}`);
+  }
+  const roots = ofTrace.filter(({ parentId }) => parentId === "").map(({ name }) => name);
+  assert.deepEqual(roots, ["read texts"]);
+  return ofTrace;
+}
+
+/** Calls that answered several requests: each of the others is linked to the call, and the call to each of them. */
+function checkLinks(spans: Spans): void {
+  const calls = new Map(spans.named("inference shout").map((span) => [span.spanId, span]));
+  const serves = spans.named("serve shout");
+  for (const serve of serves) {
+    const own = [...calls.values()].filter(({ parentId }) => parentId === serve.spanId);
+    if (own.length > 0) continue;
+    const [link] = serve.links.filter(({ spanId }) => calls.has(spanId));
+    assert.ok(link !== undefined, "a request that met others in a call is linked to it");
+    assert.ok(calls.get(link.spanId)!.links.some(({ spanId }) => spanId === serve.spanId));
+    assert.ok(
+      spans.parent(serve)!.links.some(({ spanId }) => spanId === link.spanId),
+      "and so is its client's call",
+    );
+  }
+  assert.equal(serves.length, FILES);
+}
+
+describe("telemetry: a job in one process", () => {
+  let receiver: OtlpReceiver;
+  let folder: string;
+  before(async () => {
+    [receiver, folder] = [await OtlpReceiver.start(), await mkdtemp(join(tmpdir(), "millrace-telemetry-"))];
+    await writeTexts(folder);
+  });
+  after(async () => {
+    await receiver.stop();
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  const run = (output: string, env: Readonly<Record<string, string>>) => {
+    const params = {
+      input: join(folder, "text-*.txt"),
+      output: join(folder, output),
+      parallelism: "1",
+      delayMs: "200",
+    };
+    const flags = Object.entries(params).flatMap(([name, value]) => ["-p", `${name}=${value}`]);
+    return new MillraceProcess(["run", FIXTURE, ...flags], { env, cwd: folder }).ended;
+  };
+
+  it("is one trace for each batch of its source, from reading to commit, and links where batches meet", async () => {
+    const { stderr, ...ended } = await run("traced", settings(receiver.url));
+    ok({ stderr, ...ended });
+    const spans = new Spans(receiver.spans);
+    await checkSpans(spans);
+    checkTrace(spans);
+    checkLinks(spans);
+    const roots = spans.named("read texts");
+    assert.equal(roots.length, FILES);
+    const linked = spans.named("commit handover").flatMap(({ links }) => links);
+    assert.equal(linked.length + spans.named("commit handover").length, FILES, "a commit is linked to all its batches");
+    const line = stderr.split("\n").find((text) => text.includes("split into words"))!;
+    const { trace_id, span_id, trace_flags, trace } = JSON.parse(line) as Record<string, string>;
+    assert.ok(
+      roots.some(({ traceId, spanId }) => traceId === trace_id && spanId === span_id),
+      "logs name their trace",
+    );
+    assert.deepEqual([trace_flags, trace], ["01", undefined]);
+  });
+
+  it("sends nothing where the variables say that it is off", async () => {
+    const before = receiver.headers.length;
+    ok(await run("silent", { ...settings(receiver.url), OTEL_SDK_DISABLED: "true" }));
+    assert.equal(receiver.headers.length, before);
+  });
+
+  it("goes on where the receiver is away, and says so in a line of its log (E1, E2)", async () => {
+    const gone = await OtlpReceiver.start();
+    const { url } = gone;
+    await gone.stop();
+    const secret = "planted-secret-of-a-header";
+    const ended = await run("away", { ...settings(url), OTEL_EXPORTER_OTLP_HEADERS: `authorization=${secret}` });
+    ok(ended);
+    const complaints = ended.stderr.split("\n").filter((line) => line.includes("telemetry could not be sent"));
+    assert.equal(complaints.length, 1, ended.stderr);
+    assert.ok(!ended.stderr.includes(secret));
+  });
+});
+
+describe("telemetry: a job on a cluster", () => {
+  let receiver: OtlpReceiver;
+  let cluster: Cluster;
+  const set: string[] = [];
+  before(async function () {
+    this.timeout(60_000);
+    receiver = await OtlpReceiver.start();
+    // As an operator would: for whatever is started here, and what that starts.
+    for (const [name, value] of Object.entries({ ...settings(receiver.url), OTEL_SERVICE_NAME: "mill" })) {
+      process.env[name] = value;
+      set.push(name);
+    }
+    cluster = await Cluster.start("one", "two");
+    await writeTexts(cluster.folder);
+  });
+  after(async function () {
+    this.timeout(60_000);
+    for (const name of set) delete process.env[name];
+    await cluster?.stop();
+    await receiver.stop();
+  });
+
+  it("is traced through all its processes, and has exactly the documented metrics", async function () {
+    this.timeout(90_000);
+    const params = ["-p", `input=${cluster.folder}/text-*.txt`, "-p", "output=words", "-p", "delayMs=200"];
+    ok(await cluster.run("submit", FIXTURE, ...params));
+    const spans = await receiver.until("all spans of the job", () => {
+      const all = new Spans([...receiver.spans]);
+      return all.whole && all.named("commit words").length > 0 && all.named("read texts").length === FILES
+        ? all
+        : undefined;
+    });
+    await checkSpans(spans);
+    checkLinks(spans);
+    const roles = new Set(checkTrace(spans).map(({ resource }) => resource["millrace.role"]));
+    assert.deepEqual([...roles].sort(), ["host", "instance"]);
+    const received = spans.named("receive check");
+    assert.ok(received.length > 0, "batches have crossed a channel between two hosts");
+    for (const span of received)
+      assert.notEqual(span.resource["process.pid"], spans.parent(span)!.resource["process.pid"]);
+    assert.ok(spans.all.every(({ resource }) => resource["service.name"] === "mill"));
+    await checkMetrics(receiver);
+  });
+});
+
+async function checkMetrics(receiver: OtlpReceiver): Promise<void> {
+  const rows = await table("metric");
+  await receiver.until("metrics of every process", () => {
+    const roles = new Set(receiver.metrics.map(({ resource }) => resource["millrace.role"]));
+    return ["coordinator", "host", "instance", "worker"].every((role) => roles.has(role)) ? roles : undefined;
+  });
+  assert.deepEqual([...receiver.metricNames].sort(), rows.map(({ name }) => name).sort());
+  for (const { name, unit, kind, points } of receiver.metrics) {
+    const [unitCell = "", kindCell = "", attributesCell = ""] = rows.find((row) => row.name === name)!.cells;
+    assert.deepEqual([unit, kind], [namesIn(unitCell)[0], kindCell.trim()], name);
+    const documented = namesIn(attributesCell).sort();
+    for (const { attributes } of points) assert.deepEqual(Object.keys(attributes).sort(), documented, name);
+  }
+  const newest = (name: string, operator: string) =>
+    receiver.metrics
+      .filter((metric) => metric.name === name)
+      .flatMap(({ points, resource }) => points.map((point) => ({ ...point, pid: resource["process.pid"] })))
+      .filter(({ attributes }) => attributes["millrace.operator"] === operator);
+  const perProcess = new Map(newest("millrace.operator.rows.in", "words").map(({ pid, value }) => [pid, value]));
+  const words = FILES * (WORDS.split(" ").length + 1);
+  assert.equal(
+    [...perProcess.values()].reduce((sum, value) => sum + value, 0),
+    words,
+  );
+}
