@@ -3,12 +3,17 @@
  * metrics (every five seconds, twelve times as often as by default) sent to a receiver in another process, over the same without.
  *
  * The two of a pair run at the same time, each in a process of its own, so that whatever else the machine does, it does to both. Processor
- * time for a row is compared, too.
+ * time for a row is compared, too. On a machine that is busy both say little; then `steps_share` does: what telemetry itself takes for a batch,
+ * over all that a batch takes.
  */
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { percentile, round } from "./embedded-job.js";
+import { stepsMicros } from "./telemetry-cost-steps.js";
+
+/** Of the topology `numbers`. */
+const ROWS_OF_BATCH = 64;
 
 export interface Measured {
   readonly rowsPerSecond: number;
@@ -34,6 +39,8 @@ export async function run(options: {
       pairs.push(pair);
       options.log(`run ${turn}: on ${textOf(pair.on)}, off ${textOf(pair.off)}`);
     }
+    const steps = await stepsMicros();
+    const cpuOff = pairs.map((pair) => pair.off.cpuMicrosPerRow);
     receiver.send("how much");
     const [requests] = (await once(receiver, "message")) as [number];
     return {
@@ -63,6 +70,8 @@ export async function run(options: {
         ),
       ),
       requests_received: requests,
+      steps_us_per_batch: round(steps),
+      steps_share: round(steps / (ROWS_OF_BATCH * percentile(cpuOff, 0.5))),
     };
   } finally {
     receiver.kill();

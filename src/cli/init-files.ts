@@ -8,6 +8,8 @@ export interface ProjectOptions {
   /** Ranges of versions of what its developers need. */
   readonly typescript: string;
   readonly nodeTypes: string;
+  /** Packages whose install scripts are not to run, as in this package (docs/decisions/0002). */
+  readonly allowScripts: Readonly<Record<string, boolean>>;
 }
 
 /** Text by path. */
@@ -17,13 +19,15 @@ export function projectFiles(options: ProjectOptions): Readonly<Record<string, s
     "topology.ts": topologyText(options.name),
     "tsconfig.json": `${JSON.stringify({ compilerOptions: COMPILER_OPTIONS, include: ["**/*.ts"] }, null, 2)}\n`,
     "README.md": readme(options.name),
+    ".npmrc":
+      "# onnxruntime-node's install script downloads CUDA libraries. npm 10 does not know allowScripts of package.json.\nignore-scripts=true\n",
     ".gitignore": "node_modules/\nout/\nmillrace-output/\nmillrace-content/\n",
     "reviews/first.txt": "The paper is good and the binding is great.\nIt came late, and a page was bad.\n",
     "reviews/second.txt": "A great book.\nI do not know yet.\n",
   };
 }
 
-function manifest({ name, millrace, typescript, nodeTypes }: ProjectOptions): object {
+function manifest({ name, millrace, typescript, nodeTypes, allowScripts }: ProjectOptions): object {
   return {
     name,
     version: "0.1.0",
@@ -37,6 +41,7 @@ function manifest({ name, millrace, typescript, nodeTypes }: ProjectOptions): ob
     },
     dependencies: { millrace },
     devDependencies: { "@types/node": nodeTypes, typescript },
+    allowScripts,
   };
 }
 

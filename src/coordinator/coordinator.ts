@@ -13,15 +13,7 @@
  *   K6  One that has taken over promises memory and devices only when every worker has had time to say what it holds.
  */
 import { MillraceError } from "../base/errors.js";
-import {
-  type HostId,
-  type InstanceId,
-  id,
-  type JobId,
-  type Namespace,
-  type ServiceId,
-  type WorkerId,
-} from "../base/ids.js";
+import { type HostId, id, type JobId, type Namespace, type ServiceId, type WorkerId } from "../base/ids.js";
 import { limits } from "../base/limits.js";
 import type { Ports, Timer } from "../base/ports.js";
 import type { Bus, BusMessage, Subscription } from "../bus/bus.js";
@@ -34,7 +26,6 @@ import {
   type CollectContent,
   type ContentReport,
   type CreateSavepoint,
-  deployEnumeratorFrame,
   drainWorkerFrame,
   type HostReport,
   type InstanceHistory,
@@ -42,8 +33,6 @@ import {
   jobSpecFrame,
   type SavepointReport,
   type Snapshot,
-  startHostFrame,
-  startInstanceFrame,
   stopHostFrame,
   stopInstanceFrame,
   type WorkerReport,
@@ -54,15 +43,16 @@ import { Commands, isPassing } from "./commands.js";
 import type { JobDetail, JobSummary, WorkerDetail } from "./describe.js";
 import { workerDetails } from "./describe-workers.js";
 import { EndedJobs } from "./ended-jobs.js";
-import { Events, jobState } from "./events.js";
+import { Events, instanceState } from "./events.js";
 import { holdingsOf } from "./holdings.js";
-import { decideJob, hasEnded, isRunning, type JobAction } from "./job.js";
+import { decideJob, hasEnded, isRunning } from "./job.js";
 import { JobBook } from "./job-book.js";
 import { JobContents } from "./job-contents.js";
 import { JobControl } from "./job-control.js";
+import { JobRunner } from "./job-runner.js";
 import type { HeldLease } from "./leadership.js";
 import { LostInstances } from "./lost-instances.js";
-import { type Holding, NOTHING } from "./placement.js";
+import type { Holding } from "./placement.js";
 import { ReadLogs } from "./read-logs.js";
 import { RegionRunner, type Then } from "./region-runner.js";
 import { Savepoints } from "./savepoints.js";
@@ -113,6 +103,7 @@ export class Coordinator implements ClientDesk {
   #tookUp = false;
   #unreadable = new Set<string>();
   #regions: RegionRunner | undefined;
+  #runner: JobRunner;
   #savepoints: Savepoints;
   #contents: JobContents;
   #readLogs: ReadLogs;
@@ -138,6 +129,16 @@ export class Coordinator implements ClientDesk {
     this.#commands = new Commands({ ...options, look: () => this.#look(), deposed: (by) => this.#depose(by) });
     this.#leaseBucket = new LeaseBucket(options.bus, options.namespace);
     this.events = new Events(options, () => this.term);
+    this.#runner = new JobRunner({
+      ...options,
+      events: this.events,
+      term: () => this.term,
+      send: (book, subject, frame, then) => this.#send(book, subject, frame, then),
+      look: () => this.#look(),
+      noteSoon: (book) => void this.#noteSoon(book),
+      keepReport: (book) => void this.#keepReport(book),
+      takesNothing: (worker, code) => this.#takesNothing(worker, code),
+    });
     this.control = new JobControl({
       ...options,
       events: this.events,
@@ -159,6 +160,7 @@ export class Coordinator implements ClientDesk {
     this.#regions = new RegionRunner({
       ...this.options,
       term: this.term,
+      events: this.events,
       send: (book, host, frame, then) =>
         this.#send(book, jobSubjects(namespace, book.job).hostCommand(host as HostId), frame, then),
       look: () => this.#look(),
@@ -313,7 +315,10 @@ export class Coordinator implements ClientDesk {
     for (const { service } of spec.services) {
       book.keep(
         await bus.subscribe(jobSubjects(namespace, job).load(service as ServiceId), (message) => {
-          if (book.onLoad(loadReportFrame.decode(message.payload).header)) this.#look();
+          const report = loadReportFrame.decode(message.payload).header;
+          if (!book.onLoad(report)) return;
+          this.events.tell(instanceState(job, report));
+          this.#look();
         }),
       );
     }
@@ -491,7 +496,7 @@ export class Coordinator implements ClientDesk {
       if (!book.adopting && !hasEnded(book.state)) {
         for (const gone of book.adopted()) this.#lost.tell(book.job, gone);
         for (const action of decideJob(book.facts(this.#reports(), this.term, this.#holdings())))
-          this.#carryOut(book, action);
+          this.#runner.carryOut(book, action);
       }
       this.#savepoints.look(book);
       this.#contents.look(book);
@@ -512,77 +517,6 @@ export class Coordinator implements ClientDesk {
       this.#reports(),
       [...this.#jobs.values()].flatMap((book) => book.promised()),
     );
-  }
-
-  #carryOut(book: JobBook, action: JobAction): void {
-    const { namespace } = this.options;
-    const job = book.job;
-    const base = { term: this.term, job };
-    const worker = (workerId: string) => this.#subjects.workerCommand(workerId as WorkerId);
-    switch (action.kind) {
-      case "enter":
-        book.enter(action.state, action.error);
-        void (hasEnded(action.state) ? this.#keepReport(book) : this.#noteSoon(book));
-        this.options.ports.log.info("job state", { job, state: action.state, ...action.error });
-        this.events.tell(jobState(job, action.state, action.error));
-        this.#look();
-        return;
-      case "wait":
-        book.waitFor(action.message);
-        return;
-      case "start-host": {
-        book.expectHost(action.host, action.worker, action.group, action.gpus);
-        const { host, group, gpus } = action;
-        this.#send(book, worker(action.worker), startHostFrame.encode({ ...base, host, group, gpus }), {
-          refused: (code, message) => {
-            if (this.#takesNothing(action.worker, code)) book.onHostRefused(action.host, message);
-            else if (!isPassing(code)) book.onRefused(code, message);
-          },
-        });
-        return;
-      }
-      case "stop-host":
-        this.#send(book, worker(action.host.worker), stopHostFrame.encode({ ...base, host: action.host.host }));
-        return;
-      case "deploy-enumerator": {
-        const { source, host, attempt } = action;
-        book.expectEnumerator(source, host, attempt);
-        const subject = jobSubjects(namespace, job).hostCommand(host as HostId);
-        this.#send(book, subject, deployEnumeratorFrame.encode({ ...base, source, attempt }), {
-          done: () => book.onEnumerator(source, attempt),
-        });
-        return;
-      }
-      case "start-instance": {
-        const { service, instance, granted } = action;
-        book.expectInstance({ service, instance: instance as InstanceId, worker: action.worker, granted });
-        void this.#noteSoon(book);
-        const frame = startInstanceFrame.encode({ ...base, service, instance, granted });
-        this.#send(book, worker(action.worker), frame, {
-          refused: (code, message) => {
-            // That its worker takes nothing says nothing about the service (J5).
-            const lost = this.#takesNothing(action.worker, code);
-            book.onInstanceRefused(instance, lost ? "MILL_WORKER_LOST" : code, message);
-          },
-        });
-        return;
-      }
-      case "await-room":
-        book.expectInstance(
-          { service: action.service, instance: action.instance, worker: "", granted: NOTHING },
-          action.reason,
-        );
-        return;
-      case "retire":
-        book.wish((wishes) => wishes.retire(action.instance));
-        void this.#noteSoon(book);
-        return;
-      case "stop-instance": {
-        const { service, instance, worker: at } = action.instance;
-        if (at === "") book.forgetUnplaced(instance);
-        else this.#send(book, worker(at), stopInstanceFrame.encode({ ...base, service, instance }));
-      }
-    }
   }
 
   /** A worker that refuses to start something is draining, follows another leader, or holds what its report did not show yet (W6). */

@@ -6,6 +6,7 @@ import type { Bus } from "../bus/bus.js";
 import { publishLossy } from "../bus/publish-lossy.js";
 import { clusterSubjects } from "../bus/subjects.js";
 import { type ClusterEvent, type EventSeverity, eventFrame, type JobState } from "../wire/control.js";
+import type { LoadReport } from "../wire/frames.js";
 
 /** Every kind there is, for filters and for docs/http-api.md. */
 export const EVENT_KINDS = [
@@ -63,4 +64,20 @@ export function jobState(
   const severity = state === "FAILED" || (state === "FAILING" && error?.code !== "") ? "error" : "info";
   const message = error === undefined ? state : `${state}: ${error.message}`;
   return { kind: "job.state", severity, job, code: error?.code ?? "", message };
+}
+
+export function instanceState(job: string, { service, instance, state, code, reason }: LoadReport): Happening {
+  const severity = state === "FAILED" ? "error" : "info";
+  const why = reason === "" ? "" : `: ${reason}`;
+  return { kind: "instance.state", severity, job, about: instance, code, message: `${service} ${state}${why}` };
+}
+
+export function regionRestarted(
+  job: string,
+  region: string,
+  attempt: number,
+  { code, message }: { readonly code: string; readonly message: string },
+): Happening {
+  const text = `attempt ${attempt} begins: ${message}`;
+  return { kind: "region.restarted", severity: "warning", job, about: region, code, message: text };
 }

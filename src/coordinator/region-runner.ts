@@ -19,6 +19,7 @@ import { jobKeys } from "../storage/keys.js";
 import type { ObjectStore } from "../storage/object-store.js";
 import { completeFrame, deployFrame, startFrame, stopRegionFrame, triggerFrame } from "../wire/control.js";
 import { type RegionRecord, regionRecordFrame } from "../wire/stored.js";
+import { type Events, regionRestarted } from "./events.js";
 import type { JobBook } from "./job-book.js";
 import { type Holding, placeGroups, type WorkerFacts } from "./placement.js";
 import { failureOf, type RegionBook } from "./region-book.js";
@@ -39,6 +40,7 @@ export interface RegionRunnerOptions {
   readonly store: ObjectStore;
   readonly ports: Ports;
   readonly term: bigint;
+  readonly events: Events;
   send(book: JobBook, host: string, frame: Uint8Array, then?: Then): void;
   /** Looks at all jobs again, soon. */
   look(): void;
@@ -151,6 +153,7 @@ export class RegionRunner {
         return;
       case "restart":
         ports.log.warn("region starts again", { region: region.region, attempt, ...action.failure });
+        this.options.events.tell(regionRestarted(book.job, region.region, attempt + 1, action.failure));
         this.#telemetry.restarted(book.job, region.region);
         region.restart(action.failure);
         look();

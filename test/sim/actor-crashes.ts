@@ -13,6 +13,9 @@ import { MillraceError } from "../../src/base/errors.js";
 import type { SimWorld } from "./sim-clock.js";
 import type { SimProcess } from "./sim-process.js";
 
+/** What reports say of an actor that failed so. */
+export const CRASH = "an operator has lost what it works with (simulated).";
+
 const OPERATORS: readonly { readonly prototype: Operator }[] = [
   InferOperator,
   KeyedOperator,
@@ -32,7 +35,7 @@ export class ActorCrashes {
       prototype.process = function (batch) {
         if (world.current === undefined || !due.delete(world.current)) return process.call(this, batch);
         onStruck();
-        throw new MillraceError("MILL_STORE_UNREACHABLE", "an operator has lost what it works with (simulated).");
+        throw new MillraceError("MILL_STORE_UNREACHABLE", CRASH);
       };
       this.#undo.push(() => {
         prototype.process = process;

@@ -3,10 +3,10 @@ import { SinkOperator } from "../../src/actors/sink-operator.js";
 import type { MillraceError } from "../../src/base/errors.js";
 import { limits } from "../../src/base/limits.js";
 import { batchFromRows } from "../../src/types/batches.js";
-import { triggerFrame } from "../../src/wire/control.js";
+import { hostReportFrame, triggerFrame } from "../../src/wire/control.js";
 import { creditFrame, dataFrame, loadReportFrame, releaseFrame } from "../../src/wire/frames.js";
 import { savepointFrame } from "../../src/wire/stored.js";
-import { ActorCrashes } from "./actor-crashes.js";
+import { ActorCrashes, CRASH } from "./actor-crashes.js";
 import { checked, REGION } from "./checked.js";
 import { boundsChecker } from "./checkers/bounds.js";
 import { isolationChecker } from "./checkers/isolation.js";
@@ -81,6 +81,27 @@ describe("sim/checkers: what they find", () => {
       record({ number: 1n });
       record({ number: 2n, attempt: 2 });
       assert.deepEqual(found(), expected, felt);
+    }
+  });
+
+  it("another attempt of a region none of whose actors has failed, when only actors have (ISO2)", () => {
+    const report = (region: string, attempt: number) => {
+      const counts = { rowsRead: 0n, rowsWritten: 0n, rowsInFlight: 0n, deadLetters: 0n };
+      const state = { state: "FAILED" as const, published: 0n, sinksPublished: 0n, code: "", message: CRASH };
+      const actors = [{ actor: "a", region, attempt, ...state, ...counts, load: null }];
+      const base = { host: "h", job: "job", sequence: 1n, rowsTotal: 0n, services: [], standings: [] };
+      return hostReportFrame.encode({ ...base, actors });
+    };
+    for (const [region, attempt, expected] of [
+      [REGION, 1, []],
+      [REGION, 2, ["isolation (ISO2)"]],
+      ["another", 1, ["isolation (ISO2)"]],
+    ] as const) {
+      const { tell, record, found } = checked(isolationChecker, ["actor-crash", "store-slow"]);
+      record({ number: 1n });
+      tell("mr.sim.cluster.coordinator.report", report(region, attempt));
+      record({ number: 2n, attempt: 2 });
+      assert.deepEqual(found(), expected, `attempt ${attempt} of ${region} failed`);
     }
   });
 

@@ -19,6 +19,7 @@ export async function initCommand(given: string | undefined, flags: InitFlags): 
     millrace: flags.package ?? sourceOf(packageRoot, manifest.version),
     typescript: manifest.devDependencies.typescript,
     nodeTypes: manifest.devDependencies["@types/node"],
+    allowScripts: manifest.allowScripts,
   });
   const taken = Object.keys(files).find((path) => existsSync(join(folder, path)));
   if (taken !== undefined) {
@@ -42,6 +43,7 @@ export async function initCommand(given: string | undefined, flags: InitFlags): 
 
 interface Manifest {
   readonly version: string;
+  readonly allowScripts: Readonly<Record<string, boolean>>;
   readonly devDependencies: { readonly typescript: string; readonly "@types/node": string };
 }
 

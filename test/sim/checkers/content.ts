@@ -1,6 +1,6 @@
 /**
  * What becomes of content that belongs to jobs. What refers to it is read from the bytes of files and snapshots, not from what the
- * system has noted of it: an address is a text in both.
+ * system has noted of it (`content-refs.ts`).
  *
  *   CONT1  What a published file refers to is there, in its place or in the trash, from then on.
  *   CONT2  So is what a region's newest checkpoint refers to, until the region or its job is over.
@@ -10,12 +10,12 @@
 import { regionRecordFrame, savepointFrame } from "../../../src/wire/stored.js";
 import type { StoreChange } from "../shared-store.js";
 import type { CheckedRun, Checker } from "./checker.js";
+import { refersTo, textsOfObjects, textsOfSnapshot } from "./content-refs.js";
 import { REGION_KEY } from "./region-log.js";
 
 const PLACE = /^(jobs\/[^/]+\/)content(?:-trash)?\/([0-9a-f]{64})$/;
 const SAVEPOINT = /^jobs\/[^/]+\/savepoints\/[^/]+$/;
 const REPORT = /^jobs\/([^/]+)\/report\.avro$/;
-const ADDRESS = /sim:\/(jobs\/[^/]+\/)content\/([0-9a-f]{64})/g;
 
 export function contentChecker({ world, store, scenario }: CheckedRun): Checker {
   if (scenario.name !== "content") return {};
@@ -62,16 +62,19 @@ export function contentChecker({ world, store, scenario }: CheckedRun): Checker 
     const isLast = actors.every(({ finished }) => finished);
     const refs = isLast
       ? new Set<string>()
-      : refersTo(actors.map((one) => (one.key === "" ? one.inline : bytesAt(one.key))));
+      : refersTo(actors.flatMap((one) => textsOfSnapshot(one.key === "" ? one.inline : bytesAt(one.key))));
     newest.set(who, { number, refs });
     demand("CONT2", key, refs);
   }
 
   function onSavepoint(key: string, bytes: Uint8Array): void {
     const { regions, exchanges } = savepointFrame.decode(bytes).header;
-    const objects = exchanges.flatMap(({ partitions }) => partitions.flatMap((partition) => partition.objects));
-    const keys = [...regions.flatMap(({ actors }) => actors), ...objects].map((one) => one.key);
-    const refs = refersTo(keys.map(bytesAt));
+    const snapshots = regions.flatMap(({ actors }) => actors.map((one) => bytesAt(one.key)));
+    const partitions = exchanges.flatMap((exchange) => exchange.partitions.map(({ objects }) => objects));
+    const refs = refersTo([
+      ...snapshots.flatMap(textsOfSnapshot),
+      ...partitions.flatMap((objects) => textsOfObjects(objects.map((one) => bytesAt(one.key)))),
+    ]);
     saved.set(key, refs);
     demand("CONT3", key, refs);
   }
@@ -100,12 +103,4 @@ export function contentChecker({ world, store, scenario }: CheckedRun): Checker 
   function bytesAt(key: string): Uint8Array {
     return store.contents(key).get(key) ?? new Uint8Array();
   }
-}
-
-function refersTo(all: readonly Uint8Array[]): ReadonlySet<string> {
-  const found = new Set<string>();
-  for (const bytes of all) {
-    for (const [, job, hash] of Buffer.from(bytes).toString("latin1").matchAll(ADDRESS)) found.add(`${job}${hash}`);
-  }
-  return found;
 }

@@ -206,6 +206,16 @@ export const MUTANTS: readonly Mutant[] = [
   ]),
 
   // Savepoints
+  mutant(
+    "a savepoint asks writers of a durable exchange when it asks its readers, and they go on (savepoint V1, rule 3)",
+    182,
+    ["checkpoint/savepoint.js", "readers.every((reader) => taken.has(reader))", "readers.every(() => true)"],
+    [
+      "coordinator/savepoints.js",
+      "region.held = open.stop ||",
+      "region.held = (open.stop && !open.readers.has(action.region)) ||",
+    ],
+  ),
   mutant("batches under way are left out of what goes on from a savepoint (saved-state J1)", 51, [
     "actors/saved-state.js",
     'if (place.startsWith(">") === (into === "channel"))',

@@ -39,7 +39,6 @@ export function content(random: SimRandom): Scenario {
   const contentCollectionMs = Math.round(random.logBetween(6_000, 15_000));
   const bounds: Knobs = {
     ...{ contentTouchMs: 3_000, contentAgeMsMin: 10_000, contentCollectionMs },
-    exchangeEntryBytesMax: 20_000, // the checker reads addresses, and would not see one that is cut in two
   };
 
   const build = (process: SimProcess, turn: Turn) => {

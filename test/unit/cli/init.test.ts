@@ -24,6 +24,13 @@ describe("cli/commands/init: what it writes", () => {
     assert.match(devDependencies.typescript, /^\^\d/);
   });
 
+  it("keeps install scripts from running, by both ways that npm knows: one fails where its downloads are not let through", async () => {
+    const folder = await makeFolder({});
+    await initCommand(folder, {});
+    assert.equal((await manifest(folder)).allowScripts["onnxruntime-node"], false);
+    assert.match(await readFile(join(folder, ".npmrc"), "utf8"), /^ignore-scripts=true$/m);
+  });
+
   it("refuses a name that package or topology may not have, with MILL_CONFIG, and writes nothing", async () => {
     const folder = await makeFolder({});
     for (const name of ["", "My pages", "-a", "millrace", "a".repeat(101), "../x", 'a", () => {}); //'])

@@ -1,7 +1,9 @@
 /** One leader of one region, whose hosts are the test. */
+
 import assert from "node:assert/strict";
 import type { JobId, Namespace } from "../../../src/base/ids.js";
 import { MemoryBus } from "../../../src/bus/memory-bus.js";
+import { Events } from "../../../src/coordinator/events.js";
 import type { JobBook } from "../../../src/coordinator/job-book.js";
 import { RegionBook } from "../../../src/coordinator/region-book.js";
 import { RegionFloors } from "../../../src/coordinator/region-floor.js";
@@ -77,6 +79,7 @@ export function leaderOf(store: ObjectStore, term: bigint) {
     store,
     ports,
     term,
+    events: new Events({ bus, ports, namespace: HERE }, () => term),
     send: (_book, _host, frame, then) => {
       const { kind, header } = decodeFrame(frame);
       sent.push({ kind, header: header as Sent["header"], then });

@@ -10,15 +10,17 @@ describe("telemetry/prometheus: metrics as text", () => {
     const named = { "millrace.job": "j", "millrace.region": "r" };
     registry.counter(METRICS.restarts, named).add(2);
     registry.histogram(METRICS.checkpointDuration, named).record(0.3);
+    registry.counter(METRICS.busBytes, {}).add(7);
     registry.observe(METRICS.memoryUsage, {}, () => 1_024);
     const lines = (await prometheusText(registry, realClock)).split("\n");
     for (const line of [
       "# TYPE millrace_region_restarts_total counter",
       'millrace_region_restarts_total{millrace_job="j",millrace_region="r"} 2',
-      'millrace_checkpoint_duration_count{millrace_job="j",millrace_region="r"} 1',
-      'millrace_checkpoint_duration_bucket{millrace_job="j",millrace_region="r",le="0.25"} 0',
-      'millrace_checkpoint_duration_bucket{millrace_job="j",millrace_region="r",le="0.5"} 1',
-      "process_memory_usage 1024",
+      'millrace_checkpoint_duration_seconds_count{millrace_job="j",millrace_region="r"} 1',
+      'millrace_checkpoint_duration_seconds_bucket{millrace_job="j",millrace_region="r",le="0.25"} 0',
+      'millrace_checkpoint_duration_seconds_bucket{millrace_job="j",millrace_region="r",le="0.5"} 1',
+      "process_memory_usage_bytes 1024",
+      "millrace_bus_bytes_total 7",
     ]) {
       assert.equal(lines.filter((one) => one === line).length, 1, `${line}\n${lines.join("\n")}`);
     }
