@@ -56,6 +56,8 @@ export async function openApi(options: ApiOptions): Promise<Api> {
 
 export interface BuiltServer {
   readonly app: FastifyInstance;
+  /** For the reference. */
+  readonly routes: readonly { readonly method: string; readonly url: string; readonly role: Role | undefined }[];
   lead(leads: boolean): Promise<void>;
   close(): Promise<void>;
 }
@@ -77,6 +79,10 @@ export async function buildServer(options: ApiOptions): Promise<BuiltServer> {
   }) as unknown as FastifyInstance;
   const hopSecret = randomBytes(24);
 
+  const routes: BuiltServer["routes"][number][] = [];
+  app.addHook("onRoute", ({ method, url, config }) => {
+    for (const one of [method].flat()) routes.push({ method: one, url, role: config?.role });
+  });
   app.decorateRequest("principal", undefined);
   app.addHook("onRequest", async (request) => {
     request.principal = hopped(request, hopSecret) ?? principalOf(options, request);
@@ -113,6 +119,7 @@ export async function buildServer(options: ApiOptions): Promise<BuiltServer> {
   let hops: Subscription | undefined;
   return {
     app,
+    routes,
     async lead(leads) {
       if (leads) hops ??= await answerHops(bus, subject, ports.log, (hop) => answerHop(app, hop, hopSecret));
       else {

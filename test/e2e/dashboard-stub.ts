@@ -217,6 +217,7 @@ export class MadeUp {
       callers: [this.#operatorName(size, i + 1)],
       instancesWanted: own,
       counts: {
+        service,
         ...{ calls: 50_000n, rows: 400_000n, duplicateCalls: 16n, repeatedRows: 0n, savedRows: 0n, retries: 3n },
         ...{ timeouts: 0n, fallbackRows: 0n, refusedRows: 1n },
       },
@@ -300,7 +301,8 @@ export class MadeUp {
       worker: i === 2 ? `${LONG}worker` : `worker-${i}`,
       cpus: 16,
       memoryBytes: 64 * 2 ** 30,
-      gpus: i === 0 ? [{ uuid: "GPU-8d2f6a11-77aa", kind: "H200", memoryBytes: 2 ** 37, promisedThousandths: 750 }] : [],
+      gpus:
+        i === 0 ? [{ uuid: "GPU-8d2f6a11-77aa", kind: "H200", memoryBytes: 2 ** 37, promisedThousandths: 750 }] : [],
       draining: i === 1,
       heardMs: Date.now() - 1_000,
       memoryUsedBytes: 21 * 2 ** 30,
@@ -357,7 +359,10 @@ export async function serveMadeUp(madeUp: MadeUp): Promise<Stub> {
     const { job } = request.params as { readonly job: string };
     return madeUp.jobs.find(({ name }) => name === job) ?? SMALL;
   };
-  const missing = { code: "MILL_REQUEST_NOT_FOUND", detail: 'there is no job "absent". GET /v1/jobs has those that are.' };
+  const missing = {
+    code: "MILL_REQUEST_NOT_FOUND",
+    detail: 'there is no job "absent". GET /v1/jobs has those that are.',
+  };
   app.get("/v1/cluster", async () => ({ namespace: "default", version: "0.1.0", term: 3, workers: 3, jobs: {} }));
   app.get("/v1/jobs", async () => ({ items: madeUp.jobs.map((size) => madeUp.summary(size)) }));
   app.get("/v1/jobs/absent", async (_, reply) => reply.code(404).send(missing));
