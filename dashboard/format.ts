@@ -6,6 +6,10 @@ const fine = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
 
 export const count = (value: number): string => (value < 100_000 ? whole.format(value) : short.format(value));
 export const rate = (perSecond: number): string => `${perSecond < 10 ? fine.format(perSecond) : count(perSecond)}/s`;
+/** Of a time that is 0 where there was none. */
+export const measured = (ms: number): string => (ms === 0 ? "–" : duration(ms));
+export const several = (value: number, one: string, more = `${one}s`): string =>
+  `${count(value)} ${value === 1 ? one : more}`;
 export const percent = (share: number): string => `${Math.round(share * 100)} %`;
 
 export function bytes(value: number): string {
@@ -26,4 +30,6 @@ export function duration(ms: number): string {
 
 export const clock = (ms: number): string => (ms === 0 ? "–" : new Date(ms).toLocaleTimeString());
 export const moment = (ms: number): string => (ms === 0 ? "–" : new Date(ms).toLocaleString());
-export const ago = (ms: number): string => (ms === 0 ? "never" : `${duration(Math.max(Date.now() - ms, 1_000))} ago`);
+/** In whole seconds: it is looked at while it grows. */
+export const ago = (ms: number): string =>
+  ms === 0 ? "never" : `${duration(Math.max(Math.round((Date.now() - ms) / 1_000), 1) * 1_000)} ago`;

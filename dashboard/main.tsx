@@ -1,5 +1,6 @@
 /** The shell of the page: where one is, who one is, and what is shown. */
 import { render } from "preact";
+import { useEffect } from "preact/hooks";
 import { get, token } from "./api.js";
 import { usePolled } from "./live.js";
 import { EventsPage } from "./pages/events.js";
@@ -39,6 +40,9 @@ function toContent(): void {
 
 function App() {
   const route = useRoute();
+  useEffect(() => {
+    document.title = [...route.slice(1, 3).reverse(), "Millrace"].join(" · ");
+  }, [route]);
   const cluster = usePolled("cluster", (signal) => get<Cluster>("/v1/cluster", signal), 2_000);
   if (cluster.error?.status === 401) return <SignIn onToken={cluster.refresh} refused={token.get() !== ""} />;
   const { namespace, version, term, workers } = cluster.value ?? {};
@@ -59,6 +63,18 @@ function App() {
           ))}
           <a href="/docs">API</a>
         </nav>
+        {token.get() !== "" && (
+          <button
+            type="button"
+            class="out"
+            onClick={() => {
+              token.set("");
+              location.reload();
+            }}
+          >
+            Sign out
+          </button>
+        )}
         <p class="about">
           {cluster.error !== undefined && cluster.value === undefined
             ? cluster.error.message

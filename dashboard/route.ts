@@ -14,8 +14,12 @@ export function useRoute(): readonly string[] {
   const [route, setRoute] = useState(here);
   useEffect(() => {
     const follow = () => {
-      setRoute(here());
-      document.querySelector<HTMLElement>("main")?.focus();
+      setRoute((before) => {
+        const now = here();
+        // Another place, not another tab of the same: who walks along the tabs stays on them.
+        if (now[0] !== before[0] || now[1] !== before[1]) document.querySelector<HTMLElement>("main")?.focus();
+        return now;
+      });
     };
     addEventListener("hashchange", follow);
     return () => removeEventListener("hashchange", follow);

@@ -17,7 +17,6 @@ function tone({ busyMax, backPressuredMax }: Operator): string {
 
 const path = ([first, ...rest]: readonly Point[]): string =>
   first === undefined ? "" : `M${first.x} ${first.y} ${rest.map(({ x, y }) => `L${x} ${y}`).join(" ")}`;
-const middle = (points: readonly Point[]): Point => points[Math.floor(points.length / 2)] ?? { x: 0, y: 0 };
 
 export function JobGraph({
   job,
@@ -44,7 +43,16 @@ export function JobGraph({
         aria-label={`Topology ${job.topology}`}
       >
         <defs>
-          <marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">
+          <marker
+            id="arrow"
+            viewBox="0 0 8 8"
+            refX="7"
+            refY="4"
+            markerWidth="9"
+            markerHeight="9"
+            markerUnits="userSpaceOnUse"
+            orient="auto"
+          >
             <path d="M0 0 8 4 0 8z" class="arrow" />
           </marker>
         </defs>
@@ -58,9 +66,8 @@ export function JobGraph({
         {drawing.calls.map(({ from, to, points }) => (
           <path key={`${from} ${to}`} d={path(points)} class="wire call" />
         ))}
-        {drawing.edges.map(({ from, to, points }) => {
+        {drawing.edges.map(({ from, to, points, label }) => {
           const edge = edges.get(`${from} ${to}`)!;
-          const at = middle(points);
           const words = edge.durable ? "durable" : edge.exchange === "chained" ? "" : edge.exchange;
           const filled = edge.creditBytes === 0 ? 0 : edge.queuedBytes / edge.creditBytes;
           return (
@@ -70,9 +77,11 @@ export function JobGraph({
                 class={`wire ${edge.durable ? "durable" : ""} ${filled > PRESSED ? "full" : ""}`}
                 marker-end="url(#arrow)"
               />
-              <text x={at.x} y={at.y - 6} class="edge">
+              <text x={label.x} y={label.y - 6} class="edge">
                 {words}
-                {edge.queuedBytes > 0 ? ` ${bytes(edge.queuedBytes)}` : ""}
+              </text>
+              <text x={label.x} y={label.y + 14} class="edge">
+                {edge.queuedBytes > 0 ? bytes(edge.queuedBytes) : ""}
               </text>
             </g>
           );
@@ -184,4 +193,9 @@ function ServiceNode({ box, service, choose }: { readonly box: Box; readonly ser
   );
 }
 
-const shorten = (text: string, most: number): string => (text.length <= most ? text : `${text.slice(0, most - 1)}…`);
+/** Without its middle: long names often begin alike. */
+function shorten(text: string, most: number): string {
+  if (text.length <= most) return text;
+  const tail = Math.ceil(most * 0.6);
+  return `${text.slice(0, most - tail - 1)}…${text.slice(-tail)}`;
+}

@@ -1,6 +1,6 @@
 /** Checkpoints of a job as a timeline, region by region, and its savepoints. */
 import { all, type Checkpoint, type Job, jobPath, type Region, type Savepoint } from "../api.js";
-import { bytes, clock, duration, moment } from "../format.js";
+import { bytes, clock, duration, measured, moment } from "../format.js";
 import { usePolled } from "../live.js";
 import { Card, type Column, State, Table } from "../parts/basics.js";
 
@@ -129,7 +129,7 @@ const COLUMNS: readonly Column<Checkpoint & { region: string }>[] = [
       </>
     ),
   },
-  { title: "Time", number: true, cell: ({ durationMs }) => duration(durationMs) },
+  { title: "Time", number: true, cell: ({ durationMs }) => measured(durationMs) },
   { title: "Size", number: true, cell: (one) => bytes(one.bytes) },
   { title: "Actors", number: true, cell: ({ actors }) => actors },
   { title: "When", cell: ({ endedMs }) => clock(endedMs) },

@@ -1,4 +1,5 @@
 /** One job: its graph, and what it is made of. */
+import { useMemo } from "preact/hooks";
 import { all, get, type Job, type JobWishes, jobPath, post, type Sample } from "../api.js";
 import { bytes, count, duration, rate } from "../format.js";
 import { JobGraph } from "../graph/job-graph.js";
@@ -49,7 +50,7 @@ export function JobPage({
   return (
     <>
       <Head job={job} wishes={ended ? undefined : wishes.value} onChange={changed} />
-      <Trouble error={error} />
+      <Trouble error={error?.status === 0 ? undefined : error} />
       <nav class="tabs" aria-label={`Job ${name}`}>
         {TABS.map(([id, title]) => (
           <a key={id} href={link("jobs", name, id)} aria-current={id === tab ? "page" : undefined}>
@@ -80,6 +81,8 @@ function Head({
 }) {
   const { job: name, state, message, code, rowsRead, rowsTotal, unit, startedMs, finishedMs } = job;
   const at = jobPath(name);
+  const ended = ENDED.has(state);
+  const tookMs = startedMs === 0 ? 0 : (finishedMs || Date.now()) - startedMs;
   const shown = wishes?.paused && state === "RUNNING" ? "paused" : state;
   const after = async (work: Promise<unknown>) => {
     await work;
@@ -101,9 +104,15 @@ function Head({
           <Progress done={rowsRead} of={rowsTotal} label="Progress" />
         </Figure>
         <Figure name="Written" value={count(job.rowsWritten)} />
-        <Figure name="Now" value={rate(job.rowsWrittenPerSecond)} />
-        <Figure name="In flight" value={count(job.rowsInFlight)} />
-        <Figure name="Time" value={startedMs === 0 ? "–" : duration((finishedMs || Date.now()) - startedMs)} />
+        {ended ? (
+          <Figure name="Mean" value={tookMs === 0 ? "–" : rate((job.rowsWritten / tookMs) * 1_000)} />
+        ) : (
+          <>
+            <Figure name="Now" value={rate(job.rowsWrittenPerSecond)} />
+            <Figure name="In flight" value={count(job.rowsInFlight)} />
+          </>
+        )}
+        <Figure name="Time" value={tookMs === 0 ? "–" : duration(Math.round(tookMs / 1_000) * 1_000)} />
       </dl>
       {wishes && (
         <div class="actions">
@@ -188,17 +197,13 @@ function Figure({
 }
 
 function Overview({ job }: { readonly job: Job }) {
-  const { value: samples = [] } = usePolled(
+  const { value: samples } = usePolled(
     `${job.job} samples`,
     (signal) => all<Sample>(`${jobPath(job.job)}/samples`, signal),
     5_000,
   );
-  const atMs = samples.map((sample) => sample.atMs);
-  const line = (label: string, colour: string, of: (sample: Sample) => number) => ({
-    label,
-    colour,
-    values: samples.map(of),
-  });
+  // Drawn when there are new samples, not with every number of the graph.
+  const charts = useMemo(() => <Charts samples={samples ?? []} />, [samples]);
   return (
     <>
       <Card title="Topology">
@@ -212,40 +217,52 @@ function Overview({ job }: { readonly job: Job }) {
           <span class="outline">region: fails and starts again together</span>
         </p>
       </Card>
-      <Card title="Last 30 minutes">
-        <div class="charts">
-          <Chart
-            title="Rows a second"
-            atMs={atMs}
-            lines={[
-              line("read", "--line-1", (one) => one.rowsReadPerSecond),
-              line("written", "--line-2", (one) => one.rowsWrittenPerSecond),
-            ]}
-            text={rate}
-          />
-          <Chart
-            title="Rows under way"
-            atMs={atMs}
-            lines={[
-              line("in flight", "--line-1", (one) => one.rowsInFlight),
-              line("at instances", "--line-2", (one) => one.instanceRows),
-            ]}
-            text={count}
-          />
-          <Chart
-            title="Waiting on channels"
-            atMs={atMs}
-            lines={[line("bytes", "--line-3", (one) => one.queuedBytes)]}
-            text={bytes}
-          />
-          <Chart
-            title="Longest checkpoint"
-            atMs={atMs}
-            lines={[line("time", "--line-4", (one) => one.checkpointMs)]}
-            text={duration}
-          />
-        </div>
-      </Card>
+      {charts}
     </>
+  );
+}
+
+function Charts({ samples }: { readonly samples: readonly Sample[] }) {
+  const atMs = samples.map((sample) => sample.atMs);
+  const line = (label: string, colour: string, of: (sample: Sample) => number) => ({
+    label,
+    colour,
+    values: samples.map(of),
+  });
+  return (
+    <Card title="Last 30 minutes">
+      <div class="charts">
+        <Chart
+          title="Rows a second"
+          atMs={atMs}
+          lines={[
+            line("read", "--line-1", (one) => one.rowsReadPerSecond),
+            line("written", "--line-2", (one) => one.rowsWrittenPerSecond),
+          ]}
+          text={rate}
+        />
+        <Chart
+          title="Rows under way"
+          atMs={atMs}
+          lines={[
+            line("in flight", "--line-1", (one) => one.rowsInFlight),
+            line("at instances", "--line-2", (one) => one.instanceRows),
+          ]}
+          text={count}
+        />
+        <Chart
+          title="Waiting on channels"
+          atMs={atMs}
+          lines={[line("bytes", "--line-3", (one) => one.queuedBytes)]}
+          text={bytes}
+        />
+        <Chart
+          title="Longest checkpoint"
+          atMs={atMs}
+          lines={[line("time", "--line-4", (one) => one.checkpointMs)]}
+          text={duration}
+        />
+      </div>
+    </Card>
   );
 }

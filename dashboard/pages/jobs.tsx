@@ -42,7 +42,7 @@ const COLUMNS: readonly Column<JobSummary>[] = [
     title: "Time",
     number: true,
     cell: ({ startedMs, finishedMs, submittedMs }) =>
-      startedMs === 0 ? ago(submittedMs) : duration((finishedMs || Date.now()) - startedMs),
+      startedMs === 0 ? `sent ${ago(submittedMs)}` : duration((finishedMs || Date.now()) - startedMs),
   },
 ];
 

@@ -1,6 +1,6 @@
 /** Services of a job: a row for each instance, and what can be done with it. */
 import { type Instance, type Job, type JobWishes, jobPath, patch, post, type Service } from "../api.js";
-import { ago, bytes, count, duration, rate } from "../format.js";
+import { ago, bytes, count, measured, rate, several } from "../format.js";
 import { Card, type Column, State, Table } from "../parts/basics.js";
 import { act, ask } from "../parts/dialogs.js";
 
@@ -35,7 +35,7 @@ function ServiceCard({
   const { service: name, instancesWanted, instances, counts, callers } = service;
   const at = `${jobPath(job)}/services/${encodeURIComponent(name)}`;
   const scale = (to: number) =>
-    act(`${name} is to have ${to} instances.`, async () => {
+    act(`${name} is to have ${several(to, "instance")}.`, async () => {
       await patch(at, { instances: to });
       onChange();
     });
@@ -119,7 +119,11 @@ function columns(at: string, wishes: JobWishes | undefined, onChange: () => void
         <>
           <State of={state} /> {quarantined.has(instance) && <State of="warning" />}{" "}
           <span class="quiet">
-            {quarantined.has(instance) ? "in quarantine" : aside > 0 ? `put aside by ${aside} clients` : message}
+            {quarantined.has(instance)
+              ? "in quarantine"
+              : aside > 0
+                ? `put aside by ${several(aside, "client")}`
+                : message}
           </span>
         </>
       ),
@@ -127,8 +131,8 @@ function columns(at: string, wishes: JobWishes | undefined, onChange: () => void
     { title: "Worker", cell: ({ worker }) => worker || "–" },
     { title: "Queued", number: true, cell: ({ queuedRows }) => count(queuedRows) },
     { title: "In flight", number: true, cell: ({ runningRows }) => count(runningRows) },
-    { title: "p50", number: true, cell: ({ callMsP50 }) => duration(callMsP50) },
-    { title: "p99", number: true, cell: ({ callMsP99 }) => duration(callMsP99) },
+    { title: "p50", number: true, cell: ({ callMsP50 }) => measured(callMsP50) },
+    { title: "p99", number: true, cell: ({ callMsP99 }) => measured(callMsP99) },
     { title: "Rate", number: true, cell: ({ rowsPerSecond }) => rate(rowsPerSecond) },
     { title: "Errors", number: true, cell: ({ errors }) => count(errors) },
     { title: "Memory", number: true, cell: ({ memoryBytes }) => (memoryBytes === 0 ? "–" : bytes(memoryBytes)) },

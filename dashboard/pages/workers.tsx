@@ -1,6 +1,6 @@
 /** Machines and what runs on them. */
 import { all, post, type Worker } from "../api.js";
-import { ago, bytes, count } from "../format.js";
+import { ago, bytes, percent } from "../format.js";
 import { usePolled } from "../live.js";
 import { Card, type Column, State, Table, Waiting } from "../parts/basics.js";
 import { ask } from "../parts/dialogs.js";
@@ -52,7 +52,7 @@ function WorkerCard({ worker, onChange }: { readonly worker: Worker; onChange():
       }
     >
       <dl class="figures">
-        <Meter name="Processors" used={cpusUsed} of={cpus} text={(value) => count(Math.round(value * 10) / 10)} />
+        <Meter name="Processors" used={cpusUsed} of={cpus} text={(value) => String(Math.round(value * 10) / 10)} />
         <Meter name="Memory" used={memoryUsedBytes} of={memoryBytes} text={bytes} />
         {gpus.map(({ uuid, kind, promisedThousandths, memoryBytes: own }) => (
           <Meter
@@ -60,7 +60,7 @@ function WorkerCard({ worker, onChange }: { readonly worker: Worker; onChange():
             name={`${kind || "GPU"} ${uuid.slice(0, 12)}, ${bytes(own)}`}
             used={promisedThousandths / 1000}
             of={1}
-            text={(value) => `${Math.round(value * 100)} % promised`}
+            text={(value) => (value === 1 ? "is promised" : percent(value))}
           />
         ))}
         <div>

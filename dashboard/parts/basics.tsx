@@ -36,7 +36,7 @@ export function Shares({
 }
 
 export function Progress({ done, of, label }: { readonly done: number; readonly of: number; readonly label: string }) {
-  if (of === 0) return <span>{done}</span>;
+  if (of === 0) return null;
   return <progress max={of} value={Math.min(done, of)} aria-label={label} title={label} />;
 }
 
@@ -74,7 +74,7 @@ export function Table<T>(props: {
             <tr key={keyOf(row)}>
               {columns.map(({ title, number, cell }) => (
                 <td key={title} class={number ? "number" : ""} data-title={title}>
-                  {cell(row)}
+                  <div>{cell(row)}</div>
                 </td>
               ))}
             </tr>
@@ -94,6 +94,7 @@ export function Trouble({ error }: { readonly error: Refused | undefined }) {
   );
 }
 
+/** What the page cannot show. That the coordinator does not answer is said once, at the top. */
 export function Waiting({ error }: { readonly error: Refused | undefined }) {
   return error === undefined ? <p class="empty">Loading…</p> : <Trouble error={error} />;
 }

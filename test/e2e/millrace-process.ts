@@ -90,11 +90,6 @@ export class MillraceProcess {
     return this.#stderr;
   }
 
-  /** The same of standard error. */
-  get complaints(): string {
-    return this.#stderr;
-  }
-
   /** Ends it politely and waits. */
   async stop(): Promise<Ended> {
     if (running.has(this.#child)) this.#child.kill("SIGTERM");
