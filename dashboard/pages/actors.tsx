@@ -3,7 +3,7 @@ import { useState } from "preact/hooks";
 import { type Actor, get, jobPath, type Page } from "../api.js";
 import { bytes, count } from "../format.js";
 import { usePolled } from "../live.js";
-import { Card, type Column, Shares, State, Table, Waiting } from "../parts/basics.js";
+import { Card, type Column, Pages, Shares, State, Table, Waiting } from "../parts/basics.js";
 
 const COLUMNS: readonly Column<Actor>[] = [
   { title: "Actor", cell: ({ actor }) => actor },
@@ -30,23 +30,7 @@ export function ActorsTab({ job }: { readonly job: string }) {
   const url = `${jobPath(job)}/actors?limit=100${after === undefined ? "" : `&after=${encodeURIComponent(after)}`}`;
   const { value, error } = usePolled(url, (signal) => get<Page<Actor>>(url, signal), 2_000);
   return (
-    <Card
-      title="Actors"
-      actions={
-        <>
-          <button type="button" disabled={places.length === 0} onClick={() => setPlaces(places.slice(0, -1))}>
-            Before
-          </button>
-          <button
-            type="button"
-            disabled={value?.next === undefined}
-            onClick={() => value?.next && setPlaces([...places, value.next])}
-          >
-            After
-          </button>
-        </>
-      }
-    >
+    <Card title="Actors" actions={<Pages places={places} next={value?.next} onPlaces={setPlaces} />}>
       {value === undefined ? (
         <Waiting error={error} />
       ) : (

@@ -1,13 +1,15 @@
 /** Checkpoints of a job as a timeline, region by region, and its savepoints. */
-import { all, type Checkpoint, type Job, jobPath, type Region, type Savepoint } from "../api.js";
+import { useMemo, useState } from "preact/hooks";
+import { all, type Checkpoint, get, type Job, jobPath, type Page, type Region, type Savepoint } from "../api.js";
 import { bytes, clock, duration, measured, moment } from "../format.js";
 import { usePolled } from "../live.js";
-import { Card, type Column, State, Table } from "../parts/basics.js";
+import { Card, type Column, Pages, State, Table, Waiting } from "../parts/basics.js";
 
-const WIDTH = 900;
+const WIDTH = 1240;
 const ROW = 26;
-const LABEL = 190;
-const REGIONS_MAX = 40;
+const LABEL = 200;
+/** Of a page. */
+const REGIONS_MAX = 20;
 
 export function CheckpointsTab({ job }: { readonly job: Job }) {
   const savepoints = usePolled(
@@ -15,14 +17,33 @@ export function CheckpointsTab({ job }: { readonly job: Job }) {
     (signal) => all<Savepoint>(`${jobPath(job.job)}/savepoints`, signal),
     5_000,
   );
-  const newest = job.regions
+  const [places, setPlaces] = useState<readonly string[]>([]);
+  const after = places.length === 0 ? "" : `&after=${encodeURIComponent(places.at(-1)!)}`;
+  const url = `${jobPath(job.job)}/regions?limit=${REGIONS_MAX}${after}`;
+  const { value, error } = usePolled(url, (signal) => get<Page<Region>>(url, signal), 2_000);
+  const regions = value?.items ?? [];
+  // Drawn anew when there is a checkpoint more, which is seldom beside how often is asked.
+  const timeline = useMemo(
+    () => <Timeline regions={regions} />,
+    [regions.map(({ region, checkpoints }) => `${region} ${checkpoints[0]?.number}`).join()],
+  );
+  const newest = regions
     .flatMap((region) => region.checkpoints.map((checkpoint) => ({ region: region.region, ...checkpoint })))
     .sort((a, b) => b.endedMs - a.endedMs)
     .slice(0, 50);
   return (
     <>
-      <Card title="Timeline">
-        <Timeline regions={job.regions} />
+      <Card
+        title="Timeline"
+        actions={
+          job.regions.length > REGIONS_MAX && (
+            <Pages places={places} next={value?.next} onPlaces={setPlaces}>
+              {`${regions.length} of ${job.regions.length} regions`}
+            </Pages>
+          )
+        }
+      >
+        {value === undefined ? <Waiting error={error} /> : timeline}
       </Card>
       <Card title="Newest checkpoints">
         <Table
@@ -52,9 +73,8 @@ export function CheckpointsTab({ job }: { readonly job: Job }) {
 
 /** A bar is a checkpoint: its length is its time, its height its size among those of the same region. */
 function Timeline({ regions }: { readonly regions: readonly Region[] }) {
-  const shown = regions.slice(0, REGIONS_MAX);
-  const ends = shown.flatMap(({ checkpoints }) => checkpoints.map(({ endedMs }) => endedMs));
-  const begins = shown.flatMap(({ checkpoints }) =>
+  const ends = regions.flatMap(({ checkpoints }) => checkpoints.map(({ endedMs }) => endedMs));
+  const begins = regions.flatMap(({ checkpoints }) =>
     checkpoints.map(({ triggeredMs, endedMs }) => triggeredMs || endedMs),
   );
   if (ends.length === 0) return <p class="empty">There is none yet.</p>;
@@ -66,19 +86,19 @@ function Timeline({ regions }: { readonly regions: readonly Region[] }) {
     <div class="scrolls">
       <svg
         class="timeline"
-        viewBox={`0 0 ${WIDTH} ${shown.length * ROW + 30}`}
+        viewBox={`0 0 ${WIDTH} ${regions.length * ROW + 30}`}
         role="img"
         aria-label={`Checkpoints of ${regions.length} regions from ${clock(from)} to ${clock(to)}`}
       >
         {ticks.map((ms) => (
           <g key={ms}>
-            <line x1={x(ms)} x2={x(ms)} y1="0" y2={shown.length * ROW} class="tick" />
-            <text x={x(ms)} y={shown.length * ROW + 18} class="tick">
+            <line x1={x(ms)} x2={x(ms)} y1="0" y2={regions.length * ROW} class="tick" />
+            <text x={x(ms)} y={regions.length * ROW + 18} class={`tick ${ms === to ? "last" : ""}`}>
               {clock(ms)}
             </text>
           </g>
         ))}
-        {shown.map(({ region, checkpoints }, row) => {
+        {regions.map(({ region, checkpoints }, row) => {
           const most = Math.max(1, ...checkpoints.map((one) => one.bytes));
           return (
             <g key={region}>
@@ -108,9 +128,6 @@ function Timeline({ regions }: { readonly regions: readonly Region[] }) {
           );
         })}
       </svg>
-      {regions.length > shown.length && (
-        <p class="quiet">{regions.length - shown.length} regions more; the API has them all.</p>
-      )}
     </div>
   );
 }

@@ -35,7 +35,14 @@ export function JobPage({
   readonly tab: string;
   readonly about: string | undefined;
 }) {
-  const { value: job, error, refresh } = usePolled(name, (signal) => get<Job>(jobPath(name), signal));
+  const {
+    value: job,
+    error,
+    refresh,
+  } = usePolled(name, (signal) =>
+    // The checkpoints of hundreds of regions are megabytes; their own page asks for them, some regions at a time.
+    get<Job>(`${jobPath(name)}?checkpoints=0`, signal),
+  );
   const ended = job !== undefined && ENDED.has(job.state);
   const wishes = usePolled(
     `${name} wishes ${ended}`,
@@ -55,7 +62,12 @@ export function JobPage({
         {TABS.map(([id, title]) => (
           <a key={id} href={link("jobs", name, id)} aria-current={id === tab ? "page" : undefined}>
             {title}
-            {id === "dead-letters" && job.deadLetters > 0 && <span class="badge">{count(job.deadLetters)}</span>}
+            {id === "dead-letters" && job.deadLetters > 0 && (
+              <>
+                {" "}
+                <span class="badge">{count(job.deadLetters)}</span>
+              </>
+            )}
           </a>
         ))}
       </nav>

@@ -57,10 +57,10 @@ function WorkerCard({ worker, onChange }: { readonly worker: Worker; onChange():
         {gpus.map(({ uuid, kind, promisedThousandths, memoryBytes: own }) => (
           <Meter
             key={uuid}
-            name={`${kind || "GPU"} ${uuid.slice(0, 12)}, ${bytes(own)}`}
+            name={`${kind || "GPU"} ${uuid.slice(0, 12)}, ${bytes(own)}, promised`}
             used={promisedThousandths / 1000}
             of={1}
-            text={(value) => (value === 1 ? "is promised" : percent(value))}
+            text={percent}
           />
         ))}
         <div>

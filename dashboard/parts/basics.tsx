@@ -85,6 +85,27 @@ export function Table<T>(props: {
   );
 }
 
+/** Steps through a long list. @param places where pages began that were left behind @param next where the one after begins */
+export function Pages(props: {
+  readonly places: readonly string[];
+  readonly next: string | undefined;
+  onPlaces(places: readonly string[]): void;
+  readonly children?: ComponentChildren;
+}) {
+  const { places, next, onPlaces, children } = props;
+  return (
+    <>
+      <span class="quiet">{children}</span>
+      <button type="button" disabled={places.length === 0} onClick={() => onPlaces(places.slice(0, -1))}>
+        Before
+      </button>
+      <button type="button" disabled={next === undefined} onClick={() => next && onPlaces([...places, next])}>
+        After
+      </button>
+    </>
+  );
+}
+
 export function Trouble({ error }: { readonly error: Refused | undefined }) {
   if (error === undefined) return null;
   return (

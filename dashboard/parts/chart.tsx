@@ -13,7 +13,8 @@ export interface Line {
 
 const HEIGHT = 140;
 const two = (value: number): string => String(value).padStart(2, "0");
-const hour = (at: Date): string => `${two(at.getHours())}:${two(at.getMinutes())}`;
+const hour = (at: Date, everyS: number): string =>
+  `${two(at.getHours())}:${two(at.getMinutes())}${everyS < 60 ? `:${two(at.getSeconds())}` : ""}`;
 
 /** @param atMs of each value @param text says a value */
 export function Chart(props: {
@@ -78,7 +79,12 @@ function options(
     legend: { show: false },
     hooks: { setCursor: [(u) => onPoint(u.cursor.idx ?? null)] },
     axes: [
-      { stroke: ink, grid, size: 32, values: (_, ticks) => ticks.map((s) => hour(new Date(s * 1_000))) },
+      {
+        stroke: ink,
+        grid,
+        size: 32,
+        values: (_, ticks, __, ___, everyS) => ticks.map((s) => hour(new Date(s * 1_000), everyS)),
+      },
       { stroke: ink, grid, size: 64, values: (_, ticks) => ticks.map(text) },
     ],
     scales: { y: { range: (_, __, most) => [0, most > 0 ? most * 1.1 : 1] } },

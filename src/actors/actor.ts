@@ -79,7 +79,15 @@ export class Actor {
       output: options.outputFor(topology.deadLetters),
       log: options.ports.log,
     };
-    this.#deadLetters = new DeadLetters(options.deadLetterSink, letters, this.#graph.contentOf(letters), owned?.prefix);
+    const { content, ports } = options;
+    const kept = { content, prefix: owned?.prefix };
+    this.#deadLetters = new DeadLetters(
+      options.deadLetterSink,
+      letters,
+      ports.clock,
+      this.#graph.contentOf(letters),
+      kept,
+    );
     this.#alignment = new Alignment({
       clock: options.ports.clock,
       inputs: this.#graph.inputs.length,

@@ -12,7 +12,7 @@ import type { ApplyNode } from "../topology/nodes.js";
 import type { OperatorContext } from "../topology/operator-context.js";
 import { columnOf, rowsOf } from "../types/batches.js";
 import { arrowSchema, type Columns } from "../types/columns.js";
-import { derived } from "../types/lineage.js";
+import { derived, sliceRows } from "../types/lineage.js";
 import { takeRows } from "../types/take.js";
 import type { Emit, Operator, OperatorRuntime } from "./operator.js";
 import { contextOf } from "./traced-context.js";
@@ -83,7 +83,8 @@ export class ApplyOperator implements Operator {
 
   async #refuse(batch: RecordBatch, row: number, cause: unknown): Promise<void> {
     const error = MillraceError.from(cause, "MILL_OPERATOR_FAILED");
-    const [seen] = rowsOf(this.input, batch.slice(row, row + 1) as never);
-    await this.runtime.refuse({ code: error.code, message: error.message, row: seen! });
+    const one = sliceRows(batch, row, row + 1);
+    const [seen] = rowsOf(this.input, one as never);
+    await this.runtime.refuse({ code: error.code, message: error.message, row: seen!, batch: one });
   }
 }

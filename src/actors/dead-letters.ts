@@ -2,11 +2,14 @@
  * Dead letters of one actor: records that an operator refused, each with its reason, written through a transactional
  * sink like any other output of the region (rule 11).
  */
-import { isErrorCode } from "../base/errors.js";
+import type { RecordBatch } from "apache-arrow";
+import { isErrorCode, MillraceError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
-import type { Sink, SinkContext } from "../topology/endpoints.js";
+import type { Clock } from "../base/ports.js";
+import type { ContentAccess, Sink, SinkContext } from "../topology/endpoints.js";
 import { batchFromRows } from "../types/batches.js";
 import { type Row, t } from "../types/columns.js";
+import { encodeRow } from "../wire/arrow-row.js";
 import type { BadRecord } from "./operator.js";
 import { type OutputContent, TransactionalOutput } from "./output.js";
 import { ownedInText } from "./owned-content.js";
@@ -20,6 +23,13 @@ export const deadLetterColumns = {
    * tensor the first elements.
    */
   record: t.utf8,
+  /** When, in milliseconds since 1970, by the clock of the operator's host. */
+  atMs: t.int64,
+  /**
+   * The same row whole, to be handed to the operator again: `wire/arrow-row.ts` in base64, or the address of content of the job and, behind
+   * `#`, its bytes where it is large; empty: it cannot be.
+   */
+  row: t.utf8,
 };
 
 const SHOWN_ELEMENTS = 8;
@@ -27,12 +37,13 @@ const SHOWN_ELEMENTS = 8;
 export class DeadLetters {
   readonly output: TransactionalOutput;
 
-  /** @param prefix that addresses of owned content begin with; undefined: the job has none */
+  /** @param kept.prefix that addresses of owned content begin with; undefined: the job has none */
   constructor(
     sink: Sink,
     context: Omit<SinkContext, "columns">,
+    private readonly clock: Pick<Clock, "nowMs">,
     content?: OutputContent,
-    private readonly prefix?: string,
+    private readonly kept: { readonly content?: Pick<ContentAccess, "put">; readonly prefix?: string | undefined } = {},
   ) {
     this.output = new TransactionalOutput(() => sink.open({ ...context, columns: deadLetterColumns }), content);
   }
@@ -43,8 +54,25 @@ export class DeadLetters {
       code: isErrorCode(record.code) ? record.code : "MILL_OPERATOR_FAILED",
       message: record.message,
       record: JSON.stringify(record.row, showValue),
+      atMs: BigInt(Math.trunc(this.clock.nowMs())),
+      row: await this.#whole(record.batch),
     };
-    await this.output.write(batchFromRows(deadLetterColumns, [row]), ownedInText(row.record, this.prefix));
+    const contents = ownedInText(`${row.record} ${row.row}`, this.kept.prefix);
+    await this.output.write(batchFromRows(deadLetterColumns, [row]), contents);
+  }
+
+  async #whole(batch: RecordBatch): Promise<string> {
+    let bytes: Uint8Array;
+    try {
+      bytes = encodeRow(batch);
+    } catch (error) {
+      if (MillraceError.is(error) && error.code === "MILL_RECORD_INVALID") return ""; // a column is of a type that is not sent
+      throw error;
+    }
+    if (bytes.length <= limits.inlineLimitBytes) return Buffer.from(bytes).toString("base64");
+    const { content, prefix } = this.kept;
+    if (content === undefined || prefix === undefined) return "";
+    return `${(await content.put(bytes)).uri}#${bytes.length}`;
   }
 }
 

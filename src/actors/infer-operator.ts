@@ -403,8 +403,9 @@ export class InferOperator implements Operator {
   }
 
   async #refuse(batch: RecordBatch, row: number, reason: RejectedRow): Promise<void> {
-    const [record] = rowsOf(this.input, batch.slice(row, row + 1) as never);
-    await this.runtime.refuse({ code: reason.code, message: reason.message, row: record! });
+    const one = sliceRows(batch, row, row + 1);
+    const [record] = rowsOf(this.input, one as never);
+    await this.runtime.refuse({ code: reason.code, message: reason.message, row: record!, batch: one });
   }
 
   #withColumns(batch: RecordBatch, added: (name: string) => Data | undefined): RecordBatch {

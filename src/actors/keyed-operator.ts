@@ -20,7 +20,7 @@ import type { KeyState, ProcessNode, ReduceNode } from "../topology/nodes.js";
 import type { OperatorContext } from "../topology/operator-context.js";
 import { batchFromRows, rowsOf } from "../types/batches.js";
 import type { Columns, Row } from "../types/columns.js";
-import { derived, lineageFrom, withLineage } from "../types/lineage.js";
+import { derived, lineageFrom, sliceRows, withLineage } from "../types/lineage.js";
 import { copyOf, ownRow } from "../types/own-row.js";
 import type { BlobReader } from "./blobs.js";
 import { KeyedState } from "./keyed-state.js";
@@ -132,8 +132,9 @@ export class KeyedOperator implements Operator {
   /** Read again: the function may have changed the row that it was given. */
   async #refuse(batch: RecordBatch, row: number, cause: unknown): Promise<void> {
     const error = MillraceError.from(cause, "MILL_OPERATOR_FAILED");
-    const [record] = rowsOf(this.input, batch.slice(row, row + 1)) as AnyRow[];
-    await this.runtime.refuse({ code: error.code, message: error.message, row: record! });
+    const one = sliceRows(batch, row, row + 1);
+    const [record] = rowsOf(this.input, one) as AnyRow[];
+    await this.runtime.refuse({ code: error.code, message: error.message, row: record!, batch: one });
   }
 }
 

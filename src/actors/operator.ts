@@ -50,6 +50,8 @@ export interface BadRecord {
   readonly message: string;
   /** The row as its operator saw it. */
   readonly row: Readonly<Record<string, unknown>>;
+  /** That row alone, as it came in: what it takes to hand it to the operator again. */
+  readonly batch: RecordBatch;
 }
 
 /** What an actor lends to its operators. */

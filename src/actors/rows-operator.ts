@@ -12,7 +12,7 @@ import type { RowsNode } from "../topology/nodes.js";
 import type { OperatorContext } from "../topology/operator-context.js";
 import { batchFromRows, rowsOf } from "../types/batches.js";
 import type { Columns } from "../types/columns.js";
-import { derived } from "../types/lineage.js";
+import { derived, sliceRows } from "../types/lineage.js";
 import type { Emit, Operator, OperatorRuntime } from "./operator.js";
 import { contextOf } from "./traced-context.js";
 
@@ -20,7 +20,8 @@ type AnyRow = Record<string, unknown>;
 type Result = { readonly ok: true; readonly rows: readonly AnyRow[] } | { readonly ok: false; readonly error: unknown };
 /** What came of one row. */
 interface Made {
-  readonly from: AnyRow;
+  /** Its number in the batch. */
+  readonly from: number;
   readonly rows: readonly AnyRow[];
 }
 
@@ -38,8 +39,8 @@ export class RowsOperator implements Operator {
     const results = await this.#callAll(rows, contextOf(this.context, batch));
     const good: Made[] = [];
     for (const [i, result] of results.entries()) {
-      if (result.ok) good.push({ from: rows[i]!, rows: result.rows });
-      else await this.#refuse(rows[i]!, result.error);
+      if (result.ok) good.push({ from: i, rows: result.rows });
+      else await this.#refuse(batch, i, result.error);
     }
     await this.#emitRows(good, batch);
   }
@@ -89,7 +90,7 @@ export class RowsOperator implements Operator {
         batchFromRows(this.node.columns, one.rows as never);
         for (const row of one.rows) fitting.push(row);
       } catch (error) {
-        await this.#refuse(one.from, error);
+        await this.#refuse(input, one.from, error);
       }
     }
     if (fitting.length > 0) await this.emit(derived(batchFromRows(this.node.columns, fitting as never), input));
@@ -105,8 +106,11 @@ export class RowsOperator implements Operator {
     }
   }
 
-  async #refuse(row: AnyRow, cause: unknown): Promise<void> {
+  /** Read again: the function may have changed the row that it was given. */
+  async #refuse(input: RecordBatch, number: number, cause: unknown): Promise<void> {
     const error = MillraceError.from(cause, "MILL_OPERATOR_FAILED");
-    await this.runtime.refuse({ code: error.code, message: error.message, row });
+    const batch = sliceRows(input, number, number + 1);
+    const [row] = rowsOf(this.input, batch) as AnyRow[];
+    await this.runtime.refuse({ code: error.code, message: error.message, row: row!, batch });
   }
 }

@@ -15,6 +15,18 @@ const TAGS: Readonly<Record<string, string>> = {
   models: "Services as endpoints of the Open Inference Protocol.",
 };
 
+/** The page has no code of its own in it; styles it has. */
+const POLICY = [
+  ...["default-src 'none'", "script-src 'self'", "style-src 'self' 'unsafe-inline'", "connect-src 'self'"],
+  ...[
+    "img-src 'self' data:",
+    "font-src 'self' data:",
+    "base-uri 'none'",
+    "form-action 'none'",
+    "frame-ancestors 'none'",
+  ],
+].join("; ");
+
 export async function describeApi(app: FastifyInstance, { version }: ApiOptions): Promise<void> {
   await app.register(swagger, {
     openapi: {
@@ -31,6 +43,6 @@ export async function describeApi(app: FastifyInstance, { version }: ApiOptions)
       security: [{ token: [] }],
     },
   });
-  await app.register(swaggerUi, { routePrefix: "/docs", staticCSP: true, uiConfig: { docExpansion: "list" } });
+  await app.register(swaggerUi, { routePrefix: "/docs", staticCSP: POLICY, uiConfig: { docExpansion: "list" } });
   app.get("/openapi.json", { schema: { hide: true } }, async () => app.swagger());
 }

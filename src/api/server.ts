@@ -8,31 +8,36 @@
  *   A4  What changes something is written to the audit log with who and what, also where it was refused.
  */
 import { randomBytes, timingSafeEqual } from "node:crypto";
+import type { Socket } from "node:net";
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
-import { MillraceError } from "../base/errors.js";
+import { type ErrorCode, MillraceError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
 import type { Subscription } from "../bus/bus.js";
 import { clusterSubjects } from "../bus/subjects.js";
 import { demandRole, type Principal, type Role } from "./access.js";
 import type { ApiOptions } from "./api-options.js";
+import { keepAudit } from "./audit.js";
 import { answerHops, askLeader, type Hop, type HopAnswer, headersOfAnswer, headersOfRequest } from "./leader-hop.js";
+import { methodsAt } from "./methods.js";
 import { describeApi } from "./openapi.js";
 import { servePages } from "./pages.js";
-import { errorOf, PROBLEM_TYPE, problemOf } from "./problem.js";
+import { errorOf, errorOfProblem, PROBLEM_TYPE, problemOf } from "./problem.js";
 import { allRoutes } from "./routes/all.js";
+import { raiseShield } from "./shield.js";
 
 export interface Api {
   /** `http://host:port`, of where it listens. */
   readonly url: string;
   /** From now on this process answers for others too, or not any more. */
   lead(leads: boolean): Promise<void>;
+  /** New connections get this certificate. */
+  renew(tls: { readonly cert: string; readonly key: string }): void;
   close(): Promise<void>;
 }
 
 /** Says that a request comes from another coordinator; known to this process alone. */
 const HOP_HEADER = "x-millrace-hop";
-const CHANGES: ReadonlySet<string> = new Set(["POST", "PUT", "PATCH", "DELETE"]);
 
 /** @throws {MillraceError} `MILL_CONFIG`: it cannot listen there */
 export async function openApi(options: ApiOptions): Promise<Api> {
@@ -50,6 +55,7 @@ export async function openApi(options: ApiOptions): Promise<Api> {
   return {
     url: `${options.tls === undefined ? "http" : "https"}://${host}:${port}`,
     lead: (leads) => server.lead(leads),
+    renew: (tls) => (app.server as unknown as SecureServer).setSecureContext(tls),
     close: () => server.close(),
   };
 }
@@ -75,8 +81,13 @@ export async function buildServer(options: ApiOptions): Promise<BuiltServer> {
     forceCloseConnections: true,
     routerOptions: { maxParamLength: 512 },
     ajv: { customOptions: { removeAdditional: false, coerceTypes: "array" as const, allErrors: false } },
-    ...(options.tls === undefined ? {} : { https: options.tls }),
+    // Whoever asks is whoever the socket says: a proxy's headers are anybody's.
+    trustProxy: false,
+    clientErrorHandler: refuseUnread,
+    ...(options.tls === undefined ? { http: HTTP } : { https: { ...HTTP, ...options.tls } }),
   }) as unknown as FastifyInstance;
+  app.server.headersTimeout = limits.apiHeadersTimeoutMs;
+  app.server.maxConnections = limits.apiConnectionsMax;
   const hopSecret = randomBytes(24);
 
   const routes: BuiltServer["routes"][number][] = [];
@@ -84,6 +95,11 @@ export async function buildServer(options: ApiOptions): Promise<BuiltServer> {
     for (const one of [method].flat()) routes.push({ method: one, url, role: config?.role });
   });
   app.decorateRequest("principal", undefined);
+  keepAudit(app, options, ({ headers }) => headers[HOP_HEADER] !== undefined); // A4
+  raiseShield(app, options);
+  app.addHook("onRequest", async (request, reply) => {
+    if (request.is404) throw notFound(routes, request, reply); // nobody reads its body
+  });
   app.addHook("onRequest", async (request) => {
     request.principal = hopped(request, hopSecret) ?? principalOf(options, request);
     const { role } = request.routeOptions.config;
@@ -92,24 +108,11 @@ export async function buildServer(options: ApiOptions): Promise<BuiltServer> {
   app.addHook("preHandler", async (request, reply) => {
     if (request.routeOptions.config.leader !== true || options.leader() !== undefined) return;
     const answer = await askLeader(bus, subject, hopOf(request)); // A2
+    request.refusal = codeOf(answer);
     return reply.code(answer.header.status).headers(answer.header.headers).send(Buffer.from(answer.body));
   });
-  app.addHook("onSend", async (_request, reply, payload) => {
-    reply.header("x-content-type-options", "nosniff");
-    if (!reply.hasHeader("cache-control")) reply.header("cache-control", "no-store");
-    return payload;
-  });
-  app.addHook("onResponse", async (request, reply) => {
-    if (!CHANGES.has(request.method) || request.headers[HOP_HEADER] !== undefined) return; // written where it came in
-    const { method, url, principal, ip } = request;
-    const who = principal?.name ?? "unknown";
-    ports.log.info("audit", { who, role: principal?.role, address: ip, method, url, status: reply.statusCode }); // A4
-  });
   app.setErrorHandler((cause, request, reply) => sendProblem(options, cause, request, reply));
-  app.setNotFoundHandler((request, reply) => {
-    const message = `there is nothing at ${request.method} ${request.url.split("?")[0]}. See /docs for what there is.`;
-    return sendProblem(options, new MillraceError("MILL_REQUEST_NOT_FOUND", message), request, reply);
-  });
+  app.setNotFoundHandler((request, reply) => sendProblem(options, notFound(routes, request, reply), request, reply));
 
   await describeApi(app, options);
   await allRoutes(app.withTypeProvider<TypeBoxTypeProvider>(), options);
@@ -133,6 +136,45 @@ export async function buildServer(options: ApiOptions): Promise<BuiltServer> {
     },
   };
 }
+
+function notFound(routes: BuiltServer["routes"], { method, url }: FastifyRequest, reply: FastifyReply): MillraceError {
+  const path = url.split("?")[0]!;
+  const methods = methodsAt(routes, path);
+  if (methods.length === 0) {
+    const message = `there is nothing at ${method} ${path}. See /docs for what there is.`;
+    return new MillraceError("MILL_REQUEST_NOT_FOUND", message);
+  }
+  reply.header("allow", methods.join(", "));
+  const message = `${path} does not take ${method}. It takes ${methods.join(", ")}.`;
+  return new MillraceError("MILL_REQUEST_METHOD", message);
+}
+
+/** Connections are looked at so often for heads and bodies that are late. */
+const HTTP = { connectionsCheckingInterval: 2_000, maxHeaderSize: limits.apiHeadBytesMax };
+
+interface SecureServer {
+  setSecureContext(tls: { readonly cert: string; readonly key: string }): void;
+}
+
+/** What could not even be read as a request: the connection ends with it. */
+function refuseUnread(error: Error & { readonly code?: string }, socket: Socket): void {
+  if (error.code === "ECONNRESET" || socket.destroyed || !socket.writable) return void socket.destroy();
+  const [status, name, what] = UNREAD[error.code ?? ""] ?? NO_REQUEST;
+  const body = JSON.stringify({ ...problemOf(new MillraceError("MILL_REQUEST_INVALID", what)), status });
+  const head = [
+    `HTTP/1.1 ${status} ${name}`,
+    `content-type: ${PROBLEM_TYPE}`,
+    `content-length: ${Buffer.byteLength(body)}`,
+  ];
+  socket.end(`${head.join("\r\n")}\r\nconnection: close\r\n\r\n${body}`, () => socket.destroy());
+}
+
+type Unread = readonly [status: number, name: string, what: string];
+const NO_REQUEST: Unread = [400, "Bad Request", "this is no request of HTTP/1.1."];
+const UNREAD: Readonly<Record<string, Unread>> = {
+  HPE_HEADER_OVERFLOW: [431, "Request Header Fields Too Large", "the head of the request is too large."],
+  ERR_HTTP_REQUEST_TIMEOUT: [408, "Request Timeout", "the request did not come in time."],
+};
 
 function principalOf(options: ApiOptions, request: FastifyRequest): Principal | undefined {
   const { role } = request.routeOptions.config;
@@ -162,6 +204,12 @@ function hopOf(request: FastifyRequest): Hop {
   return { header, body: Buffer.from(text) };
 }
 
+/** Of a problem. */
+function codeOf({ header, body }: HopAnswer): ErrorCode | undefined {
+  if (header.headers["content-type"]?.startsWith(PROBLEM_TYPE) !== true) return undefined;
+  return errorOfProblem(JSON.parse(Buffer.from(body).toString("utf8"))).code;
+}
+
 async function answerHop(app: FastifyInstance, { header, body }: Hop, secret: Buffer): Promise<HopAnswer> {
   const { method, url, headers, principal, role } = header;
   const who = `${secret.toString("hex")} ${encodeURIComponent(principal)} ${role}`;
@@ -177,6 +225,7 @@ async function answerHop(app: FastifyInstance, { header, body }: Hop, secret: Bu
 function sendProblem(options: ApiOptions, cause: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const error = errorOf(cause);
   const problem = problemOf(error);
+  request.refusal = problem.code;
   if (problem.status >= 500)
     options.ports.log.error("a request failed", { method: request.method, url: request.url, error });
   if (problem.status === 401) reply.header("www-authenticate", 'Bearer realm="millrace"');

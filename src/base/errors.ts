@@ -105,6 +105,7 @@ export const ERROR_CODES = {
   MILL_WORKER_LOST: external,
   MILL_CHECKPOINT_FAILED: external,
   MILL_SAVEPOINT_UNMATCHED: user,
+  MILL_REPLAY_IMPOSSIBLE: user,
   MILL_NO_LEADER: external,
   MILL_TERM_OVER: { ...internal, http: 409 },
   MILL_COMMAND_REFUSED: { ...internal, http: 409 },
@@ -114,17 +115,24 @@ export const ERROR_CODES = {
   MILL_REQUEST_UNAUTHENTICATED: { ...user, http: 401 },
   MILL_REQUEST_FORBIDDEN: { ...user, http: 403 },
   MILL_REQUEST_NOT_FOUND: { ...user, http: 404 },
+  MILL_REQUEST_METHOD: { ...user, http: 405 },
   MILL_REQUEST_CONFLICT: { ...user, http: 409 },
   MILL_REQUEST_STALE: { ...user, http: 412 },
   MILL_REQUEST_TOO_LARGE: { ...user, http: 413 },
   MILL_REQUEST_TOO_MANY: { ...user, retry: "backoff", http: 429 },
 } as const satisfies Record<string, ErrorEntry>;
 
+/** Every code that an error of Millrace can have. docs/errors.md has a section for each. */
 export type ErrorCode = keyof typeof ERROR_CODES;
+/** What an error is about, as fields by name: file, operator, limit. No secrets. */
 export type ErrorFacts = Readonly<Record<string, string | number | bigint | boolean>>;
 
 const BRAND: unique symbol = Symbol.for("millrace.error");
 
+/**
+ * Every error that Millrace raises on purpose. Branch on `code`, never on the message; docs/errors.md has them all. Throw one to refuse a row with
+ * a code.
+ */
 export class MillraceError extends Error {
   override readonly name = "MillraceError";
   readonly [BRAND] = true;

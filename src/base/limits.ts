@@ -323,19 +323,49 @@ export const limits = {
   /** HTTP API: a body that is no upload, an upload, the head of a request, a whole one, silence on a connection. */
   apiBodyBytesMax: 1 * MiB,
   apiUploadBytesMax: 16_384 * MiB,
+  /** The code of a topology. */
+  apiBundleBytesMax: 64 * MiB,
   apiHeadersTimeoutMs: 10_000,
   apiRequestTimeoutMs: 600_000,
   apiConnectionTimeoutMs: 60_000,
   apiKeepAliveMs: 10_000,
+  apiHeadBytesMax: 16 * KiB,
+  /** Connections of one coordinator, requests under way at a time, and those of one principal in a second. */
+  apiConnectionsMax: 4_096,
+  apiRequestsMax: 1_024,
+  apiRequestsPerSecondMax: 2_000,
   /** Wrong access tokens that one address may send in that time, and addresses that are remembered for it. */
   apiFailuresMax: 20,
   apiFailuresMs: 60_000,
   apiFailingAddressesMax: 10_000,
   /** Time in which the coordinator that leads answers another. */
   apiHopTimeoutMs: 10_000,
+  /** Planning of what was submitted, in a process of its own: time, resident memory, how many at once, and what it may say of the job. */
+  planTimeoutMs: 60_000,
+  planMemoryBytesMax: 1_024 * MiB,
+  planAtOnceMax: 4,
+  planSpecBytesMax: 64 * MiB,
+  /** Jobs that have ended and are listed, newest first, and time for which that list is not read again. */
+  endedJobsListedMax: 1_000,
+  endedJobsListMs: 5_000,
+  /** Services as endpoints: a request's body, requests at a time in one process, time until somebody is heard of and an idle client is closed. */
+  endpointBodyBytesMax: 64 * MiB,
+  endpointCallsMax: 256,
+  endpointHearMs: 1_500,
+  endpointIdleMs: 300_000,
+  /** Time for which what jobs there are is not asked of the store again. */
+  endpointJobsMs: 2_000,
   /** Listeners to events of one coordinator, and bytes that one of them may leave unread. */
   apiEventStreamsMax: 200,
   apiEventBytesMax: 1 * MiB,
+  /** Dead letters: one of them, what is read for a page of them, and files that are looked into for it. */
+  deadLetterBytesMax: 64 * MiB,
+  deadLetterScanBytesMax: 32 * MiB,
+  deadLetterFilesMax: 1_000,
+  /** Dead letters that one job replays, and bytes of them; that one request discards. */
+  replayRowsMax: 1_000,
+  replayBytesMax: 64 * MiB,
+  discardsMax: 10_000,
   /** Numbers of each job that charts are drawn of: half an hour. */
   jobSampleIntervalMs: 5_000,
   jobSamplesKept: 360,

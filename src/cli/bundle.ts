@@ -32,7 +32,27 @@ export async function bundleTopology(file: string): Promise<Bundle> {
     throw new MillraceError("MILL_TOPOLOGY_LOAD", `${what}. Give the path of a topology file.`, { file: entry });
   }
   const external = new Set<string>();
-  const result = await build({ ...bundleOptions(entry, external), write: false }).catch((cause: BuildFailure) => {
+  return built(file, bundleOptions(entry, external), external);
+}
+
+/**
+ * As `bundleTopology`, of source that somebody has sent: it may import Node's own modules and packages, and no files.
+ * @param packages folder from which packages are looked for, upward
+ */
+export async function bundleSource(source: string, name: string, packages: string): Promise<Bundle> {
+  const external = new Set<string>();
+  const { plugins, ...options } = bundleOptions(join(packages, SENT_FILE), external);
+  const sent = {
+    ...options,
+    entryPoints: [SENT_FILE],
+    tsconfigRaw: "{}",
+    plugins: [sentSource(source, packages), ...plugins],
+  };
+  return built(name, sent, external);
+}
+
+async function built(file: string, options: BuildOptions, external: ReadonlySet<string>): Promise<Bundle> {
+  const result = await build({ ...options, write: false }).catch((cause: BuildFailure) => {
     throw buildError(file, cause);
   });
   const names = [...external].sort();
@@ -83,6 +103,29 @@ export function checkBundle(code: Uint8Array, sha256: string, where: string): re
     );
   }
   return JSON.parse(line.slice(EXTERNAL_LINE.length)) as string[];
+}
+
+const SENT_FILE = "topology.ts";
+/** A name as the registry gives them, and perhaps a path in the package. */
+const PACKAGE = /^(node:)?(@[\w~-][\w.~-]*\/)?[\w~-][\w.~-]*(\/[\w.@~+-]+)*$/;
+
+/** The source alone is asked about: packages are what somebody has installed, and import their own files. */
+function sentSource(source: string, packages: string): Plugin {
+  return {
+    name: "millrace-sent",
+    setup(setup) {
+      setup.onResolve({ filter: /.*/ }, ({ path, kind, namespace }) => {
+        if (kind === "entry-point") return { path, namespace: "sent" };
+        if (namespace !== "sent" || (PACKAGE.test(path) && !path.split("/").includes(".."))) return undefined;
+        return { errors: [{ text: `a topology that is sent as source imports packages only, and not ${path}` }] };
+      });
+      setup.onLoad({ filter: /.*/, namespace: "sent" }, () => ({
+        contents: source,
+        loader: "ts",
+        resolveDir: packages,
+      }));
+    },
+  };
 }
 
 function keepOutside(external: Set<string>): Plugin {

@@ -15,6 +15,7 @@ import { Worker } from "../worker/worker.js";
 import { outputsAt } from "./content.js";
 import { type HttpSettings, serveApi } from "./http-api.js";
 import { JobHandle } from "./job-handle.js";
+import { jobOutputs } from "./job-outputs.js";
 import { embeddedLauncher } from "./launchers.js";
 import { thisMachine } from "./machine.js";
 import { outputUrl } from "./make-host.js";
@@ -80,7 +81,12 @@ export async function runEmbedded(submission: Submission, options: EmbeddedOptio
   });
   await coordinator.open();
   const api =
-    options.http && (await serveApi(options.http, { bus, store, ports, namespace, leader: () => coordinator }));
+    options.http &&
+    (await serveApi(options.http, {
+      ...{ bus, store, ports, namespace, leader: () => coordinator },
+      contents,
+      outputs: jobOutputs({ s3, root: outputRoot, files: true, ports }),
+    }));
   if (api !== undefined) process.stdout.write(`HTTP API and dashboard at ${api.url}\n`);
   await worker.open();
   await bus.request(clusterSubjects(namespace).coordinatorCommand, submitJobFrame.encode({ job }));

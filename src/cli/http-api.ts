@@ -1,5 +1,5 @@
 /** The HTTP API of a coordinator process: settings, tokens from their file, certificate, and the page. */
-import { existsSync, readFileSync, statSync, unwatchFile, watchFile } from "node:fs";
+import { appendFileSync, existsSync, readFileSync, statSync, unwatchFile, watchFile } from "node:fs";
 import { join } from "node:path";
 import { type Access, isLoopback, openOnLoopback } from "../api/access.js";
 import type { ApiOptions } from "../api/api-options.js";
@@ -14,6 +14,9 @@ export interface HttpFlags {
   readonly tokens?: string;
   readonly tlsCert?: string;
   readonly tlsKey?: string;
+  readonly cors?: string;
+  readonly hosts?: string;
+  readonly audit?: string;
 }
 
 export interface HttpSettings {
@@ -21,7 +24,17 @@ export interface HttpSettings {
   /** 0: any that is free. */
   readonly port: number;
   readonly tokens?: string;
-  readonly tls?: { readonly cert: string; readonly key: string };
+  readonly tls?: TlsFiles;
+  readonly cors?: readonly string[];
+  readonly hosts?: readonly string[];
+  /** File that takes the audit log. */
+  readonly audit?: string;
+}
+
+/** Paths. */
+interface TlsFiles {
+  readonly cert: string;
+  readonly key: string;
 }
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -43,39 +56,78 @@ export function httpSettings(flags: HttpFlags, env: Environment, standard: strin
       "MILL_CONFIG",
       "a certificate and its key go together: give both --tls-cert and --tls-key.",
     );
+  const audit = flags.audit ?? (env.MILLRACE_AUDIT || undefined);
   return {
+    cors: listOf(flags.cors ?? env.MILLRACE_CORS, "--cors", ORIGIN, "https://ops.example.org"),
+    hosts: listOf(flags.hosts ?? env.MILLRACE_HOSTS, "--hosts", HOST, "millrace.example.org"),
+    ...(audit === undefined ? {} : { audit }),
     host: host.replace(/^\[|\]$/g, ""),
     port: Number(port),
     ...(tokens === undefined ? {} : { tokens }),
-    ...(cert === undefined || key === undefined ? {} : { tls: { cert: readText(cert), key: readText(key) } }),
+    ...(cert === undefined || key === undefined ? {} : { tls: { cert, key } }),
   };
 }
 
-type Served = Omit<ApiOptions, "host" | "port" | "tls" | "access" | "version" | "pages">;
+const ORIGIN = /^https?:\/\/[a-z0-9.-]+(:\d{1,5})?$/;
+const HOST = /^[a-z0-9.-]+$/;
+
+function listOf(text: string | undefined, flag: string, form: RegExp, example: string): string[] {
+  const all = (text ?? "").split(",").filter((one) => one !== "");
+  const wrong = all.find((one) => !form.test(one));
+  if (wrong === undefined) return all;
+  throw new MillraceError("MILL_CONFIG", `${flag} ${wrong} is none. Write it like ${example}, several with commas.`);
+}
+
+type Served = Omit<ApiOptions, "host" | "port" | "tls" | "access" | "version" | "pages" | "cors" | "hosts" | "audit">;
 
 /** @throws {MillraceError} `MILL_CONFIG`: address, token file or certificate */
 export async function serveApi(settings: HttpSettings, served: Served): Promise<Api> {
-  const { host, port, tls } = settings;
+  const { host, port, tls, cors = [], hosts = [], audit } = settings;
+  const { log } = served.ports;
+  if (audit !== undefined) appendTo(audit, "");
   const { access, close } = accessOf(settings, served.ports);
   const pages = join(packageRoot, "dist", "dashboard");
   try {
     const api = await openApi({
       ...served,
-      ...{ host, port, access, version: readVersion() },
-      ...(tls === undefined ? {} : { tls }),
+      ...{ host, port, access, cors, hosts, version: readVersion() },
+      ...(tls === undefined ? {} : { tls: readTls(tls) }),
+      ...(audit === undefined ? {} : { audit: (record) => appendTo(audit, `${JSON.stringify(record)}\n`) }),
       ...(existsSync(pages) ? { pages } : {}),
     });
+    const renew = () => {
+      if (tls === undefined) return;
+      try {
+        api.renew(readTls(tls));
+        log.info("the certificate was read again", { file: tls.cert });
+      } catch (error) {
+        log.error("the certificate could not be read again; the one before stays", { file: tls.cert, error });
+      }
+    };
+    const stops = tls === undefined ? [] : [tls.cert, tls.key].map((file) => watchText(file, renew));
     return {
-      url: api.url,
-      lead: (leads) => api.lead(leads),
+      ...api,
       async close() {
         close();
+        for (const stop of stops) stop();
         await api.close();
       },
     };
   } catch (error) {
     close();
     throw error;
+  }
+}
+
+const readTls = ({ cert, key }: TlsFiles) => ({ cert: readText(cert), key: readText(key) });
+
+/** The file is opened for each record, so that it may be moved away at any time. @throws {MillraceError} `MILL_CONFIG` */
+function appendTo(file: string, text: string): void {
+  try {
+    appendFileSync(file, text, { mode: 0o600 });
+  } catch (cause) {
+    const message = `the audit log ${file} cannot be written: ${(cause as Error).message}. Check the path and its rights.`;
+    throw new MillraceError("MILL_CONFIG", message, { file }, { cause });
   }
 }
 
@@ -97,7 +149,6 @@ function accessOf({ host, tokens, tls }: HttpSettings, ports: Ports): { readonly
       { host },
     );
   const access = new TokenAccess(parseTokens(readText(tokens), tokens), ports.clock);
-  // Polled: files that a container mounts are replaced by a link, which a watch of the file does not see.
   const look = () => {
     try {
       access.replace(parseTokens(readText(tokens), tokens));
@@ -106,8 +157,13 @@ function accessOf({ host, tokens, tls }: HttpSettings, ports: Ports): { readonly
       ports.log.error("access tokens could not be read again; those before stay", { file: tokens, error });
     }
   };
-  watchFile(tokens, { interval: LOOK_MS, persistent: false }, look);
-  return { access, close: () => unwatchFile(tokens, look) };
+  return { access, close: watchText(tokens, look) };
+}
+
+/** Polled: files that a container mounts are replaced by a link, which a watch of the file does not see. @returns ends it */
+function watchText(file: string, changed: () => void): () => void {
+  watchFile(file, { interval: LOOK_MS, persistent: false }, changed);
+  return () => unwatchFile(file, changed);
 }
 
 function readText(path: string): string {

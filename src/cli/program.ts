@@ -6,6 +6,7 @@ import { styleText } from "node:util";
 import { Command, Option } from "commander";
 import { LOG_LEVELS } from "./logging.js";
 import { readVersion } from "./packages.js";
+import { addAccessCommands } from "./program/access.js";
 import { addJobCommands } from "./program/jobs.js";
 import { addMachineCommands } from "./program/machine.js";
 import { addProcessCommands } from "./program/processes.js";
@@ -26,6 +27,7 @@ export function createProgram(): Command {
   addTopologyCommands(program);
   addProcessCommands(program);
   addJobCommands(program);
+  addAccessCommands(program);
   addMachineCommands(program);
   return program;
 }

@@ -23,12 +23,15 @@ const SPLITS_PER_RECORD = 1_000;
 /** Whoever a split was given to that is not to be read again: no reader asks in its name. */
 const NOBODY = "";
 
+/** What of a store it takes: the code of a topology may plan where there is no other. */
+export type SavepointStore = Pick<ObjectStore, "url" | "head" | "get" | "put" | "create">;
+
 /** What the first records of a job say that begins from a savepoint. */
 export interface Beginning {
   /** Where sources read what was uploaded for the job of the savepoint. */
   readonly inputs: Readonly<Record<string, string>>;
   /** Writes the first records of the job's logs. @returns what its spec says of them */
-  write(job: JobId, store: ObjectStore): Promise<JobSpec["seeds"]>;
+  write(job: JobId, store: SavepointStore): Promise<JobSpec["seeds"]>;
 }
 
 /** @param text `<job>/<savepoint>` @throws {MillraceError} `MILL_CONFIG` */
@@ -45,7 +48,7 @@ export function savepointName(text: string): { readonly job: JobId; readonly nam
 export async function beginFrom(
   savepoint: string,
   submission: Submission,
-  store: ObjectStore,
+  store: SavepointStore,
   allowUnmatched: boolean,
 ): Promise<Beginning> {
   const { job, name } = savepointName(savepoint);
@@ -67,7 +70,7 @@ export async function beginFrom(
   const { inputs } = jobSpecFrame.decode(await store.get(keys.spec)).header;
   const used = Object.fromEntries(Object.entries(inputs).filter(([source]) => given.has(source)));
   const number = saved.regions.reduce((highest, region) => (region.number > highest ? region.number : highest), 1n);
-  const seed = (to: JobId, into: ObjectStore) => seedExchanges({ saved, found, submission, from: store }, to, into);
+  const seed = (to: JobId, into: SavepointStore) => seedExchanges({ saved, found, submission, from: store }, to, into);
   return {
     inputs: used,
     write: async (to, into) => {
@@ -77,7 +80,7 @@ export async function beginFrom(
   };
 }
 
-async function readActors({ regions }: Savepoint, store: ObjectStore): Promise<SavedActor[]> {
+async function readActors({ regions }: Savepoint, store: SavepointStore): Promise<SavedActor[]> {
   const actors: SavedActor[] = [];
   for (const { actor, subtask, key, sha256 } of regions.flatMap((region) => region.actors)) {
     actors.push({ actor, subtask, snapshot: await readChecked(store, key, sha256, `actor "${actor}"`) });
@@ -85,7 +88,7 @@ async function readActors({ regions }: Savepoint, store: ObjectStore): Promise<S
   return actors;
 }
 
-async function readChecked(store: ObjectStore, key: string, sha256: string, what: string): Promise<Uint8Array> {
+async function readChecked(store: SavepointStore, key: string, sha256: string, what: string): Promise<Uint8Array> {
   const bytes = await store.get(key);
   if (createHash("sha256").update(bytes).digest("hex") === sha256) return bytes;
   const message = `what the savepoint keeps of ${what} at ${key} is not what was written. Use another savepoint.`;
@@ -98,7 +101,7 @@ async function readTaken(
   source: string,
   records: bigint,
   taken: ReadonlyMap<string, bigint>,
-  store: ObjectStore,
+  store: SavepointStore,
 ): Promise<RecordedAssignment[]> {
   const found: RecordedAssignment[] = [];
   const missing = new Map(taken);
@@ -127,11 +130,15 @@ interface Seeded {
   readonly saved: Savepoint;
   readonly found: Redistributed;
   readonly submission: Submission;
-  readonly from: ObjectStore;
+  readonly from: SavepointStore;
 }
 
 /** What lay between writers and readers is there before the job is: nobody has to know how far this came. */
-async function seedExchanges({ saved, found, submission, from }: Seeded, job: JobId, into: ObjectStore): Promise<void> {
+async function seedExchanges(
+  { saved, found, submission, from }: Seeded,
+  job: JobId,
+  into: SavepointStore,
+): Promise<void> {
   const { topology, plan } = submission;
   for (const kept of saved.exchanges) {
     const ends = found.exchanges.get(kept.operator);
@@ -153,7 +160,7 @@ async function seedExchanges({ saved, found, submission, from }: Seeded, job: Jo
 async function write(
   { found, given, number, submission }: Written,
   job: JobId,
-  store: ObjectStore,
+  store: SavepointStore,
 ): Promise<JobSpec["seeds"]> {
   const keys = jobKeys(job);
   for (const [source, assignments] of given) {

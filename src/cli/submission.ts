@@ -2,6 +2,7 @@
 import { dirname, resolve } from "node:path";
 import { id, type JobId } from "../base/ids.js";
 import type { Ports } from "../base/ports.js";
+import { contractOf } from "../services/declared-service.js";
 import type { OperatorNode } from "../topology/nodes.js";
 import type { Needs } from "../topology/resources.js";
 import type { Columns } from "../types/columns.js";
@@ -62,8 +63,13 @@ function typesOf(columns: Columns): Record<string, string> {
 const NAME_CHARS_MAX = 100;
 
 export function newJobId(topology: string, ports: Ports): JobId {
-  const stamp = new Date(ports.clock.nowMs()).toISOString().replace(/\D/g, "").slice(0, 14);
-  return id<JobId>("job", `${topology.slice(0, NAME_CHARS_MAX)}-${stamp}-${ports.random.id(4)}`);
+  return jobIdOf(topology, ports.clock.nowMs(), ports.random.id(4));
+}
+
+/** @param random at most 12 characters */
+export function jobIdOf(topology: string, nowMs: number, random: string): JobId {
+  const stamp = new Date(nowMs).toISOString().replace(/\D/g, "").slice(0, 14);
+  return id<JobId>("job", `${topology.slice(0, NAME_CHARS_MAX)}-${stamp}-${random}`);
 }
 
 export function jobSpec(
@@ -99,7 +105,8 @@ export function jobSpec(
       }),
     })),
     services: plan.services.map(({ id: service, instances, resources }) => {
-      const { load } = topology.services.find((declared) => declared.id === service)!;
+      const declared = topology.services.find((one) => one.id === service)!;
+      const { load } = declared;
       return {
         service,
         instances,
@@ -107,6 +114,7 @@ export function jobSpec(
         loadTimeoutMs: BigInt(load.timeoutMs),
         warmTimeoutMs: BigInt(load.warmTimeoutMs),
         loadAttemptsMax: load.attemptsMax,
+        ...contractOf(declared),
       };
     }),
     sources: topology.operators.filter((node) => node.kind === "source").map((node) => node.id),
@@ -117,6 +125,7 @@ export function jobSpec(
     operators: operatorsOf(submission),
     seeds,
     graph: graphOf(topology, plan),
+    deadLetters: topology.deadLetters,
   };
 }
 

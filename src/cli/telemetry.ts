@@ -12,6 +12,8 @@ type Environment = Readonly<Record<string, string | undefined>>;
 
 const INTERVAL_MS = 60_000;
 const DEFAULT_NAME = "millrace";
+/** For what ends a process with another status to do so. */
+const GIVEN_UP_MS = 1_000;
 
 /** What this process is, and its id: two of one kind are told apart by it. */
 export interface ProcessName {
@@ -92,8 +94,10 @@ export async function withTelemetry(ports: Ports, env: Environment, name: Proces
     ports: { ...ports, telemetry: opened.telemetry },
     metrics: opened.metrics,
     async close() {
-      await opened.close();
+      const closed = await opened.close();
       stop();
+      // Tries that are under way must not keep a process that has nothing else to do.
+      if (!closed) setTimeout(() => process.exit(), GIVEN_UP_MS).unref();
     },
   };
 }

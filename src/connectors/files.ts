@@ -11,8 +11,10 @@ export const fileColumns = {
   name: t.utf8,
   ref: t.objectRef,
 };
+/** Columns of `files`: the name of a file, and a reference to it. */
 export type FileColumns = typeof fileColumns;
 
+/** Options of `files`. */
 export interface FilesOptions {
   /** Files of one split: what one reader takes at a time, and the rows of one batch. Default 4. */
   readonly filesPerSplit?: number;

@@ -256,10 +256,13 @@ export class ContentRoots {
             for (const hash of contentsOfSnapshot(await store.get(one.key))) found.add(hash);
           });
         }
-        for (const object of exchanges.flatMap(({ partitions }) => partitions).flatMap(({ objects }) => objects)) {
+        for (const { objects } of exchanges.flatMap(({ partitions }) => partitions)) {
+          // Of the whole partition: a batch that an earlier version has cut may reach over two objects.
           const entries = new Entries(this.prefix, (header, content) => this.#rowBeside(job, header, content));
-          for (const entry of unpackEntries(await store.get(object.key)).entries) {
-            for (const hash of await entries.take(entry)) found.add(hash);
+          for (const { key } of objects) {
+            for (const entry of unpackEntries(await store.get(key)).entries) {
+              for (const hash of await entries.take(entry)) found.add(hash);
+            }
           }
         }
         return [...found];

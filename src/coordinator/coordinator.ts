@@ -82,6 +82,8 @@ export class Coordinator implements ClientDesk {
   readonly events: Events;
   /** Changes jobs that run. */
   readonly control: JobControl;
+  readonly savepoints: Savepoints;
+  readonly ended: EndedJobs;
   #workers = new Map<string, KnownWorker>();
   #jobs = new Map<string, JobBook>();
   #subscriptions: Subscription[] = [];
@@ -94,7 +96,6 @@ export class Coordinator implements ClientDesk {
   #closed = false;
   #beatMs = 0;
   #lost: LostInstances;
-  #ended: EndedJobs;
   #lease: HeldLease = { term: 0n, holds: () => false };
   #leaseBucket: LeaseBucket;
   /** K6. By the monotonic clock. */
@@ -104,7 +105,6 @@ export class Coordinator implements ClientDesk {
   #unreadable = new Set<string>();
   #regions: RegionRunner | undefined;
   #runner: JobRunner;
-  #savepoints: Savepoints;
   #contents: JobContents;
   #readLogs: ReadLogs;
 
@@ -114,9 +114,9 @@ export class Coordinator implements ClientDesk {
       contents: options.contents ?? options.store,
       outputAt: (url) => options.outputAt?.(url),
       leads: async () => !this.#closed && (await this.#stillLeads()),
-      taken: (book) => this.#savepoints.taken(book),
+      taken: (book) => this.savepoints.taken(book),
     });
-    this.#savepoints = new Savepoints({
+    this.savepoints = new Savepoints({
       ...options,
       leads: () => this.#leads(),
       note: (book) => this.#note(book),
@@ -124,7 +124,8 @@ export class Coordinator implements ClientDesk {
     });
     this.#readLogs = new ReadLogs({ ...options, leads: () => this.#leads() });
     this.#lost = new LostInstances(options);
-    this.#ended = new EndedJobs(options.store);
+    const leads = () => this.#leads();
+    this.ended = new EndedJobs({ ...options, jobs: this.#jobs, contents: this.#contents, leads });
     this.#subjects = clusterSubjects(options.namespace);
     this.#commands = new Commands({ ...options, look: () => this.#look(), deposed: (by) => this.#depose(by) });
     this.#leaseBucket = new LeaseBucket(options.bus, options.namespace);
@@ -235,12 +236,12 @@ export class Coordinator implements ClientDesk {
   }
 
   async savepoint(asked: CreateSavepoint): Promise<SavepointReport> {
-    return this.#savepoints.ask(this.book(asked.job), asked);
+    return this.savepoints.ask(this.book(asked.job), asked);
   }
 
   async collect(asked: CollectContent): Promise<ContentReport> {
     const book = this.#jobs.get(asked.job);
-    if (book === undefined && !(await this.#ended.has(id<JobId>("job", asked.job)))) this.book(asked.job); // there is none
+    if (book === undefined && !(await this.ended.has(id<JobId>("job", asked.job)))) this.book(asked.job); // there is none
     return this.#contents.collect(asked, book);
   }
 
@@ -250,7 +251,7 @@ export class Coordinator implements ClientDesk {
   }
 
   async submit(job: JobId): Promise<void> {
-    if (this.#jobs.has(job) || (await this.#ended.has(job))) return;
+    if (this.#jobs.has(job) || (await this.ended.has(job))) return;
     const book = await this.#read(job);
     await this.#note(book);
     if (!this.#open(book)) return;
@@ -286,7 +287,7 @@ export class Coordinator implements ClientDesk {
   async #takeUpJob(job: JobId): Promise<void> {
     const { store, ports } = this.options;
     const { open } = jobKeys(job);
-    if (await this.#ended.has(job)) return void this.#contents.forget(job);
+    if (await this.ended.takeUp(job)) return void this.#contents.forget(job);
     const left = await store.get(open);
     const book = await this.#read(job);
     book.takeUp(left.length === 0 ? undefined : jobReportFrame.decode(left).header);
@@ -337,11 +338,10 @@ export class Coordinator implements ClientDesk {
   /** How a job ended outlives this process. */
   async #keepReport(book: JobBook): Promise<void> {
     if (this.#closed) return; // the next leader's
-    const { store, ports } = this.options;
-    const keys = jobKeys(book.job);
+    const { ports } = this.options;
     try {
       if (!(await this.#leads())) return;
-      await store.put(keys.report, jobReportFrame.encode(book.describe()));
+      await this.ended.keep(book);
       await this.#readLogs.delete(book); // its hosts have gone (J4)
       void this.#contents.forget(book.job);
     } catch (error) {
@@ -352,7 +352,7 @@ export class Coordinator implements ClientDesk {
   }
 
   async report(job: string): Promise<Uint8Array> {
-    const ended = this.#jobs.has(job) ? undefined : await this.#ended.report(job);
+    const ended = this.#jobs.has(job) ? undefined : await this.ended.report(job);
     return ended ?? jobReportFrame.encode(this.book(job).describe());
   }
 
@@ -364,7 +364,7 @@ export class Coordinator implements ClientDesk {
 
   /** Also of a job that has ended. @throws {MillraceError} `MILL_JOB_UNKNOWN` */
   async describeJob(job: string): Promise<JobDetail> {
-    const ended = this.#jobs.has(job) ? undefined : await this.#ended.detail(job);
+    const ended = this.#jobs.has(job) ? undefined : await this.ended.detail(job);
     return ended ?? this.book(job).detail();
   }
 
@@ -498,7 +498,7 @@ export class Coordinator implements ClientDesk {
         for (const action of decideJob(book.facts(this.#reports(), this.term, this.#holdings())))
           this.#runner.carryOut(book, action);
       }
-      this.#savepoints.look(book);
+      this.savepoints.look(book);
       this.#contents.look(book);
       if (isRunning(book.state)) this.#readLogs.look(book);
       if (isRunning(book.state)) dueMs = Math.min(dueMs, this.#regions?.look(book) ?? dueMs);

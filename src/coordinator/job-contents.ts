@@ -41,6 +41,13 @@ export class JobContents {
     return this.#collector.collect(open ? this.#jobOf(book) : endedJob(id<JobId>("job", job)), { dryRun });
   }
 
+  /** Of a job that has ended: what nothing refers to goes at once, by way of the trash. */
+  async empty(job: JobId): Promise<void> {
+    const bounds = { ageMsMin: Number.NEGATIVE_INFINITY };
+    for (let i = 0; i < 2; i++) await this.#collector.collect(endedJob(job), bounds);
+    this.#collector.forget(job);
+  }
+
   /** Of a job that has ended: it counts as open for as long as it owns anything that nothing refers to. */
   async forget(job: JobId): Promise<void> {
     const { store, ports, leads } = this.options;

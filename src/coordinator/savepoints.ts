@@ -7,7 +7,7 @@
  */
 import { createHash } from "node:crypto";
 import { invariant, MillraceError } from "../base/errors.js";
-import { id } from "../base/ids.js";
+import { id, type JobId } from "../base/ids.js";
 import { limits } from "../base/limits.js";
 import { decideSavepoint, readersByRegion, type SavepointAction } from "../checkpoint/savepoint.js";
 import { jobKeys, numberIn } from "../storage/keys.js";
@@ -89,6 +89,18 @@ export class Savepoints {
     this.#open.set(book, { name, stop, sinceMs, readers, asked, taken, state: "taking", error: undefined });
     this.options.look();
     return reportOf(false, undefined);
+  }
+
+  /** How one stands that was asked for, without asking for it. @param book undefined: the job has ended long ago */
+  async standing(job: JobId, book: JobBook | undefined, { name, stop }: CreateSavepoint): Promise<SavepointReport> {
+    const open = book && this.#open.get(book);
+    if (open?.name === name && open.state !== "done") return reportOf(false, open.error);
+    const exists = (await this.options.store.head(jobKeys(job).savepoint(name))) !== undefined;
+    if (exists && (!stop || book === undefined || isStopped(book))) return reportOf(true, undefined);
+    const why = exists
+      ? `savepoint "${name}" of job ${job} is there, but the job was not stopped at it: another coordinator took over. Take another one.`
+      : `job ${job} has no savepoint "${name}", and none of that name is being taken: nobody asked for it, or who took it leads no more. Ask for it again.`;
+    return reportOf(false, new MillraceError("MILL_JOB_FAILED", why, { job, name }));
   }
 
   /** Commits that the savepoint will refer to that is being taken. */

@@ -17,6 +17,7 @@ import { type Named, named, namedValue } from "./named.js";
 import { type Accepted, rowFunction } from "./row-function.js";
 import { type Step, type StepOptions, step } from "./step.js";
 
+/** What an address may begin with. */
 export type ContentScheme = "http" | "https" | "data" | "file" | "s3";
 
 interface ContentTypes {
@@ -26,6 +27,7 @@ interface ContentTypes {
   document: typeof t.document;
 }
 
+/** Options of `fetchContent`. See docs/functions/fetchContent.md. */
 export interface FetchContentOptions<F extends string, I extends string, A extends keyof ContentTypes = "document">
   extends StepOptions,
     HttpContentPolicy {

@@ -14,6 +14,7 @@ export interface Accepted {
   fits(type: ColumnType): boolean;
 }
 
+/** What `rowFunction` is made of. */
 export interface RowFunctionSpec<O extends Columns> {
   readonly name: string;
   /** Columns that it reads. A row without a value in one of them is refused. */
@@ -25,6 +26,10 @@ export interface RowFunctionSpec<O extends Columns> {
   rows(row: Readonly<Record<string, unknown>>, context: OperatorContext): Promise<readonly Row<O>[]>;
 }
 
+/**
+ * Makes a column function (for `apply` of a stream) of one that works on a row at a time. Rows that it refuses are bad records; results keep the
+ * order of rows.
+ */
 export function rowFunction<O extends Columns>(spec: RowFunctionSpec<O>): ColumnFunction<O> {
   const { name, reads, to, concurrency = 1 } = spec;
   return {

@@ -79,6 +79,7 @@ export class ServiceClient {
   readonly service: Service;
   readonly counts: CallCounts = noCounts();
   readonly standings = () => this.#instances.standings();
+  readonly readyCount = () => this.#instances.readyCount();
   #instances: InstanceTable<Pending>;
   #queue: Pending[] = [];
   #holders: Holders<Pending>;

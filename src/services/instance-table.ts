@@ -58,6 +58,11 @@ export class InstanceTable<Request extends Outstanding> {
     return this.#known.values();
   }
 
+  /** Instances that take requests, as far as has been heard. */
+  readyCount(): number {
+    return [...this.#known.values()].filter((one) => this.#takes(one)).length;
+  }
+
   get(id: string): KnownInstance<Request> | undefined {
     return this.#known.get(id);
   }

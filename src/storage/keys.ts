@@ -6,6 +6,9 @@
  *     jobs/<job>/spec.avro              what was submitted (`schemas/control/job-spec.avsc`)
  *     jobs/<job>/report.avro            how it ended (`schemas/control/job-report.avsc`)
  *     open-jobs/<job>                   while the job has not ended: what a new coordinator takes up, and its newest report
+ *     ended-jobs/<n>-<job>              a job that has ended, as it is listed, in JSON; n grows into the past
+ *     deleted-jobs/<job>                while a job is being deleted: that it had ended, and what stays of it
+ *     requests/<sha256>                 what was asked with an idempotency key, by the hash of who asked and the key
  *     jobs/<job>/inputs/<source>/<name> local files that were uploaded for a source to read
  *     jobs/<job>/regions/<region>/log/<n>                   a region's log, n in 12 digits
  *     jobs/<job>/regions/<region>/snapshots/<n>-<attempt>-<actor>   a snapshot too large for the log
@@ -20,6 +23,9 @@
  *     jobs/<job>/content-trash/<sha256>                     the same on its way out: nothing named it when it was moved there
  *     jobs/<job>/content-roots/<operator>/<attempt>-<subtask>-<checkpoint>   what published output refers to (`content-roots.ts`)
  *     jobs/<job>/content-mark                               put to read the store's clock
+ *     dead-letters/<folder>/marks/<file>/<byte>-<hash>      what was decided of one dead letter (`dead-letters.ts`); the folder by its hash
+ *     dead-letters/<folder>/replays/<job>                   dead letters that a job replays
+ *     dead-letters/<folder>/begun/<job>                     that job was submitted
  */
 import type { JobId } from "../base/ids.js";
 
@@ -29,7 +35,18 @@ export const assetKey = (sha256: string): string => `assets/${sha256}`;
 /** Every job that has not ended is below this. */
 export const openJobs = "open-jobs/";
 
+/** Every job that has ended and was not deleted is below this, the newest first. */
+export const endedJobs = "ended-jobs/";
+/** Above every time that a clock shows. */
+const TIMES_MS = 10 ** 15;
+export const endedJobKey = (job: JobId, finishedMs: number): string =>
+  `${endedJobs}${String(TIMES_MS - Math.round(finishedMs)).padStart(15, "0")}-${job}`;
+export const deletedJobKey = (job: JobId): string => `deleted-jobs/${job}`;
+export const requestKey = (sha256: string): string => `requests/${sha256}`;
+
 export interface JobKeys {
+  /** Everything of the job but marks that it is open or has ended is below this. */
+  readonly all: string;
   readonly spec: string;
   readonly report: string;
   readonly open: string;
@@ -68,6 +85,7 @@ export interface JobKeys {
 export function jobKeys(job: JobId): JobKeys {
   const root = `jobs/${job}`;
   return {
+    all: `${root}/`,
     spec: `${root}/spec.avro`,
     report: `${root}/report.avro`,
     open: `${openJobs}${job}`,
@@ -93,6 +111,18 @@ export function jobKeys(job: JobId): JobKeys {
     contentRoots: `${root}/content-roots/`,
     contentRoot: (operator, part) => `${root}/content-roots/${operator}/${part}`,
     contentMark: `${root}/content-mark`,
+  };
+}
+
+/** @param folder hash of where they are published: jobs that write to one place share what was decided of their dead letters */
+export function deadLetterKeys(folder: string) {
+  const root = `dead-letters/${folder}`;
+  return {
+    marks: (file: string) => `${root}/marks/${file}/`,
+    mark: (file: string, byte: number, hash: string) =>
+      `${root}/marks/${file}/${byte.toString().padStart(15, "0")}-${hash}`,
+    replay: (job: string) => `${root}/replays/${job}`,
+    begun: (job: string) => `${root}/begun/${job}`,
   };
 }
 

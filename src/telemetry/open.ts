@@ -14,8 +14,8 @@ export interface OpenTelemetry {
   readonly telemetry: Telemetry;
   /** For `prometheusText`. */
   readonly metrics: Registry;
-  /** Sends what is left, for a short while. */
-  close(): Promise<void>;
+  /** Sends what is left, for a short while. @returns false: it was given up, and tries of it may still be under way */
+  close(): Promise<boolean>;
 }
 
 export async function openTelemetry(
@@ -26,7 +26,7 @@ export async function openTelemetry(
   const metrics = new Registry();
   if (!traces && !sent) {
     const telemetry = keepMetrics ? new ProcessTelemetry(metrics, undefined) : noTelemetry;
-    return { telemetry, metrics, close: async () => {} };
+    return { telemetry, metrics, close: async () => true };
   }
   const { openOtlp } = await import("./otlp.js");
   const otlp = openOtlp(settings, metrics, ports);

@@ -40,7 +40,8 @@ export interface OtlpSettings {
 
 export interface Otlp {
   readonly tracer: Tracer | undefined;
-  close(): Promise<void>;
+  /** @returns false: it was given up, and the packages may go on trying for as long as they are let */
+  close(): Promise<boolean>;
 }
 
 export function openOtlp(
@@ -76,10 +77,12 @@ export function openOtlp(
     tracer,
     // E2
     async close() {
-      const all = Promise.allSettled(closing.map((close) => close()));
+      const all = Promise.allSettled(closing.map((close) => close())).then(() => true);
       const late = new AbortController();
-      await Promise.race([all, clock.sleep(limits.telemetryFlushMs, late.signal).catch(() => {})]);
+      const never = () => false;
+      const ended = await Promise.race([all, clock.sleep(limits.telemetryFlushMs, late.signal).then(never, never)]);
       late.abort();
+      return ended;
     },
   };
 }

@@ -38,6 +38,7 @@ export interface ContentAccess {
   put(bytes: Uint8Array, options?: { readonly mediaType?: string; readonly signal?: AbortSignal }): Promise<Content>;
 }
 
+/** What a source gets when it lists its splits or reads one. */
 export interface SourceContext {
   readonly content: ContentAccess;
   readonly log: Log;
@@ -106,6 +107,7 @@ export interface OutputFolder {
   list(prefix: string): Promise<string[]>;
 }
 
+/** What a sink gets when one of its parallel instances opens. */
 export interface SinkContext<C extends Columns = Columns> {
   readonly columns: C;
   /** Id of the operator and number of the parallel instance: with the checkpoint, they name what is published. */
@@ -164,6 +166,10 @@ export interface SinkWriter {
   abort(): Promise<void>;
 }
 
+/**
+ * Where a stream ends. What it writes becomes visible with the checkpoint that it belongs to. Made by `parquet`, `jsonl`, `arrow`, or written by
+ * you.
+ */
 export interface Sink {
   readonly kind: string;
   readonly describe: string;

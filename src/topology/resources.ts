@@ -7,6 +7,7 @@ import { MillraceError } from "../base/errors.js";
 /** Bytes, or a text such as `"4 GiB"`, `"512MiB"` or `"16 GB"`. */
 export type Size = number | string;
 
+/** What an instance, or an operator, needs of gpus. See docs/services.md. */
 export interface GpuNeed {
   /** Whole devices, or a part of one: 0.5 shares a device with others. Down to 0.001. Default 1. */
   readonly count?: number;

@@ -66,6 +66,7 @@ export interface Loading {
   readonly attemptsMax?: number;
 }
 
+/** What a handler gets when its instance loads. */
 export interface HandlerContext {
   readonly service: string;
   readonly instance: string;
@@ -83,6 +84,7 @@ export interface HandlerContext {
   readonly signal: AbortSignal;
 }
 
+/** What a handler gets with each call, beside the rows. */
 export interface CallContext {
   /** As in `HandlerContext`: content of the rows. */
   readonly content: ContentAccess;
@@ -122,6 +124,7 @@ export interface Handler<I extends Columns, O extends Columns> {
   load(context: HandlerContext): Promise<LoadedHandler<I, O>>;
 }
 
+/** Settings of a service. docs/services.md has them in one table, with defaults. */
 export interface ServiceSpec<I extends Columns, O extends Columns> {
   readonly input: I;
   readonly output: O;
@@ -159,6 +162,7 @@ export interface ServiceSpec<I extends Columns, O extends Columns> {
   readonly resources?: Resources;
 }
 
+/** A service as it was declared, with all defaults filled in. Made by `service`. */
 export interface Service<I extends Columns = Columns, O extends Columns = Columns> {
   readonly id: ServiceId;
   readonly input: I;

@@ -63,15 +63,18 @@ type NoKeys<O extends Columns, K extends string> = keyof O & K extends never
   ? unknown
   : { readonly "a key column is added by itself and must not be in `to`": keyof O & K };
 
+/** Options that every operator has. */
 export interface OperatorOptions {
   /** Stable id: a checkpoint's state finds its operator by it. Default: kind and place, `map-2`. */
   readonly id?: string;
 }
+/** Options of operators whose function gets a row. */
 export interface RowsOptions extends OperatorOptions {
   /** Calls under way at once; results keep their order. Default 1. */
   readonly concurrency?: number;
 }
 
+/** Options of `infer` and `inferEach`. */
 export interface InferOptions extends OperatorOptions {
   /**
    * Whether batches leave in the order in which they came. Default: true. Without it one slow request holds nothing else up; rows of a
@@ -80,6 +83,7 @@ export interface InferOptions extends OperatorOptions {
   readonly ordered?: boolean;
 }
 
+/** Options of `durable()`. See docs/topology.md. */
 export interface DurableOptions extends OperatorOptions {
   /** Parts that the rows are shared out over, each with one reader. Default: the parallelism that the reader has anyway. */
   readonly partitions?: number;
@@ -93,6 +97,7 @@ export interface ReduceOptions<O extends Columns> extends OperatorOptions {
   readonly emit?: "end" | "changes";
 }
 
+/** Options of a topology. docs/topology.md has them in one table. */
 export interface TopologyOptions {
   /** Parallel instances of each operator that states none. Default 1. */
   readonly parallelism?: number;
@@ -159,10 +164,12 @@ export function topology(
   };
 }
 
+/** What the function of a topology is given: parameters, sources, `union`. */
 export class TopologyBuilder {
   #nodes = new Map<OperatorId, OperatorNode>();
   #counts = new Map<string, number>();
 
+  /** @internal */
   constructor(readonly params: Params) {}
 
   /** A parameter of the job, or `fallback` where it was not given. */
@@ -170,6 +177,7 @@ export class TopologyBuilder {
     return Object.hasOwn(this.params, name) ? this.params[name]! : fallback;
   }
 
+  /** The rows of a source. */
   read<C extends Columns>(source: Source<C>, options: OperatorOptions = {}): Stream<C> {
     return this.add("source", options, { columns: source.columns, inputs: [], source: source as unknown as Source });
   }
@@ -236,10 +244,12 @@ export class TopologyBuilder {
     return id<OperatorId>("operator", `${kind}-${count}`);
   }
 
+  /** @internal */
   nodes(): OperatorNode[] {
     return [...this.#nodes.values()];
   }
 
+  /** @internal */
   services(): Service[] {
     const found = new Map<string, Service>();
     for (const node of this.#nodes.values()) {

@@ -4,6 +4,7 @@
  */
 import { type DataType, Field, List, Struct, type TypeMap } from "apache-arrow";
 
+/** The type of a column, made by `t`. `Value` is what a row has in it, `Arrow` how it is stored. See docs/types.md. */
 export interface ColumnType<Value = unknown, Arrow extends DataType = DataType> {
   /** As written in messages: `int32`, `list<struct<text: utf8>>`. Two types are equal when their names are. */
   readonly name: string;
@@ -52,12 +53,16 @@ export interface TensorArrays {
   float32: Float32Array;
   float64: Float64Array;
 }
+/** Elements that a tensor can have: `float32`, `uint8` and so on. */
 export type TensorDtype = keyof TensorArrays;
 
+/** Columns of a stream or a service: types by name, in order. Made of `t`. */
 export type Columns = Readonly<Record<string, ColumnType>>;
 export type ValueOf<T> = T extends ColumnType<infer Value, DataType> ? Value : never;
 export type ArrowOf<T> = T extends ColumnType<unknown, infer Arrow> ? Arrow : never;
+/** A row with these columns, as an object. Null only where the type is optional. */
 export type Row<C extends Columns> = { -readonly [K in keyof C]: ValueOf<C[K]> };
+/** The type map of the Arrow batches of a stream with these columns. */
 export type ArrowColumns<C extends Columns> = { [K in keyof C & string]: ArrowOf<C[K]> } & TypeMap;
 export type StructType<C extends Columns> = ColumnType<Row<C>, Struct<ArrowColumns<C>>> & { readonly columns: C };
 export type ListType<T extends ColumnType> = ColumnType<ValueOf<T>[], List<ArrowOf<T>>> & { readonly item: T };

@@ -63,6 +63,7 @@ export const t = {
   },
 } as const;
 
+/** The Arrow schema that batches of these columns have. Extension types are in the metadata of its fields. */
 export function arrowSchema<C extends Columns>(columns: C): Schema<ArrowColumns<C>> {
   return new Schema(fieldsOf(columns)) as unknown as Schema<ArrowColumns<C>>;
 }

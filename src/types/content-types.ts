@@ -101,7 +101,9 @@ const DOCUMENT = "millrace.document";
 const CONTENT: ReadonlySet<string> = new Set([IMAGE, AUDIO, VIDEO, DOCUMENT]);
 const ENCODED = '{"form":"encoded"}';
 
+/** Elements of pixels: 0 to 255, or 32-bit floating point numbers. */
 export type PixelDtype = "uint8" | "float32";
+/** Elements of samples: whole numbers of 16 bits, or 32-bit floating point numbers. */
 export type SampleDtype = "int16" | "float32";
 
 const ELEMENT_BYTES = { uint8: 1, int16: 2, float32: 4 } as const;

@@ -46,6 +46,9 @@ export interface ServiceSpec {
   readonly loadTimeoutMs: bigint;
   readonly warmTimeoutMs: bigint;
   readonly loadAttemptsMax: number;
+  readonly input: Uint8Array;
+  readonly output: Uint8Array;
+  readonly contract: string;
 }
 
 export interface ExchangeWriterSpec {
@@ -99,6 +102,7 @@ export interface JobSpec {
   readonly operators: readonly OperatorSpec[];
   readonly seeds: readonly RegionSeed[];
   readonly graph: readonly GraphOperator[];
+  readonly deadLetters: string;
 }
 
 export interface SubmitJob {

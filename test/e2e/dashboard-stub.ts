@@ -338,6 +338,12 @@ export class MadeUp {
   }
 }
 
+function pageOf<T>(all: readonly T[], query: unknown): { readonly items: T[]; readonly next?: string } {
+  const { limit = "100", after = "0" } = query as Record<string, string>;
+  const [from, to] = [Number(after), Number(after) + Number(limit)];
+  return { items: all.slice(from, to), ...(to < all.length ? { next: String(to) } : {}) };
+}
+
 export interface Stub {
   readonly url: string;
   close(): Promise<void>;
@@ -368,19 +374,20 @@ export async function serveMadeUp(madeUp: MadeUp): Promise<Stub> {
   app.get("/v1/jobs/absent", async (_, reply) => reply.code(404).send(missing));
   app.get("/v1/jobs/:job", async (request) => {
     madeUp.next();
-    return madeUp.detail(sizeOf(request));
+    const job = madeUp.detail(sizeOf(request));
+    const { checkpoints } = request.query as { readonly checkpoints?: string };
+    const most = checkpoints === undefined ? undefined : Number(checkpoints);
+    return { ...job, regions: job.regions.map((one) => ({ ...one, checkpoints: one.checkpoints.slice(0, most) })) };
   });
+  app.get("/v1/jobs/:job/regions", async (request) => pageOf(madeUp.detail(sizeOf(request)).regions, request.query));
   const wishes = { revision: 4, paused: false, stopping: false, services: [], retired: [], quarantined: [] };
   app.get("/v1/jobs/:job/wishes", async () => wishes);
   app.get("/v1/jobs/:job/samples", async () => ({ items: madeUp.samples() }));
   app.get("/v1/jobs/:job/savepoints", async () => ({ items: [] }));
   app.get("/v1/jobs/:job/dead-letters", async () => ({ items: [] }));
   app.get("/v1/jobs/:job/actors", async (request) => {
-    const { limit = "100", after = "0" } = request.query as Record<string, string>;
     madeUp.next();
-    const all = madeUp.actors(sizeOf(request)).sort((a, b) => (a.actor < b.actor ? -1 : 1));
-    const [from, to] = [Number(after), Number(after) + Number(limit)];
-    return { items: all.slice(from, to), ...(to < all.length ? { next: String(to) } : {}) };
+    return pageOf(madeUp.actors(sizeOf(request)), request.query);
   });
   app.get("/v1/workers", async () => ({ items: madeUp.workers() }));
   app.get("/v1/events", async () => ({ items: madeUp.events() }));

@@ -29,8 +29,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   functions: ["base", "types", "topology", "storage", "services"],
   // Not actors. Services: only the types of instance states, which it decides about.
   coordinator: ["base", "types", "topology", "plan", "checkpoint", "wire", "bus", "storage", "telemetry", "services"],
-  // The coordinator by its methods; actors and services never.
-  api: ["base", "types", "topology", "wire", "bus", "storage", "telemetry", "coordinator"],
+  // The coordinator by its methods; actors never. Services: their client, for services as endpoints.
+  api: ["base", "types", "topology", "wire", "bus", "storage", "telemetry", "services", "coordinator"],
   // Not actors: it starts processes; which code they run is what the cli hands it.
   worker: ["base", "types", "plan", "wire", "bus", "storage", "telemetry", "services"],
   cli: [

@@ -4,6 +4,7 @@ import { MillraceError } from "../../base/errors.js";
 import { id, type JobId } from "../../base/ids.js";
 import { jobKeys } from "../../storage/keys.js";
 import { type Savepoint, savepointFrame } from "../../wire/stored.js";
+import { type AskedOnce, askedOnce, IdempotencyKey } from "../idempotency.js";
 import { pageOf } from "../paging.js";
 import type { Routes } from "../routing.js";
 import {
@@ -137,17 +138,21 @@ export const checkpointRoutes: Routes = (app, { leader, store, ports }) => {
   app.post(
     "/v1/jobs/:job/savepoints",
     {
-      config: { role: "operator", leader: true },
+      config: { role: "operator", leader: true, audited: ["name", "stop"] },
       schema: {
         operationId: "createSavepoint",
         tags: ["checkpoints"],
         summary: "Begin to take a savepoint, and stop the job at it if asked for",
         params: JobPath,
+        headers: IdempotencyKey,
         body: NewSavepoint,
         response: answers({ 202: Operation }),
       },
     },
-    async ({ params: { job }, body: { name = newName(), stop = false } }, reply) => {
+    async ({ params: { job }, headers, body, principal }, reply) => {
+      const asked = { principal, key: headers["idempotency-key"], what: `POST savepoints of ${job}`, body };
+      const once = await askedOnce(store, asked, ports.clock.nowMs());
+      const { name = once === undefined ? newName() : nameOf(once), stop = false } = body;
       const { state, code, message } = await leader()!.savepoint({ job, name, stop });
       const operation = savepointOperation(job, name, stop);
       const states = { OPEN: "running", DONE: "done", FAILED: "failed" } as const;
@@ -158,5 +163,6 @@ export const checkpointRoutes: Routes = (app, { leader, store, ports }) => {
     },
   );
 
+  const nameOf = ({ hash, atMs }: AskedOnce) => `${Math.floor(atMs / 1000)}-${hash.slice(0, 12)}`;
   const newName = () => `${Math.floor(ports.clock.nowMs() / 1000)}-${ports.random.id(4)}`;
 };

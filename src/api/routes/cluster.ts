@@ -72,7 +72,7 @@ export const clusterRoutes: Routes = (app, { namespace, version, leader, bus, st
         operationId: "metrics",
         tags: ["cluster"],
         summary: "Metrics of this coordinator, in Prometheus' text format",
-        produces: ["text/plain"],
+        response: answers({ 200: { description: "Metrics.", content: { "text/plain": { schema: Type.String() } } } }),
       },
     },
     async (_request, reply) => {

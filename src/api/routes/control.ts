@@ -74,7 +74,7 @@ export const controlRoutes: Routes = (app, { leader }) => {
   app.patch(
     "/v1/jobs/:job/services/:service",
     {
-      config,
+      config: { ...config, audited: ["instances"] },
       schema: {
         operationId: "scaleService",
         tags: ["services"],

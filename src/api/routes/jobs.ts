@@ -1,5 +1,6 @@
 /** Jobs: those that there are, what they are made of, and ending them. */
 import Type from "typebox";
+import type { RegionDetail as Told } from "../../coordinator/describe.js";
 import { pageOf } from "../paging.js";
 import type { Routes } from "../routing.js";
 import { answers, Id, JobPath, listQuery, OneOf, pageOfItems, Text } from "../schemas/basics.js";
@@ -16,6 +17,19 @@ import {
 
 const read = { role: "viewer", leader: true } as const;
 const change = { role: "operator", leader: true } as const;
+
+/** Those of hundreds of regions are megabytes: a page that asks each second leaves them out. */
+const NewestCheckpoints = Type.Optional(
+  Type.Integer({
+    minimum: 0,
+    description: "So many of each region's checkpoints, newest first. Default: all that are known.",
+  }),
+);
+
+function withNewest(regions: readonly Told[], most: number | undefined): Told[] {
+  if (most === undefined) return [...regions];
+  return regions.map((region) => ({ ...region, checkpoints: region.checkpoints.slice(0, most) }));
+}
 
 export const jobRoutes: Routes = (app, { leader }) => {
   app.get(
@@ -34,13 +48,18 @@ export const jobRoutes: Routes = (app, { leader }) => {
       },
     },
     async ({ query }) => {
-      const some = leader()!
-        .jobs()
-        .filter(
-          ({ state, topology }) =>
-            (query.state === undefined || state === query.state) &&
-            (query.topology === undefined || topology === query.topology),
-        );
+      const known = leader()!.jobs();
+      const names = new Set(known.map(({ job }) => job));
+      // Those of earlier leaders.
+      for (const ended of await leader()!.ended.summaries()) {
+        if (!names.has(ended.job)) known.push(ended);
+        names.add(ended.job);
+      }
+      const some = known.filter(
+        ({ state, topology }) =>
+          (query.state === undefined || state === query.state) &&
+          (query.topology === undefined || topology === query.topology),
+      );
       return pageOf(some, ({ job }) => job, query);
     },
   );
@@ -54,10 +73,14 @@ export const jobRoutes: Routes = (app, { leader }) => {
         tags: ["jobs"],
         summary: "One job: its graph, regions, services and hosts",
         params: JobPath,
+        querystring: Type.Object({ checkpoints: NewestCheckpoints }, { additionalProperties: false }),
         response: answers({ 200: JobDetail }),
       },
     },
-    async ({ params }) => leader()!.describeJob(params.job),
+    async ({ params, query }) => {
+      const job = await leader()!.describeJob(params.job);
+      return { ...job, regions: withNewest(job.regions, query.checkpoints) };
+    },
   );
 
   app.get(

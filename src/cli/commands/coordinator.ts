@@ -7,9 +7,11 @@ import type { Ports } from "../../base/ports.js";
 import { realPorts } from "../../base/real/ports.js";
 import { Coordinator } from "../../coordinator/coordinator.js";
 import { Leadership } from "../../coordinator/leadership.js";
+import { ApiSubmissions } from "../api-submissions.js";
 import { joinCluster, untilTold } from "../cluster.js";
 import { outputsAt } from "../content.js";
 import { type HttpFlags, httpSettings, serveApi } from "../http-api.js";
+import { jobOutputs } from "../job-outputs.js";
 import { type LogLevel, openLog } from "../logging.js";
 import { clusterSettings } from "../settings.js";
 import { metricsText, withTelemetry } from "../telemetry.js";
@@ -35,8 +37,11 @@ export async function coordinatorCommand(flags: ClusterFlags & HttpFlags, comman
   const outputAt = outputsAt(settings.s3, false, ports);
   let leadership: Leadership<Coordinator> | undefined;
   const leader = () => leadership?.leader();
+  const outputs = jobOutputs({ s3: settings.s3, root: settings.store, files: false, ports });
   const metrics = () => metricsText(telemetry, ports);
-  const api = http === undefined ? undefined : await serveApi(http, { ...cluster, ports, namespace, leader, metrics });
+  const submissions = new ApiSubmissions({ ...cluster, ports, namespace, s3: settings.s3 });
+  const served = { ...cluster, ports, namespace, leader, metrics, outputs, submissions };
+  const api = http === undefined ? undefined : await serveApi(http, served);
   const holder = `${hostname()}-${ports.random.id(8)}`;
   leadership = new Leadership({
     ...{ bus: cluster.bus, ports, namespace, holder },

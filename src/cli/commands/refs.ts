@@ -4,14 +4,11 @@ import { id, type JobId } from "../../base/ids.js";
 import { limits } from "../../base/limits.js";
 import { realPorts } from "../../base/real/ports.js";
 import { clusterSubjects } from "../../bus/subjects.js";
-import { endedJob } from "../../coordinator/content-collector.js";
-import { ContentRoots, type FoundRoots, type JobFlow, type RootOptions } from "../../coordinator/content-roots.js";
-import { RegionFloors } from "../../coordinator/region-floor.js";
-import { readRegionLog } from "../../coordinator/region-log.js";
+import type { RootOptions } from "../../coordinator/content-roots.js";
+import { refsOf } from "../../coordinator/job-refs.js";
 import { jobKeys } from "../../storage/keys.js";
-import { collectContentFrame, contentReportFrame, jobSpecFrame } from "../../wire/control.js";
+import { collectContentFrame, contentReportFrame } from "../../wire/control.js";
 import { decodeFrame } from "../../wire/frames.js";
-import type { RegionRecord } from "../../wire/stored.js";
 import { joinCluster } from "../cluster.js";
 import { outputsAt } from "../content.js";
 import { countOf } from "../outputs.js";
@@ -22,18 +19,9 @@ interface RefsFlags extends ClusterFlags {
   readonly json?: boolean;
 }
 
-interface Ref {
-  readonly sha256: string;
-  readonly sizeBytes: number;
-  /** Since when it is where it is, by the store's clock. */
-  readonly since: string;
-  readonly place: "content" | "trash";
-  readonly rootedBy: readonly string[];
-}
-
 export async function listRefsCommand(text: string, flags: RefsFlags): Promise<void> {
   const job = id<JobId>("job", text);
-  const refs = await withJob(job, flags, (options) => refsOf(job, options));
+  const refs = await withJob(job, flags, (options) => shownRefs(job, options));
   if (flags.json) return print(JSON.stringify({ job, refs }));
   if (refs.length === 0) return print(`job ${job} owns no content`);
   for (const { sha256, sizeBytes, since, place, rootedBy } of refs) {
@@ -51,7 +39,7 @@ export async function explainRefCommand(text: string, what: string, flags: RefsF
     const message = `"${what}" is neither a SHA-256 nor an address of owned content. Copy one from a row, or from millrace refs list.`;
     throw new MillraceError("MILL_CONFIG", message);
   }
-  const refs = (await withJob(job, flags, (options) => refsOf(job, options))).filter((ref) => ref.sha256 === sha256);
+  const refs = (await withJob(job, flags, (options) => shownRefs(job, options))).filter((ref) => ref.sha256 === sha256);
   if (flags.json) return print(JSON.stringify({ job, sha256, refs }));
   if (refs.length === 0) return print(`job ${job} does not own ${sha256}: it never did, or it was collected`);
   for (const { sizeBytes, since, place, rootedBy } of refs) {
@@ -91,44 +79,9 @@ export async function collectRefsCommand(
   if (heldBy !== "") print(`  nothing can go: ${heldBy}`);
 }
 
-/** Everything that the job owns, by hash; what is in its place first. */
-async function refsOf(job: JobId, options: RootOptions): Promise<Ref[]> {
-  const keys = jobKeys(job);
-  const found: Omit<Ref, "rootedBy">[] = [];
-  for (const [place, prefix] of [
-    ["content", keys.content("")],
-    ["trash", keys.contentTrash("")],
-  ] as const) {
-    for await (const { key, sizeBytes, sinceMs } of options.contents.list(prefix)) {
-      found.push({ sha256: key.slice(prefix.length), sizeBytes, since: new Date(sinceMs).toISOString(), place });
-    }
-  }
-  if (found.length === 0) return [];
-  const roots = new ContentRoots(`${options.contents.url}/${keys.content("")}`, options);
-  const { rooted, records } = await roots.read(await flowOf(job, options));
-  return found.map((ref) => ({ ...ref, rootedBy: labelsOf(ref.sha256, rooted, records) }));
-}
-
-/** A file that is not there may be published yet. */
-function labelsOf(sha256: string, rooted: FoundRoots["rooted"], records: FoundRoots["records"]): string[] {
-  const open = records.filter(({ counts, contents }) => !counts && contents.includes(sha256));
-  return [...(rooted.get(sha256) ?? []), ...open.map(({ label }) => `${label}, which is not there (yet)`)];
-}
-
-/** What the store says of a job, whoever leads it. */
-async function flowOf(job: JobId, { store, bus, namespace }: RootOptions): Promise<JobFlow> {
-  const keys = jobKeys(job);
-  if ((await store.head(keys.report)) !== undefined) return endedJob(job);
-  const { actors, exchanges, seeds } = jobSpecFrame.decode(await store.get(keys.spec)).header;
-  const floors = new RegionFloors(bus, namespace);
-  const commits: RegionRecord[] = [];
-  for (const region of new Set(actors.map((actor) => actor.region))) {
-    const first = seeds.find((seed) => seed.region === region)?.number;
-    const records = await readRegionLog({ store, keys, region, first, floor: () => floors.read(job, region) }, 1);
-    commits.push(...records.filter(({ kind }) => kind === "COMMIT").slice(-1));
-  }
-  const none = () => [];
-  return { job, ended: false, exchanges, commits: () => commits, isFinished: () => false, taken: none };
+async function shownRefs(job: JobId, options: RootOptions) {
+  const refs = await refsOf(job, options);
+  return refs.map(({ sinceMs, ...ref }) => ({ ...ref, since: new Date(sinceMs).toISOString() }));
 }
 
 function withJob<T>(job: JobId, flags: RefsFlags, act: (options: RootOptions) => Promise<T>): Promise<T> {

@@ -41,7 +41,8 @@ async function run(file: string, flags: RunFlags, ports: Ports): Promise<void> {
   const { topology } = submission;
   const s3 = s3Settings(process.env);
   const outputRoot = process.cwd();
-  const http = httpSettings(flags, process.env, "off");
+  // Where a coordinator of this machine listens is nothing to a run on it.
+  const http = httpSettings(flags, { ...process.env, MILLRACE_HTTP: "" }, "off");
   const beginning = await beginningOf(submission, flags, ports);
   await withOutputs(outputsOf(topology, outputRoot), { overwrite: flags.overwrite ?? false, s3, ports }, async () => {
     const job = await runEmbedded(submission, {

@@ -7,11 +7,11 @@ import { MillraceError } from "../../base/errors.js";
 import type { JobId } from "../../base/ids.js";
 import type { Ports } from "../../base/ports.js";
 import { realPorts } from "../../base/real/ports.js";
-import { clusterSubjects } from "../../bus/subjects.js";
 import { ContentReader } from "../../storage/content.js";
 import { assetKey, bundleKey, jobKeys } from "../../storage/keys.js";
 import type { ObjectStore } from "../../storage/object-store.js";
-import { acknowledgementFrame, jobSpecFrame, submitJobFrame } from "../../wire/control.js";
+import { jobSpecFrame } from "../../wire/control.js";
+import { beginJob, putOnce } from "../begin-job.js";
 import { type Cluster, joinCluster } from "../cluster.js";
 import { JobHandle } from "../job-handle.js";
 import { type LogLevel, openLog } from "../logging.js";
@@ -76,19 +76,10 @@ async function submitJob(
   const inputs = { ...before, ...(await uploadInputs(submission, new Set(Object.keys(before)), job, store, ports)) };
   const seeds = await beginning?.write(job, store);
   await store.put(jobKeys(job).spec, jobSpecFrame.encode(jobSpec(submission, job, inputs, ports.clock.nowMs(), seeds)));
-  const subject = clusterSubjects(settings.namespace).coordinatorCommand;
-  const answer = await bus.request(subject, submitJobFrame.encode({ job })).catch((cause: unknown) => {
-    const error = MillraceError.from(cause);
-    if (error.code !== "MILL_BUS_NO_RESPONDER") throw error;
-    throw new MillraceError(
-      "MILL_BUS_NO_RESPONDER",
-      `no coordinator answers in namespace ${settings.namespace} on ${settings.nats.servers}. Start one with \`millrace coordinator\`, or check --namespace.`,
-      {},
-      { cause },
-    );
-  });
-  const { code, message } = acknowledgementFrame.decode(answer.payload).header;
-  if (code !== "") throw new MillraceError("MILL_JOB_FAILED", message);
+  if (!(await beginJob(bus, settings.namespace, job))) {
+    const message = `no coordinator answers in namespace ${settings.namespace} on ${settings.nats.servers}. Start one with \`millrace coordinator\`, or check --namespace.`;
+    throw new MillraceError("MILL_BUS_NO_RESPONDER", message);
+  }
   return job;
 }
 
@@ -125,8 +116,4 @@ async function uploadInputs(
     }
   }
   return inputs;
-}
-
-async function putOnce(store: ObjectStore, key: string, body: () => Parameters<ObjectStore["put"]>[1]): Promise<void> {
-  if ((await store.head(key)) === undefined) await store.put(key, body());
 }

@@ -60,7 +60,10 @@ export const http = (command: Command, standard = "127.0.0.1:8080"): Command =>
     .option("--http <host:port>", `where the HTTP API listens, or off (MILLRACE_HTTP; default ${standard})`)
     .option("--tokens <file>", "access tokens of the HTTP API (MILLRACE_TOKENS)")
     .option("--tls-cert <file>", "certificate of the HTTP API, PEM (MILLRACE_TLS_CERT)")
-    .option("--tls-key <file>", "its key, PEM (MILLRACE_TLS_KEY)");
+    .option("--tls-key <file>", "its key, PEM (MILLRACE_TLS_KEY)")
+    .option("--cors <origins>", "origins whose pages may ask, separated by commas (MILLRACE_CORS; default none)")
+    .option("--hosts <names>", "names of a server on loopback besides localhost (MILLRACE_HOSTS)")
+    .option("--audit <file>", "append every change that was asked for, as JSON lines (MILLRACE_AUDIT)");
 
 export const fromSavepoint = (command: Command): Command =>
   command.option("--savepoint <job/name>", "start from the state that the savepoint holds").addOption(allowUnmatched());

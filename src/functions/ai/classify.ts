@@ -26,6 +26,7 @@ import { type ServiceStepOptions, serviceStep } from "./service-step.js";
 /** The likeliest first. */
 export const classesType = t.list(t.struct({ label: t.utf8, score: t.float64 }));
 
+/** Options of `classify`. See docs/functions/classify.md. */
 export interface ClassifyOptions<F extends string, I extends string>
   extends ServiceStepOptions<Columns, Named<NoInfer<I>, typeof classesType>>,
     ModelFile {

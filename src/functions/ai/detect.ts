@@ -72,6 +72,7 @@ export interface DetectTextOptions<F extends string, I extends string> extends C
   readonly model?: string;
 }
 
+/** Options of `detect`. See docs/functions/detect.md. */
 export interface DetectOptions<F extends string, I extends string>
   extends Common<F, I>,
     Omit<ModelFile, "modelOutput"> {

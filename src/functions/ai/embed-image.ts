@@ -39,6 +39,7 @@ export function embeddingType({ dimension, metric = "cosine" }: EmbeddingSetting
   return t.embedding(dimension, { metric, model });
 }
 
+/** Options of `embedImage`. See docs/functions/embedImage.md. */
 export interface EmbedImageOptions<F extends string, I extends string>
   extends ServiceStepOptions<Columns, Named<NoInfer<I>, EmbeddingType>>,
     ModelFile,

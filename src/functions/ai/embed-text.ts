@@ -16,6 +16,7 @@ import { endpointOf, type ServiceStepOptions, serviceStep } from "./service-step
 
 type Input<F extends string> = Named<F, typeof t.utf8>;
 
+/** Options of `embedText`. See docs/functions/embedText.md. */
 export interface EmbedTextOptions<F extends string, I extends string>
   extends EndpointSettings,
     ServiceStepOptions<Input<NoInfer<F>>, Named<NoInfer<I>, EmbeddingType>>,

@@ -30,6 +30,7 @@ import { endpointOf, type ServiceStepOptions, serviceStep } from "./service-step
 
 type Input<F extends string> = Named<F, typeof t.utf8>;
 
+/** Options of `extract`. See docs/functions/extract.md. */
 export interface ExtractOptions<F extends string, I extends string, C extends Columns>
   extends EndpointSettings,
     ServiceStepOptions<Input<NoInfer<F>>, Named<NoInfer<I>, StructType<NoInfer<C>>>> {

@@ -43,6 +43,7 @@ export interface OcrModels {
   readonly keys?: string;
 }
 
+/** Options of `ocr`. See docs/functions/ocr.md. */
 export interface OcrOptions<F extends string, I extends string>
   extends ServiceStepOptions<Columns, Named<NoInfer<I>, typeof ocrType>>,
     ImageLimits,

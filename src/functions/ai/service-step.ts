@@ -14,6 +14,7 @@ export type ServiceSettings<I extends Columns, O extends Columns> = Partial<
   Omit<ServiceSpec<I, O>, "input" | "output" | "handler">
 >;
 
+/** Options that the functions with a model have in common: they make a service of their own. */
 export interface ServiceStepOptions<I extends Columns, O extends Columns> extends InferOptions {
   /** Default: the function's name. Two uses in one topology need two names. */
   readonly serviceName?: string;

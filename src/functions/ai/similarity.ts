@@ -28,10 +28,12 @@ interface Common<L extends string, I extends string> extends Omit<StepOptions, "
    */
   readonly metric?: Metric;
 }
+/** Options of `similarity` between two columns. See docs/functions/similarity.md. */
 export interface SimilarityOptions<L extends string, R extends string, I extends string> extends Common<L, I> {
   /** Column with the other vectors. */
   readonly right: R;
 }
+/** Options of `similarity` with one vector for all rows. See docs/functions/similarity.md. */
 export interface SimilarityToOptions<L extends string, I extends string> extends Common<L, I> {
   /** The other vector of all rows. */
   readonly right: readonly number[] | Float32Array;

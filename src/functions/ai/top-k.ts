@@ -23,6 +23,7 @@ const found = { id: t.utf8, score: t.float64 };
 /** The nearest first. */
 export const nearestType = t.list(t.struct(found));
 
+/** Where the vectors are that `topK` looks through. */
 export interface VectorIndexOptions {
   /** The file: `file:`, `s3:` or `http:` address of Arrow IPC, Parquet or JSON lines. */
   readonly uri: string;
@@ -40,6 +41,7 @@ export interface VectorIndexOptions {
   readonly vectorsMax?: number;
 }
 
+/** Options of `topK`. See docs/functions/topK.md. */
 export interface TopKOptions<F extends string, I extends string> extends Omit<StepOptions, "concurrency"> {
   /** Column with the vectors to look for: embeddings, or tensors of float32. */
   readonly from: F;

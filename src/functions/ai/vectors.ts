@@ -24,6 +24,7 @@ export interface VectorFacts {
   readonly model?: string;
 }
 
+/** How the nearness of two vectors is measured. */
 export type Metric = EmbeddingOptions["metric"];
 
 /** @throws {MillraceError} `MILL_TOPOLOGY_COLUMN`, `MILL_TOPOLOGY_TYPE` */

@@ -14,6 +14,7 @@ import { mixed, resample } from "./resample.js";
 import { type SamplesType, type Sound, samplesValue } from "./samples.js";
 import { type WavLayout, wavLayout, wavSamples } from "./wav.js";
 
+/** Options of `decodeAudio`. See docs/functions/decodeAudio.md. */
 export interface DecodeAudioOptions<F extends string, I extends string> extends StepOptions, MediaOptions {
   /** Column with encoded audio, a video, or a reference to either. */
   readonly from: F;

@@ -11,6 +11,7 @@ import { checkSound, SAMPLE_RATE_MAX, SAMPLE_RATE_MIN } from "./decode-audio.js"
 import { mixed, resample } from "./resample.js";
 import { readSamples, type SamplesType, samplesValue } from "./samples.js";
 
+/** Options of `resampleAudio`. See docs/functions/resampleAudio.md. */
 export interface ResampleAudioOptions<F extends string, I extends string>
   extends StepOptions,
     Pick<MediaOptions, "outputBytesMax"> {

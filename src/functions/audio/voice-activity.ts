@@ -19,11 +19,13 @@ import { mixed } from "./resample.js";
 import { readSamples, type SamplesType } from "./samples.js";
 import { type SegmentRules, speechSegments } from "./segments.js";
 
+/** Type of the column that `voiceActivity` adds: begin and end of each segment, ms, and the confidence, 0 to 1. */
 export const segmentsType = t.list(t.struct({ startMs: t.float64, endMs: t.float64, confidence: t.float64 }));
 
 /** How many instances, and all else that a service may be told; its columns and its handler are given. */
 export type VoiceService = Partial<Omit<ServiceSpec<Columns, Columns>, "input" | "output" | "handler" | "fallback">>;
 
+/** Options of `voiceActivity`. See docs/functions/voiceActivity.md. */
 export interface VoiceActivityOptions<F extends string, I extends string> extends InferOptions {
   /** Column with samples of float32, 16,000 or 8,000 in a second. Channels are mixed. */
   readonly from: F;

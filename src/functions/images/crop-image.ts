@@ -36,14 +36,17 @@ interface CropSettings<F extends string, I extends string> extends StepOptions, 
   /** Column for the pixels; with a list of boxes, a list of them, one for each box. */
   readonly into: I;
 }
+/** Options of `cropImage` with one box for all images. See docs/functions/cropImage.md. */
 export interface CropImageOptions<F extends string, I extends string> extends CropSettings<F, I> {
   /** The same for all. */
   readonly box: Box;
 }
+/** Options of `cropImage` with a box of its own for each image. See docs/functions/cropImage.md. */
 export interface CropBoxOptions<F extends string, I extends string, B extends string> extends CropSettings<F, I> {
   /** Column with a box: a struct with the parts left, top, width and height. */
   readonly boxColumn: B;
 }
+/** Options of `cropImage` with several boxes for each image, a row for each. See docs/functions/cropImage.md. */
 export interface CropBoxesOptions<F extends string, I extends string, B extends string> extends CropSettings<F, I> {
   /** Column with a list of boxes. */
   readonly boxesColumn: B;

@@ -25,6 +25,7 @@ import { checkFormat } from "./image-format.js";
 import { checkColour, checkOneOf, checkResize, type ResizeSettings, resized } from "./resize-settings.js";
 import { type Limits, type RunContext, runSharp, toRaw } from "./run-sharp.js";
 
+/** How encoded images become pixels. */
 export interface DecodeSettings extends ImageLimits {
   /** Channels of the pixels: `rgb` (default), `rgba`, or `grey`. Colours are sRGB, 8 bits a channel. */
   readonly channels?: "rgb" | "rgba" | "grey";
@@ -41,6 +42,7 @@ export interface DecodeSettings extends ImageLimits {
   readonly svg?: boolean;
 }
 
+/** Options of `decodeImage`. See docs/functions/decodeImage.md. */
 export interface DecodeImageOptions<F extends string, I extends string> extends StepOptions, DecodeSettings {
   /** Column with encoded images: `t.image`, `t.objectRef` or `t.binary`. */
   readonly from: F;

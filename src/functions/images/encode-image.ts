@@ -11,8 +11,10 @@ import { fromRaw } from "./resize-image.js";
 import { checkOneOf } from "./resize-settings.js";
 import { runSharp } from "./run-sharp.js";
 
+/** What `encodeImage` can make. */
 export type ImageFormat = "jpeg" | "png" | "webp" | "avif";
 
+/** Options of `encodeImage`. See docs/functions/encodeImage.md. */
 export interface EncodeImageOptions<F extends string, I extends string> extends StepOptions, DecodeSettings {
   /** Column with pixels of uint8, or with encoded images. */
   readonly from: F;

@@ -11,6 +11,7 @@ import type { Accepted } from "../row-function.js";
 export type EncodedColumn = ColumnType<ObjectRef | Uint8Array | null>;
 /** The same, or pixels. */
 export type ImageColumn = ColumnType<ObjectRef | Pixels | Uint8Array | null>;
+/** Type of a column with pixels. */
 export type PixelsType = ReturnType<typeof t.pixels>;
 
 const ENCODED: ReadonlySet<string> = new Set([t.image.name, t.objectRef.name, t.binary.name]);

@@ -22,6 +22,7 @@ import { fromRaw } from "./resize-image.js";
 import { checkOneOf, resized } from "./resize-settings.js";
 import { runSharp, toRaw } from "./run-sharp.js";
 
+/** Options of `imageHash`. See docs/functions/imageHash.md. */
 export interface ImageHashOptions<F extends string, I extends string, A extends "int64" | "binary" = "int64">
   extends StepOptions,
     Omit<DecodeSettings, "resize" | "channels"> {

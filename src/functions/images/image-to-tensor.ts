@@ -26,8 +26,10 @@ import { resizedPixels } from "./resize-image.js";
 import { checkOneOf, type ResizeSettings } from "./resize-settings.js";
 import type { RunContext } from "./run-sharp.js";
 
+/** Elements of the tensors that `imageToTensor` makes. */
 export type ImageDtype = "float32" | "uint8";
 
+/** Options of `imageToTensor`. See docs/functions/imageToTensor.md. */
 export interface ImageToTensorOptions<F extends string, I extends string, D extends ImageDtype = "float32">
   extends StepOptions,
     Omit<DecodeSettings, "resize" | "background">,

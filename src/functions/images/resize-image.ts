@@ -20,6 +20,7 @@ import {
 import { checkResize, type ResizeSettings, resized } from "./resize-settings.js";
 import { type Limits, type RunContext, runSharp, type SharpLibrary, toRaw } from "./run-sharp.js";
 
+/** Options of `resizeImage`. See docs/functions/resizeImage.md. */
 export interface ResizeImageOptions<F extends string, I extends string>
   extends StepOptions,
     ResizeSettings,

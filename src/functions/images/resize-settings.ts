@@ -3,6 +3,7 @@ import type { ResizeOptions, Sharp } from "sharp";
 import { MillraceError } from "../../base/errors.js";
 import { checkNumber } from "../media-options.js";
 
+/** How an image becomes another size. */
 export interface ResizeSettings {
   /** Pixels. */
   readonly width: number;

@@ -40,6 +40,7 @@ interface TextLimits {
   readonly charsMax?: number;
 }
 
+/** Options of `chunkText`. See docs/functions/chunkText.md. */
 export type ChunkTextOptions<F extends string, I extends string> = StepOptions &
   TextLimits &
   ChunkBy & {
@@ -50,6 +51,7 @@ export type ChunkTextOptions<F extends string, I extends string> = StepOptions &
     readonly chunksMax?: number;
   };
 
+/** Options of `countTokens`. See docs/functions/countTokens.md. */
 export interface CountTokensOptions<F extends string, I extends string> extends StepOptions, TextLimits {
   readonly from: F;
   readonly into: I;

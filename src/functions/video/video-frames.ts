@@ -27,6 +27,7 @@ export type FramePick =
 
 type Output = "jpeg" | "pixels";
 
+/** Options of `videoFrames`. See docs/functions/videoFrames.md. */
 export interface VideoFramesOptions<F extends string, I extends string, P extends Output>
   extends StepOptions,
     MediaOptions {

@@ -10,6 +10,7 @@ import { rowFunction } from "../row-function.js";
 import { type Step, type StepOptions, step } from "../step.js";
 import { probeVideo } from "./probe.js";
 
+/** Options of `videoMetadata`. See docs/functions/videoMetadata.md. */
 export interface VideoMetadataOptions<F extends string, I extends string>
   extends StepOptions,
     Pick<MediaOptions, "bytesMax" | "timeoutMs" | "ffprobe"> {

@@ -16,12 +16,14 @@ import type { Endpoint, EndpointSettings } from "./endpoint.js";
 import { columnTyped, isOfTheRow, noOtherColumns } from "./openai-columns.js";
 import { eventData } from "./server-sent-events.js";
 
+/** One message of a conversation, in the words of the OpenAI API. */
 export interface ChatMessage {
   readonly role: "system" | "developer" | "user" | "assistant";
   /** A text, or the list of parts (texts, images) that the endpoint takes. */
   readonly content: string | readonly Readonly<Record<string, unknown>>[];
 }
 
+/** Settings of `openai` with `kind: "chat"`: each row is one request, and its answer a text. */
 export interface ChatSpec<I extends Columns, O extends Columns> extends EndpointSettings {
   readonly kind: "chat";
   readonly model: string;

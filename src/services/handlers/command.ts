@@ -6,6 +6,7 @@ import { MillraceError } from "../../base/errors.js";
 import type { Handler } from "../../topology/service.js";
 import type { Columns } from "../../types/columns.js";
 
+/** Settings of `command`: the program that is an instance. */
 export interface CommandSpec {
   /** Program and arguments. `{name}` stands for the path of that asset where the program runs. */
   readonly run: readonly [string, ...string[]];

@@ -10,6 +10,7 @@ import type { Columns, Row } from "../../types/columns.js";
 import type { Endpoint, EndpointSettings } from "./endpoint.js";
 import { columnTyped, isOfTheRow, noOtherColumns } from "./openai-columns.js";
 
+/** Settings of `openai` with `kind: "embeddings"`: each row is a text, and its answer a vector. */
 export interface EmbeddingsSpec<I extends Columns, O extends Columns> extends EndpointSettings {
   readonly kind: "embeddings";
   readonly model: string;

@@ -15,6 +15,7 @@ import type { HandlerContext } from "../../topology/service.js";
 import { type HttpAnswer, type HttpClient, openHttpClient, shownUrl } from "./http.js";
 import { outOfMemory, saysOutOfMemory } from "./out-of-memory.js";
 
+/** What the handlers that call a server over HTTP have in common. */
 export interface EndpointSettings {
   /** Where the server is, without user and password. A query is kept. */
   readonly url: string;

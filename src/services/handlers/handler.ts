@@ -9,6 +9,7 @@ import type { CallContext, Handler, HandlerContext } from "../../topology/servic
 import { batchFromRows, rowsOf } from "../../types/batches.js";
 import type { Columns, Row } from "../../types/columns.js";
 
+/** Parts of `handler`. `Model` is what `load` returns. */
 export interface HandlerParts<I extends Columns, O extends Columns, Model> {
   /** The service's columns. */
   readonly input: I;
@@ -25,6 +26,11 @@ export interface HandlerParts<I extends Columns, O extends Columns, Model> {
   readonly assets?: Readonly<Record<string, string>>;
 }
 
+/**
+ * A handler of your own that sees rows as objects. For Arrow batches write an object with `load` instead (`Handler`).
+ *
+ * What `infer` answers is checked against `output`: a row that does not fit is refused with `MILL_RECORD_INVALID`.
+ */
 export function handler<I extends Columns, O extends Columns, Model>(parts: HandlerParts<I, O, Model>): Handler<I, O> {
   return {
     kind: "typescript",

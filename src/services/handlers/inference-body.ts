@@ -51,18 +51,23 @@ function head({ id, parameters }: InferenceRequest): Record<string, unknown> {
 }
 
 function encodeBinary(request: InferenceRequest): EncodedRequest {
-  const contents = request.inputs.map(({ data }) => (isPieces(data) ? withLengths(data) : bytesOver(data)));
-  const json = Buffer.from(
-    JSON.stringify({
-      ...head({ ...request, parameters: { binary_data_output: true, ...request.parameters } }),
-      inputs: request.inputs.map(({ name, datatype, shape }, i) => {
-        return { name, datatype, shape, parameters: { binary_data_size: contents[i]!.length } };
-      }),
-      ...(request.outputs === undefined
-        ? {}
-        : { outputs: request.outputs.map((name) => ({ name, parameters: { binary_data: true } })) }),
-    }),
-  );
+  const { described, contents } = tensorBytes(request.inputs);
+  const outputs = request.outputs?.map((name) => ({ name, parameters: { binary_data: true } }));
+  const start = head({ ...request, parameters: { binary_data_output: true, ...request.parameters } });
+  return withJson({ ...start, inputs: described, ...(outputs === undefined ? {} : { outputs }) }, contents);
+}
+
+function tensorBytes(tensors: readonly Tensor[]) {
+  const contents = tensors.map(({ data }) => (isPieces(data) ? withLengths(data) : bytesOver(data)));
+  const described = tensors.map(({ name, datatype, shape }, i) => {
+    return { name, datatype, shape, parameters: { binary_data_size: contents[i]!.length } };
+  });
+  return { described, contents };
+}
+
+/** The JSON, and the bytes behind it. */
+function withJson(about: object, contents: readonly Uint8Array[]): EncodedRequest {
+  const json = Buffer.from(JSON.stringify(about));
   return {
     headers: { "content-type": "application/octet-stream", [JSON_LENGTH_HEADER]: String(json.length) },
     body: Buffer.concat([json, ...contents]),
@@ -81,22 +86,24 @@ function withLengths(pieces: readonly Uint8Array[]): Uint8Array {
 }
 
 function encodeJson(request: InferenceRequest, text: ReadonlySet<string>): EncodedRequest {
-  const inputs = request.inputs.map(({ name, datatype, shape, data }) => {
-    const pieces = isPieces(data) ? data : undefined;
-    const type = pieces === undefined ? undefined : text.has(name) ? "str" : "base64";
-    const values =
-      pieces === undefined
-        ? numbersText(name, datatype, data as NumberArray)
-        : JSON.stringify(pieces.map((piece) => Buffer.from(piece).toString(type === "str" ? "utf8" : "base64")));
-    const parameters = type === undefined ? {} : { parameters: { content_type: type } };
-    // The values are text already: `JSON.stringify` has no way to write a 64-bit integer.
-    return `${JSON.stringify({ name, datatype, shape, ...parameters }).slice(0, -1)},"data":${values}}`;
-  });
+  const inputs = request.inputs.map((input) => tensorText(input, text));
   const outputs =
     request.outputs === undefined ? "" : `,"outputs":${JSON.stringify(request.outputs.map((name) => ({ name })))}`;
   const start = JSON.stringify(head(request)).slice(0, -1);
   const body = `${start}${start === "{" ? "" : ","}"inputs":[${inputs.join(",")}]${outputs}}`;
   return { headers: { "content-type": "application/json" }, body };
+}
+
+function tensorText({ name, datatype, shape, data }: Tensor, text: ReadonlySet<string>): string {
+  const pieces = isPieces(data) ? data : undefined;
+  const type = pieces === undefined ? undefined : text.has(name) ? "str" : "base64";
+  const values =
+    pieces === undefined
+      ? numbersText(name, datatype, data as NumberArray)
+      : JSON.stringify(pieces.map((piece) => Buffer.from(piece).toString(type === "str" ? "utf8" : "base64")));
+  const parameters = type === undefined ? {} : { parameters: { content_type: type } };
+  // The values are text already: `JSON.stringify` has no way to write a 64-bit integer.
+  return `${JSON.stringify({ name, datatype, shape, ...parameters }).slice(0, -1)},"data":${values}}`;
 }
 
 function numbersText(name: string, datatype: Datatype, data: NumberArray): string {
@@ -129,13 +136,73 @@ interface AnsweredTensor {
 export function decodeResponse(
   body: Uint8Array,
   jsonLength: string | undefined,
-  invalid: (what: string, cause?: unknown) => MillraceError,
+  invalid: Invalid,
 ): Map<string, Tensor> {
+  return decodeTensors("outputs", body, jsonLength, invalid).tensors;
+}
+
+type Invalid = (what: string, cause?: unknown) => MillraceError;
+
+export interface DecodedRequest {
+  readonly id: string;
+  readonly inputs: ReadonlyMap<string, Tensor>;
+  /** Names of the tensors to answer with; undefined: all. */
+  readonly outputs: readonly string[] | undefined;
+  /** The answer is to be bytes. */
+  readonly binary: boolean;
+}
+
+/** What a client has sent. Parameters are as in `decodeResponse`. */
+export function decodeRequest(body: Uint8Array, jsonLength: string | undefined, invalid: Invalid): DecodedRequest {
+  const { head, tensors } = decodeTensors("inputs", body, jsonLength, invalid);
+  const outputs = head.outputs as readonly RequestedOutput[] | undefined;
+  if (outputs !== undefined && !(Array.isArray(outputs) && outputs.every((one) => typeof one?.name === "string")))
+    throw invalid('its "outputs" is no list of tensors with names');
+  const asked = (head.parameters as { readonly binary_data_output?: unknown } | undefined)?.binary_data_output === true;
+  const binary = asked || outputs?.some(({ parameters }) => parameters?.binary_data === true) === true;
+  const id = typeof head.id === "string" ? head.id : "";
+  return { id, inputs: tensors, outputs: outputs?.length ? outputs.map(({ name }) => name) : undefined, binary };
+}
+
+interface RequestedOutput {
+  readonly name: string;
+  readonly parameters?: { readonly binary_data?: unknown };
+}
+
+export interface InferenceAnswer {
+  readonly id: string;
+  readonly model: string;
+  readonly outputs: readonly Tensor[];
+}
+
+/** @param text as of `encodeRequest` */
+export function encodeAnswer(
+  { id, model, outputs }: InferenceAnswer,
+  binary: boolean,
+  text: ReadonlySet<string>,
+): EncodedRequest {
+  const head = { model_name: model, model_version: "1", ...(id === "" ? {} : { id }) };
+  if (!binary) {
+    const start = JSON.stringify(head).slice(0, -1);
+    const body = `${start},"outputs":[${outputs.map((output) => tensorText(output, text)).join(",")}]}`;
+    return { headers: { "content-type": "application/json" }, body };
+  }
+  const { described, contents } = tensorBytes(outputs);
+  return withJson({ ...head, outputs: described }, contents);
+}
+
+function decodeTensors(
+  key: "inputs" | "outputs",
+  body: Uint8Array,
+  jsonLength: string | undefined,
+  invalid: Invalid,
+): { readonly head: Readonly<Record<string, unknown>>; readonly tensors: Map<string, Tensor> } {
   const end = jsonLength === undefined ? body.length : Number(jsonLength);
   if (!Number.isInteger(end) || end < 0 || end > body.length) {
     throw invalid(`its ${JSON_LENGTH_HEADER} is ${jsonLength} and its body has ${body.length} bytes`);
   }
-  const outputs = outputsOf(body.subarray(0, end), invalid);
+  const head = headIn(body.subarray(0, end), invalid);
+  const outputs = tensorsIn(key, head, invalid);
   const tensors = new Map<string, Tensor>();
   let at = end;
   for (const output of outputs) {
@@ -147,28 +214,34 @@ export function decodeResponse(
     at += size ?? 0;
   }
   if (at !== body.length) throw invalid(`its tensors have ${at - end} bytes and its body ${body.length - end}`);
-  return tensors;
+  return { head, tensors };
 }
 
-function outputsOf(json: Uint8Array, invalid: (what: string, cause?: unknown) => MillraceError): AnsweredTensor[] {
-  let answer: { readonly outputs?: unknown };
+function headIn(json: Uint8Array, invalid: Invalid): Readonly<Record<string, unknown>> {
   const text = Buffer.from(json).toString("utf8");
   try {
-    answer = JSON.parse(text) as typeof answer;
+    return (JSON.parse(text) ?? {}) as Readonly<Record<string, unknown>>;
   } catch (cause) {
     throw invalid(`it is no JSON and begins with "${text.slice(0, 80).replace(/\s+/g, " ").trim()}"`, cause);
   }
-  const { outputs } = answer ?? {};
-  if (!Array.isArray(outputs)) throw invalid('it has no list "outputs"');
-  for (const output of outputs as Partial<AnsweredTensor>[]) {
+}
+
+function tensorsIn(
+  key: "inputs" | "outputs",
+  head: Readonly<Record<string, unknown>>,
+  invalid: Invalid,
+): AnsweredTensor[] {
+  const tensors = head[key];
+  if (!Array.isArray(tensors)) throw invalid(`it has no list "${key}"`);
+  for (const output of tensors as Partial<AnsweredTensor>[]) {
     const { name, datatype, shape, parameters } = output ?? {};
     const sized = Array.isArray(shape) && shape.every((size) => Number.isInteger(size) && size >= 0);
     const known = typeof datatype === "string" && (datatype === "BYTES" || isNumberDatatype(datatype));
     const size = parameters?.binary_data_size ?? 0;
     if (typeof name === "string" && sized && known && Number.isInteger(size) && size >= 0) continue;
-    throw invalid(`of its outputs one is ${JSON.stringify({ name, datatype, shape, parameters })}`);
+    throw invalid(`of its ${key} one is ${JSON.stringify({ name, datatype, shape, parameters })}`);
   }
-  return outputs as AnsweredTensor[];
+  return tensors as AnsweredTensor[];
 }
 
 function fromBytes(

@@ -20,6 +20,7 @@ export interface ModelInput {
   readonly dims: readonly (number | null)[];
 }
 
+/** A loaded ONNX model. */
 export interface OnnxSession {
   /**
    * Runs the model. `feeds` and the result are by tensor name; the result's data may be kept.
@@ -41,6 +42,7 @@ export interface OnnxModel extends OnnxSession {
   readonly content: ContentAccess;
 }
 
+/** Settings of `onnx`. See docs/services.md. */
 export interface OnnxSpec<I extends Columns, O extends Columns> {
   /** The model file: a path relative to the topology file, or `npm:package/file`. */
   readonly model: string;
@@ -57,12 +59,19 @@ export interface OnnxSpec<I extends Columns, O extends Columns> {
   prepare(model: OnnxModel): Promise<OnnxCall<I, O>> | OnnxCall<I, O>;
 }
 
+/** What `prepare` of an ONNX model returns: how a batch is answered. */
 export interface OnnxCall<I extends Columns, O extends Columns> {
   /** One run of the usual shape. */
   warm(): Promise<void>;
   infer(batch: RecordBatch<ArrowColumns<I>>, context: CallContext): Promise<RecordBatch<ArrowColumns<O>>>;
 }
 
+/**
+ * A handler that runs an ONNX model in the instance. `prepare` turns rows into tensors and answers into rows.
+ *
+ * An instance whose model is not there, damaged, or takes other inputs fails with `MILL_MODEL_MISSING`, `MILL_MODEL_CORRUPT` or
+ * `MILL_MODEL_INPUTS`; one without a provider that is asked for with `MILL_PROVIDER_MISSING`.
+ */
 export function onnx<I extends Columns, O extends Columns>(spec: OnnxSpec<I, O>): Handler<I, O> {
   const models = Object.entries(spec.models ?? {}).map(([name, file]) => [assetOf(name), file]);
   return {

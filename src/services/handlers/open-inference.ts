@@ -16,6 +16,7 @@ import { decodeResponse, encodeRequest, JSON_LENGTH_HEADER } from "./inference-b
 import type { Tensor } from "./tensor.js";
 import { checkColumn, columnsOf, datatypeOf, type TensorOptions, tensorOf } from "./tensor-columns.js";
 
+/** Settings of `openInference`. See docs/services.md. */
 export interface OpenInferenceSpec<I extends Columns, O extends Columns> extends EndpointSettings {
   /** Name of the model on the server. */
   readonly model: string;

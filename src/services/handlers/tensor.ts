@@ -20,9 +20,11 @@ export const DATATYPES = {
 } as const;
 
 export type NumberDatatype = keyof typeof DATATYPES;
+/** Datatype of a tensor, by its name in the Open Inference Protocol. */
 export type Datatype = NumberDatatype | "BYTES";
 export type NumberArray = InstanceType<(typeof DATATYPES)[NumberDatatype]>;
 
+/** A tensor on its way to or from a server of the Open Inference Protocol. */
 export interface Tensor {
   readonly name: string;
   readonly datatype: Datatype;

@@ -130,8 +130,10 @@ describe("actors/owned-content: what outputs say (U4)", () => {
       recorded.push(...contents);
     };
     const context = { operator: "bad", subtask: 0, attempt: 1, output: noOutput, log: silentLog };
-    const letters = new DeadLetters(sink, context, { ownedIn: ownedIn(PREFIX), record }, PREFIX);
-    await letters.write({ operator: "x", code: "MILL_RECORD_INVALID", message: "no", row: { page: refers("c") } });
+    const kept = { prefix: PREFIX };
+    const letters = new DeadLetters(sink, context, { nowMs: () => 1 }, { ownedIn: ownedIn(PREFIX), record }, kept);
+    const letter = { operator: "x", code: "MILL_RECORD_INVALID", message: "no", batch: numbers(1) };
+    await letters.write({ ...letter, row: { page: refers("c") } });
     await letters.output.cut(1n)!(new BlobWriter());
     assert.deepEqual(recorded, [hashOf("c")]);
     assert.ok(Object.keys(deadLetterColumns).includes("record"));

@@ -6,6 +6,7 @@ import type { JobId } from "../../../src/base/ids.js";
 import type { Ports } from "../../../src/base/ports.js";
 import { realPorts } from "../../../src/base/real/ports.js";
 import { jobSpec, newJobId, readSubmission } from "../../../src/cli/submission.js";
+import { contractOf } from "../../../src/services/declared-service.js";
 import { useFolders } from "./folders.js";
 
 const SERVED = `import { batchFromRows, files, jsonl, service, t, topology } from "millrace";
@@ -98,6 +99,7 @@ describe("cli/submission: from a file to a job's spec", () => {
           loadTimeoutMs: 7_000n,
           warmTimeoutMs: 120_000n,
           loadAttemptsMax: 5,
+          ...contractOf(read.topology.services[0]!),
         },
       ],
       sources: ["texts"],

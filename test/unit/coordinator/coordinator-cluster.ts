@@ -55,7 +55,8 @@ export class Cluster {
     const create = this.store.create.bind(this.store);
     this.store.create = async (key, bytes, ...rest) => {
       const made = await create(key, bytes, ...rest);
-      if (made.created) this.#created.push(regionRecordFrame.decode(bytes as Uint8Array).header);
+      if (made.created && key.startsWith("jobs/"))
+        this.#created.push(regionRecordFrame.decode(bytes as Uint8Array).header);
       return made;
     };
     await this.coordinator.open();

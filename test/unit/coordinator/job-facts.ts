@@ -34,7 +34,8 @@ export function granted(...gpus: GpuShare[]): Granted {
 /** The service of the small job, its times short. */
 export function serviceSpec(about: Partial<ServiceSpec> = {}): ServiceSpec {
   const load = { loadTimeoutMs: 60_000n, warmTimeoutMs: 20_000n, loadAttemptsMax: 3 };
-  return { service: "model", instances: 2, resources: needs(), ...load, ...about };
+  const said = { input: new Uint8Array(), output: new Uint8Array(), contract: "" };
+  return { ...said, service: "model", instances: 2, resources: needs(), ...load, ...about };
 }
 
 export const spec: JobSpec = {
@@ -60,6 +61,7 @@ export const spec: JobSpec = {
   operators: [],
   seeds: [],
   graph: [],
+  deadLetters: "dead-letters",
 };
 
 /** Memory in GiB. */

@@ -3,6 +3,7 @@ import { execFile } from "node:child_process";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { packageRoot } from "../../servers/find.js";
+import { guidePages } from "../docs/guide-pages.js";
 import { type Example, examples, functionPages, page } from "./guide.js";
 
 /** What the page says of examples without an import. */
@@ -41,7 +42,7 @@ async function compile(modules: Readonly<Record<string, string>>): Promise<strin
   }
 }
 
-describe("docs: the examples of topology.md, types.md and functions", function () {
+describe("docs: the examples of topology.md, types.md, functions and the guide", function () {
   this.timeout(60_000);
   const blocks = examples("ts");
 
@@ -58,6 +59,9 @@ describe("docs: the examples of topology.md, types.md and functions", function (
       ...types.map((block) => [`types-line-${block.line}.ts`, asModule(block)]),
       ...functionPages().flatMap((page) =>
         examples("ts", `functions/${page}`).map(({ line, code }) => [`${page}-line-${line}.ts`, code]),
+      ),
+      ...guidePages().flatMap((page) =>
+        examples("ts", page).map(({ line, code }) => [`${page.replace("/", "-")}-line-${line}.ts`, code]),
       ),
     ];
     assert.equal(await compile(Object.fromEntries(modules)), "");

@@ -8,6 +8,7 @@ import type { RgbPixels } from "./pixels.js";
 import type { Quad } from "./rectangles.js";
 import { textSettings } from "./settings.js";
 
+/** One line of text, cut out and turned upright, as the recogniser takes it. */
 export interface Crop extends RgbPixels {
   /** Columns that show the page; the rest, up to `width`, is padding. */
   readonly used: number;

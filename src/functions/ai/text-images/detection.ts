@@ -40,6 +40,7 @@ export class DetectionInput {
   }
 }
 
+/** Where text was found on a page. */
 export interface TextBox {
   readonly quad: Quad;
   /** Mean probability inside the box, 0..1. */

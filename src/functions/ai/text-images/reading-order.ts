@@ -11,12 +11,14 @@
  */
 import type { Quad } from "./rectangles.js";
 
+/** A box whose text was read. */
 export interface ReadBox {
   readonly quad: Quad;
   readonly text: string;
   readonly confidence: number;
 }
 
+/** One line of text on a page. */
 export interface TextLine {
   readonly text: string;
   readonly confidence: number;
@@ -42,6 +44,10 @@ const GUTTER_MIN = 0.3;
 /** A gap of more than this many line heights ends a column that stands alone. */
 const COLUMN_GAP = 2.2;
 
+/**
+ * Puts the boxes of one page into lines, and the lines into the order in which people read them: columns one after another, and skewed pages as if
+ * they were straight. Boxes without text are left out.
+ */
 export function readingOrder(boxes: readonly ReadBox[]): TextLine[] {
   const angle = skew(boxes);
   const upright = boxes
@@ -51,6 +57,7 @@ export function readingOrder(boxes: readonly ReadBox[]): TextLine[] {
   return order(upright).map((line) => joined(line, angle));
 }
 
+/** The lines as one text, a line each. */
 export function plainText(lines: readonly TextLine[]): string {
   return lines.map((line) => line.text).join("\n");
 }

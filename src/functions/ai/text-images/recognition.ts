@@ -10,6 +10,7 @@
 import type { Crop } from "./crops.js";
 import { textSettings } from "./settings.js";
 
+/** The text that was read in one crop. */
 export interface Recognised {
   readonly text: string;
   /** Mean probability of the characters that were kept, 0..1; 0 for an empty text. */
