@@ -8,6 +8,7 @@ import { run as busHop } from "./bus-hop.js";
 import { run as callOverhead } from "./call-overhead.js";
 import { run as checkpointCost } from "./checkpoint-cost.js";
 import { run as checkpointVsCall } from "./checkpoint-vs-call.js";
+import { run as controlPlane } from "./control-plane.js";
 import { run as duplicateCalls } from "./duplicate-calls.js";
 import { run as functions } from "./functions.js";
 import { run as objectRef } from "./object-ref.js";
@@ -39,6 +40,10 @@ const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   takeover: {
     what: "the coordinator that leads is killed: time to the next commit of every region, rows lost and doubled",
     run: takeover,
+  },
+  "control-plane": {
+    what: "10,000 actors and 200 services: memory, processor share of reports, lists over HTTP, the first step of a checkpoint",
+    run: controlPlane,
   },
   "call-overhead": {
     what: "a call of an echo over NATS, against a raw request and reply of the same bytes",

@@ -57,13 +57,15 @@ export const token = {
 };
 
 const TIMEOUT_MS = 15_000;
+/** A topology is bundled and planned before its job has a name. */
+const CHANGE_TIMEOUT_MS = 60_000;
 
 function headers(): Record<string, string> {
   return token.get() === "" ? {} : { authorization: `Bearer ${token.get()}` };
 }
 
 export async function request(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<Response> {
-  const timeout = AbortSignal.timeout(TIMEOUT_MS);
+  const timeout = AbortSignal.timeout(method === "GET" ? TIMEOUT_MS : CHANGE_TIMEOUT_MS);
   let response: Response;
   try {
     response = await fetch(path, {

@@ -1,14 +1,14 @@
 /** The topology of a job as it works: rates, who is busy, who is held up, which regions fail together. */
 import { useMemo } from "preact/hooks";
 import type { Job, Operator, Region, Service } from "../api.js";
-import { bytes, count, percent, rate } from "../format.js";
+import { bytes, count, percent, rate, several } from "../format.js";
 import { type Box, draw, type Point, regionsOf, serviceId, shapeOf } from "./layout.js";
 
 /** Share of the time from which on a colour says so. */
 const PRESSED = 0.5;
 const BUSY = 0.8;
 /** Of its own size: smaller, and its words could not be read, so it scrolls. */
-const SMALLEST = 0.75;
+const SMALLEST = 0.7;
 
 function tone({ busyMax, backPressuredMax }: Operator): string {
   if (backPressuredMax >= PRESSED) return "pressed";
@@ -111,7 +111,7 @@ function RegionOutline({ box, regions }: { readonly box: Box; readonly regions: 
     regions.length === 1 ? "region" : `${regions.length} regions`,
     ...(away.length > 0 ? [`${away.length} ${away[0]!.phase.toLowerCase()}`] : []),
     ...(ended > 0 ? [`${ended} finished`] : []),
-    ...(restarts > 0 ? [`${restarts} restarts`] : []),
+    ...(restarts > 0 ? [several(restarts, "restart")] : []),
   ].join(" · ");
   return (
     <g class={`region ${away.length > 0 ? "away" : ""}`}>
@@ -125,7 +125,8 @@ function RegionOutline({ box, regions }: { readonly box: Box; readonly regions: 
 
 /** By mouse and by keyboard. */
 const chosen = (choose: () => void) => ({
-  tabIndex: 0,
+  // In lower case: attributes of SVG are not those of HTML, and `tabIndex` is none.
+  tabindex: 0,
   role: "button" as const,
   onClick: choose,
   onKeyDown(event: KeyboardEvent) {

@@ -41,7 +41,7 @@ export const serviceId = (service: string): string => `service ${service}`;
 /** The same for the same shape of a job: kept by `shapeOf`. */
 export function draw(job: Job): Drawing {
   const graph = new Graph({ compound: true });
-  graph.setGraph({ rankdir: "LR", nodesep: 30, ranksep: 44, marginx: MARGIN, marginy: MARGIN });
+  graph.setGraph({ rankdir: "LR", nodesep: 30, ranksep: 30, marginx: MARGIN, marginy: MARGIN });
   graph.setDefaultEdgeLabel(() => ({}));
   for (const { operator } of job.operators) graph.setNode(operator, { ...NODE });
   for (const { service } of job.services) graph.setNode(serviceId(service), { ...SERVICE });

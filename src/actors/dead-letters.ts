@@ -24,7 +24,7 @@ export const deadLetterColumns = {
    */
   record: t.utf8,
   /** When, in milliseconds since 1970, by the clock of the operator's host. */
-  atMs: t.int64,
+  atMs: t.timestamp,
   /**
    * The same row whole, to be handed to the operator again: `wire/arrow-row.ts` in base64, or the address of content of the job and, behind
    * `#`, its bytes where it is large; empty: it cannot be.
@@ -54,7 +54,7 @@ export class DeadLetters {
       code: isErrorCode(record.code) ? record.code : "MILL_OPERATOR_FAILED",
       message: record.message,
       record: JSON.stringify(record.row, showValue),
-      atMs: BigInt(Math.trunc(this.clock.nowMs())),
+      atMs: Math.trunc(this.clock.nowMs()),
       row: await this.#whole(record.batch),
     };
     const contents = ownedInText(`${row.record} ${row.row}`, this.kept.prefix);

@@ -7,7 +7,7 @@
 import { finished } from "node:stream";
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import type { ErrorCode } from "../base/errors.js";
-import type { ApiOptions } from "./api-options.js";
+import type { Ports } from "../base/ports.js";
 
 export interface AuditRecord {
   /** When its answer ended; milliseconds since 1970. */
@@ -30,8 +30,8 @@ export interface AuditRecord {
 
 declare module "fastify" {
   interface FastifyContextConfig {
-    /** Fields of the body that the audit log has. */
-    readonly audited?: readonly string[];
+    /** Fields of the body that the audit log has. `false`: it changes nothing, whatever its method. */
+    readonly audited?: readonly string[] | false;
   }
   interface FastifyRequest {
     /** Code of the problem that it was answered with. */
@@ -44,21 +44,27 @@ const PATH_CHARS_MAX = 1_024;
 
 export const changesSomething = (method: string): boolean => CHANGES.has(method);
 
+interface AuditOptions {
+  readonly ports: Ports;
+  audit?(record: AuditRecord): void;
+}
+
 /** @param isHop whether the request came in at another coordinator, which has it in its own log */
 export function keepAudit(
   app: FastifyInstance,
-  options: ApiOptions,
+  options: AuditOptions,
   isHop: (request: FastifyRequest) => boolean,
 ): void {
-  const { ports, audit } = options;
+  const { ports } = options;
   app.decorateRequest("refusal", undefined);
   app.addHook("onRequest", async (request, reply) => {
-    if (!changesSomething(request.method) || isHop(request)) return;
+    const { audited } = request.routeOptions.config;
+    if (!changesSomething(request.method) || audited === false || isHop(request)) return;
     finished(reply.raw, (error) => {
       const record = recordOf(request, reply.raw.statusCode, error == null, ports.clock.nowMs());
       ports.log.info("audit", { ...record });
       try {
-        audit?.(record);
+        options.audit?.(record);
       } catch (cause) {
         ports.log.error("a change could not be written to the audit log", { ...record, error: cause });
       }
@@ -70,7 +76,7 @@ function recordOf(request: FastifyRequest, status: number, answered: boolean, no
   const { config, schema } = request.routeOptions;
   const { operationId = "" } = (schema ?? {}) as { readonly operationId?: string };
   const body = (request.body ?? {}) as Record<string, unknown>;
-  const fields = (config.audited ?? []).filter((name) => Object.hasOwn(body, name));
+  const fields = (config.audited || []).filter((name) => Object.hasOwn(body, name));
   return {
     atMs: nowMs,
     who: request.principal?.name ?? "unknown",

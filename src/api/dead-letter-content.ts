@@ -4,7 +4,7 @@
  * What a reference is, the record's JSON says; bytes in the record itself are in the whole row alone.
  */
 import type { RecordBatch } from "apache-arrow";
-import type { DeadLetter } from "../storage/dead-letters.js";
+import { type DeadLetter, recordOf } from "../storage/dead-letters.js";
 import type { ObjectRef } from "../types/content-types.js";
 import { decodeBatch } from "../wire/arrow.js";
 import { decodeRow } from "../wire/arrow-row.js";
@@ -19,10 +19,10 @@ export interface RecordContent {
 const DEPTH_MAX = 8;
 
 /** @param row the whole row, where it is known */
-export function contentsOf({ record }: DeadLetter, row: Uint8Array | undefined): RecordContent[] {
+export function contentsOf(letter: DeadLetter, row: Uint8Array | undefined): RecordContent[] {
   const found: RecordContent[] = [];
   const batch = row === undefined ? undefined : rowOf(row);
-  collect(JSON.parse(record), batch && wholeRow(batch), "", 0, found);
+  collect(recordOf(letter), batch && wholeRow(batch), "", 0, found);
   return found;
 }
 

@@ -22,15 +22,28 @@ export function pageOf<T>(
   { limit = PAGE_ITEMS, after }: PageQuery,
 ): Page<T> {
   const from = after === undefined ? "" : keyAfter(after);
-  const left: { readonly key: string; readonly item: T }[] = [];
+  // Most of a long list is on another page: only what may be on this one is put in order.
+  const first: { readonly key: string; readonly item: T }[] = [];
   for (const item of items) {
     const key = keyOf(item);
-    if (key > from) left.push({ key, item });
+    if (key <= from || (first.length > limit && key >= first[limit]!.key)) continue;
+    first.splice(placeOf(first, key), 0, { key, item });
+    if (first.length > limit + 1) first.pop();
   }
-  left.sort((a, b) => (a.key < b.key ? -1 : 1));
-  const page = left.slice(0, limit);
-  const more = left.length > limit;
+  const page = first.slice(0, limit);
+  const more = first.length > limit;
   return { items: page.map(({ item }) => item), ...(more ? { next: tokenOf(page.at(-1)!.key) } : {}) };
+}
+
+/** Where a key belongs among others that are in order. */
+function placeOf(ordered: readonly { readonly key: string }[], key: string): number {
+  let [low, high] = [0, ordered.length];
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (ordered[middle]!.key < key) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 function tokenOf(key: string): string {

@@ -84,6 +84,7 @@ export async function buildServer(options: ApiOptions): Promise<BuiltServer> {
     // Whoever asks is whoever the socket says: a proxy's headers are anybody's.
     trustProxy: false,
     clientErrorHandler: refuseUnread,
+    frameworkErrors: (cause, request, reply) => sendProblem(options, cause, request, reply), // paths that cannot be decoded
     ...(options.tls === undefined ? { http: HTTP } : { https: { ...HTTP, ...options.tls } }),
   }) as unknown as FastifyInstance;
   app.server.headersTimeout = limits.apiHeadersTimeoutMs;

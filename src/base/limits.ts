@@ -259,6 +259,8 @@ export const limits = {
   answerObjectsAtOnce: 32,
   /** Ids of rows whose answers may be in the object store, which one client remembers, to delete them. */
   answersKeptMax: 65_536,
+  /** Names of requests, the newest, that an instance has refused, given back or failed: what is sent twice may arrive long after. */
+  refusalsKeptMax: 16_384,
   /** How often a client looks for requests whose time is up, or whose pause is over. */
   callSweepMs: 100,
   /** Time that a restored client waits to be told who holds its rows, and for how long after the restore it asks. */
@@ -358,10 +360,11 @@ export const limits = {
   /** Listeners to events of one coordinator, and bytes that one of them may leave unread. */
   apiEventStreamsMax: 200,
   apiEventBytesMax: 1 * MiB,
-  /** Dead letters: one of them, what is read for a page of them, and files that are looked into for it. */
+  /** Dead letters: one of them, what is read for a page of them, and files and marks that are looked into for it. */
   deadLetterBytesMax: 64 * MiB,
   deadLetterScanBytesMax: 32 * MiB,
   deadLetterFilesMax: 1_000,
+  deadLetterMarksMax: 2_000,
   /** Dead letters that one job replays, and bytes of them; that one request discards. */
   replayRowsMax: 1_000,
   replayBytesMax: 64 * MiB,

@@ -12,6 +12,7 @@
  *   K5  A job that is not over is taken up by the next coordinator: its spec, its regions' logs and what reports say are all it needs.
  *   K6  One that has taken over promises memory and devices only when every worker has had time to say what it holds.
  */
+import { isDeepStrictEqual } from "node:util";
 import { MillraceError } from "../base/errors.js";
 import { type HostId, id, type JobId, type Namespace, type ServiceId, type WorkerId } from "../base/ids.js";
 import { limits } from "../base/limits.js";
@@ -40,7 +41,7 @@ import {
 import { decodeFrame, loadReportFrame } from "../wire/frames.js";
 import { answerClient, type ClientDesk } from "./client-commands.js";
 import { Commands, isPassing } from "./commands.js";
-import type { JobDetail, JobSummary, WorkerDetail } from "./describe.js";
+import type { ActorPlace, JobDetail, JobSummary, WorkerDetail } from "./describe.js";
 import { workerDetails } from "./describe-workers.js";
 import { EndedJobs } from "./ended-jobs.js";
 import { Events, instanceState } from "./events.js";
@@ -78,6 +79,9 @@ interface KnownWorker {
   heardMs: number;
 }
 
+/** Of many jobs. */
+const LOOK_REST_MS_MAX = 200;
+
 export class Coordinator implements ClientDesk {
   readonly events: Events;
   /** Changes jobs that run. */
@@ -95,6 +99,8 @@ export class Coordinator implements ClientDesk {
   #subjects: ClusterSubjects;
   #closed = false;
   #beatMs = 0;
+  /** Before the next look: as long as the last one took. */
+  #restMs = 0;
   #lost: LostInstances;
   #lease: HeldLease = { term: 0n, holds: () => false };
   #leaseBucket: LeaseBucket;
@@ -103,6 +109,8 @@ export class Coordinator implements ClientDesk {
   /** It knows every job that has not ended, but those that it could not read. */
   #tookUp = false;
   #unreadable = new Set<string>();
+  /** Jobs whose state is being noted, and whether it has changed since that began. */
+  #noting = new Map<JobBook, boolean>();
   #regions: RegionRunner | undefined;
   #runner: JobRunner;
   #contents: JobContents;
@@ -301,12 +309,20 @@ export class Coordinator implements ClientDesk {
     await this.options.store.put(jobKeys(book.job).open, jobReportFrame.encode(book.describe()));
   }
 
+  /** One after the other; changes while one is under way are noted together. */
   async #noteSoon(book: JobBook): Promise<void> {
-    try {
-      await this.#note(book);
-    } catch (error) {
-      this.options.ports.log.warn("the state of a job could not be noted", { job: book.job, error });
-    }
+    const underWay = this.#noting.has(book);
+    this.#noting.set(book, underWay);
+    if (underWay) return;
+    do {
+      this.#noting.set(book, false);
+      try {
+        await this.#note(book);
+      } catch (error) {
+        this.options.ports.log.warn("the state of a job could not be noted", { job: book.job, error });
+      }
+    } while (this.#noting.get(book));
+    this.#noting.delete(book);
   }
 
   async #read(job: JobId): Promise<JobBook> {
@@ -368,6 +384,13 @@ export class Coordinator implements ClientDesk {
     return ended ?? this.book(job).detail();
   }
 
+  /** As many as one asks for in detail. Of a job that has ended nothing is known. @throws {MillraceError} `MILL_JOB_UNKNOWN` */
+  async actorsOf(job: string): Promise<readonly ActorPlace[]> {
+    const book = this.#jobs.get(job);
+    if (book === undefined) await this.describeJob(job);
+    return book?.actorPlaces() ?? [];
+  }
+
   /** Asks a worker to take nothing new and to leave; its report says that it does. */
   drainWorker(worker: string): void {
     const frame = drainWorkerFrame.encode({ term: this.term, worker });
@@ -418,6 +441,7 @@ export class Coordinator implements ClientDesk {
       this.options.ports.log.info("worker joined", { worker: report.worker, cpus: report.cpus });
       this.events.tell({ kind: "worker.joined", about: report.worker, message: `with ${report.cpus} processors` });
     }
+    const told = known !== undefined && saysTheSame(known.report, report);
     if (report.stopped) {
       this.#loseWorker(report.worker, "its worker was stopped");
     } else {
@@ -425,7 +449,7 @@ export class Coordinator implements ClientDesk {
       for (const book of this.#jobs.values()) book.onWorker(report);
       this.#stopLeftOvers(report);
     }
-    this.#look();
+    if (!told) this.#look();
   }
 
   /** A worker that was taken for lost and is not still holds what its jobs have given up, or what jobs have left that are over. */
@@ -479,9 +503,9 @@ export class Coordinator implements ClientDesk {
 
   // Decisions
 
-  /** Facts that come together are looked at together. */
+  /** Facts that come together are looked at together, and looks take half of the time at most, so that reports are heard. */
   #look(): void {
-    this.#soon ??= this.options.ports.clock.after(0, () => {
+    this.#soon ??= this.options.ports.clock.after(this.#restMs, () => {
       this.#soon = undefined;
       this.#decide();
     });
@@ -490,12 +514,14 @@ export class Coordinator implements ClientDesk {
   #decide(): void {
     if (this.#closed || !this.#lease.holds()) return;
     let dueMs = Number.POSITIVE_INFINITY;
-    const settled = this.options.ports.clock.monotonicMs() >= this.#settledMs;
+    const beginMs = this.options.ports.clock.monotonicMs();
+    const settled = beginMs >= this.#settledMs;
+    const reports = this.#reports();
     for (const book of this.#jobs.values()) {
       if (!settled && !book.adopting && book.countsRoom) continue;
       if (!book.adopting && !hasEnded(book.state)) {
         for (const gone of book.adopted()) this.#lost.tell(book.job, gone);
-        for (const action of decideJob(book.facts(this.#reports(), this.term, this.#holdings())))
+        for (const action of decideJob(book.facts(reports, this.term, () => this.#holdings())))
           this.#runner.carryOut(book, action);
       }
       this.savepoints.look(book);
@@ -503,6 +529,8 @@ export class Coordinator implements ClientDesk {
       if (isRunning(book.state)) this.#readLogs.look(book);
       if (isRunning(book.state)) dueMs = Math.min(dueMs, this.#regions?.look(book) ?? dueMs);
     }
+    const tookMs = this.options.ports.clock.monotonicMs() - beginMs;
+    this.#restMs = Math.min(Math.ceil(tookMs), LOOK_REST_MS_MAX);
     this.#due?.cancel();
     this.#due = Number.isFinite(dueMs) ? this.options.ports.clock.after(dueMs, () => this.#look()) : undefined;
   }
@@ -530,4 +558,10 @@ export class Coordinator implements ClientDesk {
   #send(book: JobBook | undefined, subject: string, frame: Uint8Array, then: Then = {}): void {
     if (this.#lease.holds()) this.#commands.send(book, subject, frame, then);
   }
+}
+
+/** Nothing that decisions rest on has changed. */
+function saysTheSame(before: WorkerReport, now: WorkerReport): boolean {
+  const [sequence, usage] = [0n, null];
+  return isDeepStrictEqual({ ...before, sequence, usage }, { ...now, sequence, usage });
 }

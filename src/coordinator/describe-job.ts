@@ -68,6 +68,20 @@ const NO_LOAD: Omit<OperatorLoadDetail, "operator"> = {
   ...{ requestsInFlight: 0, rowsInFlight: 0, queuedBytes: 0, queuedBatches: 0 },
 };
 
+/** Over all actors. */
+export function rowsOf(regions: Iterable<{ reports(): Iterable<ActorReport> }>) {
+  let [rowsRead, rowsWritten, rowsInFlight, deadLetters] = [0n, 0n, 0n, 0n];
+  for (const region of regions) {
+    for (const report of region.reports()) {
+      rowsRead += report.rowsRead;
+      rowsWritten += report.rowsWritten;
+      rowsInFlight += report.rowsInFlight;
+      deadLetters += report.deadLetters;
+    }
+  }
+  return { rowsRead, rowsWritten, rowsInFlight, deadLetters };
+}
+
 export function summaryOf(spec: JobSpec, report: JobReport, actorsRunning: number): JobSummary {
   const { job, state, code, message, instances, regions } = report;
   return {

@@ -139,6 +139,17 @@ export interface EdgeDetail {
   readonly creditBytes: number;
 }
 
+/** Enough to find an actor; all of it is put together when it is asked for. */
+export interface ActorPlace {
+  readonly actor: string;
+  readonly region: string;
+  /** Empty: none yet. */
+  readonly worker: string;
+  /** As in `ActorDetail`. */
+  readonly state: string;
+  detail(): ActorDetail;
+}
+
 export interface ActorDetail extends TimeShares {
   readonly actor: string;
   readonly region: string;

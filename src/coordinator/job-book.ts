@@ -6,7 +6,6 @@ import type { Subscription } from "../bus/bus.js";
 import { sumOfCounts } from "../services/call-counts.js";
 import type { GoneInstance } from "../services/gone-report.js";
 import type {
-  ActorReport,
   ActorSpec,
   HostGpu,
   HostReport,
@@ -21,8 +20,9 @@ import type {
   WorkerReport,
 } from "../wire/control.js";
 import type { LoadReport } from "../wire/frames.js";
-import type { ActorDetail, JobDetail, JobSample, JobSummary } from "./describe.js";
-import { actorOf, detailOf, queuesOf, summaryOf } from "./describe-job.js";
+import { type ActorShare, ActorShares, coresOf } from "./actor-shares.js";
+import type { ActorDetail, ActorPlace, JobDetail, JobSample, JobSummary } from "./describe.js";
+import { actorOf, detailOf, queuesOf, rowsOf, summaryOf } from "./describe-job.js";
 import type { Promised } from "./holdings.js";
 import { hostDetails, standingsOf, usagesOf } from "./host-details.js";
 import { HostGroups } from "./host-groups.js";
@@ -68,6 +68,7 @@ export class JobBook {
   readonly #groups: HostGroups;
   /** Actors of each region: there may be many of both. */
   readonly #members = new Map<string, ActorSpec[]>();
+  readonly #shares = new ActorShares(this.#members);
   #hosts = new Map<string, KnownHost>();
   readonly #instances: InstanceBook;
   #enumerators = new Map<string, Writable<EnumeratorFacts>>();
@@ -154,13 +155,15 @@ export class JobBook {
     return Number(this.spec.checkpointIntervalMs);
   }
 
-  facts(workers: readonly WorkerFacts[], term: bigint, holdings: readonly Holding[]): JobFacts {
+  /** @param holdings looked at only where something is to be placed */
+  facts(workers: readonly WorkerFacts[], term: bigint, holdings: () => readonly Holding[]): JobFacts {
     const regions = [...this.regions.values()];
     const now = this.clock.monotonicMs();
-    const placedOn = regions
-      .filter(({ phase }) => phase !== "FINISHED")
-      .flatMap((region) => [...region.placed].filter(([actor]) => this.#groups.of(actor) === ""))
-      .map(([, { worker }]) => worker);
+    const placedOn = new Set<string>();
+    for (const { phase, placed } of regions) {
+      if (phase === "FINISHED") continue;
+      for (const [actor, { worker }] of placed) if (this.#groups.of(actor) === "") placedOn.add(worker);
+    }
     return {
       job: this.job,
       term,
@@ -174,14 +177,16 @@ export class JobBook {
         forMs: now - host.sinceMs,
         silentMs: now - host.heardMs,
       })),
-      placedOn: [...new Set(placedOn)],
+      placedOn: [...placedOn],
       groups: this.#groupFacts(),
       regions: regions.map(({ phase }) => phase),
       rests: regions.every(({ rests }) => rests),
       enumerators: [...this.#enumerators.values()],
       instances: this.#instances.facts(),
       workers,
-      holdings,
+      get holdings() {
+        return holdings();
+      },
       enumeratorSilenceMs: limits.enumeratorSilenceMs,
     };
   }
@@ -247,20 +252,15 @@ export class JobBook {
   /** Cores' worth of actors that each worker holds, regions that are over left out. */
   load(): ReadonlyMap<string, number> {
     const load = new Map<string, number>();
-    for (const { worker, spec } of this.#placed()) load.set(worker, (load.get(worker) ?? 0) + coresOf(spec));
+    for (const { worker, cores } of this.#placed()) load.set(worker, (load.get(worker) ?? 0) + cores);
     return load;
   }
 
   /** What was granted to its instances and actors, and has not been given back. */
   promised(): Promised[] {
     const { job } = this;
-    const actors = this.#placed().map(({ worker, spec: { resources } }) => {
-      return {
-        job,
-        instance: "",
-        worker,
-        granted: { ...NOTHING, cpu: resources.cpu, memoryBytes: resources.memoryBytes },
-      };
+    const actors = this.#placed().map(({ worker, cpu, memoryBytes }) => {
+      return { job, instance: "", worker, granted: { ...NOTHING, cpu, memoryBytes } };
     });
     const instances = this.#instances.holding.map(({ instance, worker, granted }) => {
       return { job, instance, worker, granted };
@@ -280,13 +280,8 @@ export class JobBook {
     ];
   }
 
-  #placed(): { readonly worker: string; readonly spec: ActorSpec }[] {
-    if (this.#finishedMs > 0) return [];
-    return this.spec.actors.flatMap((spec) => {
-      const region = this.regions.get(spec.region)!;
-      const worker = region.placed.get(spec.actor)?.worker ?? "";
-      return worker === "" || region.phase === "FINISHED" || region.phase === "PLACING" ? [] : [{ worker, spec }];
-    });
+  #placed(): ActorShare[] {
+    return this.#finishedMs > 0 ? [] : this.#shares.of(this.regions.values());
   }
 
   enter(state: JobState, error?: { code: string; message: string }): void {
@@ -522,10 +517,6 @@ export class JobBook {
   }
 
   describe(): JobReport {
-    const sum = (count: (actor: ActorReport) => bigint) =>
-      [...this.regions.values()]
-        .flatMap((region) => [...region.reports()])
-        .reduce((total, actor) => total + count(actor), 0n);
     return {
       job: this.job,
       state: this.#state,
@@ -534,10 +525,7 @@ export class JobBook {
       startedMs: BigInt(this.#startedMs),
       finishedMs: BigInt(this.#finishedMs),
       rowsTotal: this.#rowsTotal,
-      rowsRead: sum((actor) => actor.rowsRead),
-      rowsWritten: sum((actor) => actor.rowsWritten),
-      rowsInFlight: sum((actor) => actor.rowsInFlight),
-      deadLetters: sum((actor) => actor.deadLetters),
+      ...rowsOf(this.regions.values()),
       instances: this.#instances.describe(),
       regions: [...this.regions.values()].map((region) => region.describe()),
       services: sumOfCounts([...this.#hosts.values()].flatMap(({ services }) => services)),
@@ -566,7 +554,7 @@ export class JobBook {
     return detailOf(this.spec, report, {
       actorsRunning: this.#actorsRunning(),
       loads,
-      actors: () => this.#actorDetails(),
+      actors: () => this.spec.actors.map((spec) => this.#actorDetail(spec)),
       regions: [...this.regions.values()].map((region) => region.detail()),
       edges: queuesOf(loads),
       hosts: hostDetails(this.#hosts.values(), this.regions.values(), usages, this.clock),
@@ -582,16 +570,20 @@ export class JobBook {
     return this.#samples.kept;
   }
 
-  #actorDetails(): ActorDetail[] {
-    return this.spec.actors.map((actor) => {
-      const region = this.regions.get(actor.region)!;
-      const [report, loads] = [region.reportOf(actor.actor), region.loadsOf(actor.actor)];
-      return actorOf(actor, region.attempt, region.placed.get(actor.actor), report, loads);
+  /** Where actors are and in what state, for those who show few of them. */
+  actorPlaces(): ActorPlace[] {
+    return this.spec.actors.map((spec) => {
+      const { actor, region: name } = spec;
+      const region = this.regions.get(name)!;
+      const worker = region.placed.get(actor)?.worker ?? "";
+      const state = region.reportOf(actor)?.state ?? "";
+      return { actor, region: name, worker, state, detail: () => this.#actorDetail(spec) };
     });
   }
-}
 
-/** For spreading them: one that says nothing counts as one. */
-function coresOf({ resources }: ActorSpec): number {
-  return resources.cpu || 1;
+  #actorDetail(spec: ActorSpec): ActorDetail {
+    const region = this.regions.get(spec.region)!;
+    const [report, loads] = [region.reportOf(spec.actor), region.loadsOf(spec.actor)];
+    return actorOf(spec, region.attempt, region.placed.get(spec.actor), report, loads);
+  }
 }

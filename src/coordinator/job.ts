@@ -272,14 +272,17 @@ function askAgain(facts: JobFacts): JobAction[] {
 
 /** J9. Those that wait are placed before any new one is asked for. */
 function placeInstances(facts: JobFacts): JobAction[] {
-  const room = new Room(facts.workers, facts.holdings, coresOf(facts.holdings));
   const waits = ({ state, worker, instance }: InstanceFacts) =>
     state === "REQUESTED" && worker === "" && !facts.retired.has(instance);
   const waiting = facts.instances.filter(waits).reverse();
-  return facts.services.flatMap((spec) => [
-    ...waiting.filter(({ service }) => service === spec.service).map(({ instance }) => place(room, spec, instance)),
-    ...missing(facts, spec).map((instance) => place(room, spec, instance)),
+  const wanted = facts.services.flatMap((spec) => [
+    ...waiting.filter(({ service }) => service === spec.service).map(({ instance }) => ({ spec, instance })),
+    ...missing(facts, spec).map((instance) => ({ spec, instance })),
   ]);
+  if (wanted.length === 0) return []; // what is free is not added up for nothing
+  const { workers, holdings } = facts;
+  const room = new Room(workers, holdings, coresOf(holdings));
+  return wanted.map(({ spec, instance }) => place(room, spec, instance));
 }
 
 function place(room: Room, { service, resources }: ServiceSpec, instance: string): JobAction {

@@ -127,8 +127,9 @@ export class Room {
         freeBytes: memoryBytes,
       }))
       .sort((a, b) => (a.worker < b.worker ? -1 : 1));
+    const named = new Map(this.#spaces.map((space) => [space.worker, space]));
     for (const { worker, granted } of holdings) {
-      const space = this.#spaces.find((one) => one.worker === worker);
+      const space = named.get(worker);
       if (space !== undefined) space.freeBytes -= granted.memoryBytes;
       for (const share of granted.gpus) {
         const device = devices.get(deviceKey(worker, share.uuid));

@@ -29,6 +29,8 @@ export class RegionBook {
   /** Worker and host of each actor; empty: not placed. */
   readonly placed = new Map<string, { readonly worker: string; host: string }>();
   writing = false;
+  /** Grows whenever an actor's worker changes. */
+  placements = 0;
   #inherited = false;
   #newest = 0n;
   #failures = 0;
@@ -197,6 +199,7 @@ export class RegionBook {
     this.#checkpointMs = Number.NEGATIVE_INFINITY; // nobody knows how long ago: its next one is due as soon as it is at work
     if (attempt === this.attempt) return;
     this.#enterAttempt(attempt);
+    this.placements += 1;
     this.placed.clear(); // told by actors of the attempt that was taken for the newest (C7)
   }
 
@@ -292,6 +295,7 @@ export class RegionBook {
 
   /** Worker of each actor; their hosts show when they are there. */
   place(workers: ReadonlyMap<string, string>): void {
+    this.placements += 1;
     for (const [actor, worker] of workers) this.placed.set(actor, { worker, host: "" });
     this.phase = "DEPLOYING";
   }
@@ -324,6 +328,7 @@ export class RegionBook {
     if (isLoaded(report)) this.#loadWindow(report.actor).add(report, report.load.forMs);
     if (this.placed.get(report.actor) === undefined) {
       // Found at work by a new leader.
+      this.placements += 1;
       this.placed.set(report.actor, { worker, host });
       this.#deployed.add(host);
       this.#started.add(host);

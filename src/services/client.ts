@@ -12,33 +12,30 @@
  *   S10, S11 Rows that may have been answered before are looked for first (`holders.ts`).
  *   S13 Where a service shares answers (`cache: "content"`) its rows are known by their content: equal ones are one row to its instances,
  *       whoever asks, and none of those who ask may say that the answer is not needed any more.
+ *   S14 A request that its instance has refused, given back or failed is sent under another name: a late copy of it is not taken for it.
  *   S12 What may have gone to the fallback before is looked for there, too (`fallback.ts`).
  */
 import type { RecordBatch, Schema } from "apache-arrow";
 import { type ErrorCode, isErrorCode, MillraceError } from "../base/errors.js";
-import type { InstanceId, JobId, Namespace } from "../base/ids.js";
+import type { InstanceId } from "../base/ids.js";
 import { limits } from "../base/limits.js";
-import type { Ports, Timer } from "../base/ports.js";
-import type { Bus, BusMessage, Subscription } from "../bus/bus.js";
-import { publishLossy } from "../bus/publish-lossy.js";
+import type { Timer } from "../base/ports.js";
+import type { BusMessage, Subscription } from "../bus/bus.js";
 import { type JobSubjects, jobSubjects } from "../bus/subjects.js";
 import type { Service } from "../topology/service.js";
 import { arrowSchema } from "../types/columns.js";
-import { decodeBatch, encodeBatch, encodeSchema, schemaId } from "../wire/arrow.js";
+import { decodeBatch } from "../wire/arrow.js";
 import { heldFrame, serviceOrdersFrame } from "../wire/control.js";
 import {
   type AnswerHeader,
-  askFrame,
-  cancelFrame,
   decodeFrame,
   type HoldingHeader,
   type LoadReport,
   loadReportFrame,
-  releaseFrame,
-  requestFrame,
 } from "../wire/frames.js";
 import type { AnswerStore } from "./answer-store.js";
 import { type CallCounts, noCounts } from "./call-counts.js";
+import { ClientMessages, type ClientMessagesOptions } from "./client-messages.js";
 import { ClientTelemetry } from "./client-telemetry.js";
 import { Fallback } from "./fallback.js";
 import { Holders } from "./holders.js";
@@ -49,7 +46,7 @@ import { type CallOptions, newPending, type Pending, rowsOf } from "./pending.js
 import { afterFailure } from "./retry.js";
 import { inOneBatch } from "./row-answers.js";
 import { isOfRows, poisoned, timedOut } from "./row-errors.js";
-import { contentIdsOf, idBytes } from "./row-ids.js";
+import { contentIdsOf } from "./row-ids.js";
 import { runsOf } from "./runs.js";
 import { splitPending } from "./split-pending.js";
 import { type Answer, checkRows, halves, joinAnswers, singles } from "./split-request.js";
@@ -57,18 +54,7 @@ import { type Answer, checkRows, halves, joinAnswers, singles } from "./split-re
 export type { CallOptions } from "./pending.js";
 export type { Answer } from "./split-request.js";
 
-/** Of one frame; what was passed between several checkpoints may be released at once. */
-const RELEASED_ROWS_MAX = 65_536;
-
-export interface ServiceClientOptions {
-  readonly bus: Bus;
-  readonly ports: Ports;
-  readonly namespace: Namespace;
-  readonly job: JobId;
-  readonly attempt: number;
-  /** Unique among the clients of the job. */
-  readonly client: string;
-  readonly service: Service;
+export interface ServiceClientOptions extends ClientMessagesOptions {
   /** Where instances keep answers that took long; undefined: nowhere. */
   readonly saved?: AnswerStore | undefined;
   /** Of the service's fallback. */
@@ -89,10 +75,11 @@ export class ServiceClient {
   #subscriptions: Subscription[] = [];
   #telemetry: ClientTelemetry;
   #subjects: JobSubjects;
-  #inputSchema: Uint8Array;
-  #inputSchemaId: Uint8Array;
+  #messages: ClientMessages;
   #outputSchema: Schema;
   #calls = 0;
+  /** Names that requests got anew. */
+  #renamed = 0;
   /** The oldest request has found no room; what may give it some dispatches again. */
   #blocked = false;
   #error: MillraceError | undefined;
@@ -107,15 +94,15 @@ export class ServiceClient {
       retries: () => this.counts.retries,
     });
     this.#subjects = jobSubjects(options.namespace, options.job);
-    this.#inputSchema = encodeSchema(arrowSchema(this.service.input));
-    this.#inputSchemaId = schemaId(this.#inputSchema);
+    this.#messages = new ClientMessages(options);
     this.#outputSchema = arrowSchema(this.service.output);
     if (options.fallback !== undefined) this.#fallback = new Fallback(options.fallback);
     this.#holders = new Holders<Pending>({
       clock: options.ports.clock,
       saved: options.saved,
       ready: () => [...this.#instances].filter(({ report }) => report.state === "READY").map(({ id }) => id),
-      ask: (rowIds) => this.#ask(rowIds),
+      ask: (rowIds) => this.#messages.ask(rowIds),
+      split: (request, parts) => splitPending(request, parts, {}),
       send: (requests) => this.#onAsked(requests),
       answered: (request, answers) => this.#onAnswered(request, answers),
     });
@@ -140,7 +127,7 @@ export class ServiceClient {
       bus.subscribe(this.#subjects.orders(this.service.id), ({ payload }) => this.#onOrders(payload)),
       bus.subscribe(this.#subjects.held(this.service.id), ({ payload }) => this.#onHeld(payload)),
     ]);
-    this.#ask([]);
+    this.#messages.ask([]);
   }
 
   /**
@@ -209,10 +196,7 @@ export class ServiceClient {
   release(rowIds: readonly string[]): void {
     this.options.fallback?.release(rowIds);
     if (rowIds.length === 0 || this.service.cache === "content") return;
-    for (let at = 0; at < rowIds.length; at += RELEASED_ROWS_MAX) {
-      const ids = idBytes(rowIds.slice(at, at + RELEASED_ROWS_MAX));
-      this.#say(this.#subjects.ask(this.service.id), releaseFrame.encode({ service: this.service.id, rowIds: ids }));
-    }
+    this.#messages.release(rowIds);
     const kept = this.#kept.take(rowIds);
     if (kept.length > 0) void this.options.saved?.delete(kept);
   }
@@ -302,7 +286,7 @@ export class ServiceClient {
     this.#instances.add(instance, request);
     // The window of the `infer` operators bounds what is under way, so the bus's own bound is not waited for here.
     try {
-      this.#publish(request, instance)?.catch((cause: unknown) => this.#unsent(request, instance, cause));
+      this.#messages.request(request, instance)?.catch((cause: unknown) => this.#unsent(request, instance, cause));
     } catch (cause) {
       // Not in the middle of a dispatch.
       queueMicrotask(() => this.#unsent(request, instance, cause));
@@ -314,48 +298,6 @@ export class ServiceClient {
     if (!this.#instances.take(instance, request.id)) return;
     request.reject(MillraceError.from(cause, "MILL_SERVICE_LOST", `service "${this.service.id}"`));
     this.#dispatch();
-  }
-
-  /** @returns a promise where the bus has no room */
-  #publish(request: Pending, instance: KnownInstance<Pending>): Promise<void> | undefined {
-    const { id, bucket, crashes, rows } = request;
-    const frame = requestFrame.encode(
-      {
-        id,
-        crashes,
-        rows,
-        client: this.options.client,
-        service: this.service.id,
-        instance: instance.id,
-        attempt: this.options.attempt,
-        timeoutMs: this.#timeLeftMs(request),
-        // A suspect has a call of its own, too, apart from the requests of other clients.
-        bucket: request.suspect ? `${bucket}#${id}` : bucket,
-        schemaId: this.#inputSchemaId,
-        schema: instance.schemaSent ? null : this.#inputSchema,
-        rowIds: idBytes(request.rowIds),
-        traceparent: request.span?.traceparent ?? "",
-      },
-      encodeBatch(request.records),
-    );
-    instance.schemaSent = true;
-    return this.options.bus.publish(instance.report.subject, frame) ?? undefined;
-  }
-
-  /** 0: no limit. */
-  #timeLeftMs({ deadlineMs, sentMs }: Pending): number {
-    return deadlineMs === Number.POSITIVE_INFINITY ? 0 : Math.max(1, Math.ceil(deadlineMs - sentMs));
-  }
-
-  #cancel(instance: KnownInstance<Pending>, requests: readonly Pending[]): void {
-    if (requests.length === 0) return;
-    const header = { client: this.options.client, requests: requests.map(({ id }) => id) };
-    this.#say(instance.report.subject, cancelFrame.encode(header));
-  }
-
-  /** What is lost here costs time at an instance, and nothing else. */
-  #say(subject: string, frame: Uint8Array): void {
-    void publishLossy(this.options.bus, this.options.ports.log, subject, frame);
   }
 
   // What comes back
@@ -390,12 +332,22 @@ export class ServiceClient {
       this.#onFailure(request, this.#timedOut(request));
     } else {
       request.tries -= 1; // it was not begun
+      this.#rename(request);
       // One that holds the rows has no room just now; elsewhere they would be paid for again.
       if (header.status === "REJECTED" && request.holder !== "") request.notBeforeMs = this.#nextSweepMs;
       this.#queue.unshift(request);
-      if (header.status === "RETURNED") this.#forgetHolder(instance.id);
+      if (header.status === "RETURNED") {
+        if (instance.report.state !== "READY") this.#forgetHolder(instance.id);
+        else request.holder = ""; // this one waited there in vain; what else it holds it goes on holding
+      }
     }
     this.#dispatch();
+  }
+
+  /** S14 */
+  #rename(request: Pending): void {
+    const [first] = request.id.split("~", 1);
+    request.id = `${first}~${++this.#renamed}`;
   }
 
   #errorOf({ code, message, retryAfterMs }: AnswerHeader): MillraceError {
@@ -433,6 +385,7 @@ export class ServiceClient {
     if (next.kind === "retry") {
       request.notBeforeMs = next.atMs;
       this.counts.retries += 1;
+      this.#rename(request);
       this.#queue.push(request);
     } else if (next.kind === "split") {
       // Each part has one try more: all of them have been spent on the whole.
@@ -554,7 +507,7 @@ export class ServiceClient {
     for (const request of waited) this.#giveUp(request, this.#timedOut(request));
     for (const instance of this.#instances) {
       const late = [...instance.pending.values()].filter(({ deadlineMs }) => deadlineMs <= now);
-      this.#cancel(instance, late);
+      this.#messages.cancel(instance, late);
       for (const request of late) {
         this.#instances.take(instance, request.id);
         this.#giveUp(request, this.#timedOut(request));
@@ -588,10 +541,5 @@ export class ServiceClient {
       request.resolve({ records, rejected: [...rejected.values()] });
     }
     this.#dispatch();
-  }
-
-  #ask(rowIds: readonly string[]): void {
-    const header = { client: this.options.client, service: this.service.id, rowIds: idBytes(rowIds) };
-    this.#say(this.#subjects.ask(this.service.id), askFrame.encode(header));
   }
 }

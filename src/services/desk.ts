@@ -3,7 +3,8 @@
  *
  * Invariants:
  *   N2  Every request that is taken is answered once: OK, FAILED, REJECTED (no room), RETURNED (given back) or EXPIRED (its time is
- *       up). One that was cancelled is not answered.
+ *       up). One that was cancelled is not answered. A copy of one that was refused, given back or failed comes too late: its client
+ *       has sent it elsewhere, under another name.
  *   N3  At most `concurrency` calls are under way; what makes the next one is decided by `batching.ts`.
  *   N4  What waits, for a call or for others' rows, is bounded in rows and bytes; above it requests are refused, and the client keeps
  *       them. One request that is larger than all of it passes alone.
@@ -28,6 +29,7 @@ import { CallTimes } from "./call-times.js";
 import { DeskTelemetry } from "./desk-telemetry.js";
 import type { CheckedHandler, RowOutcome } from "./handler-call.js";
 import { Journal, type RowAnswer } from "./journal.js";
+import { KeptIds } from "./kept-ids.js";
 import { type QueuedRequest, RequestQueue } from "./request-queue.js";
 import { inOneBatch, rowsAt } from "./row-answers.js";
 
@@ -69,6 +71,7 @@ interface Attempt {
   readonly untilMs: number;
 }
 
+const DRAINING = "the instance is draining";
 /** Weight of the newest call in the smoothed time per row. */
 const SMOOTHING = 0.1;
 
@@ -80,6 +83,8 @@ export class Desk {
   /** Ids of rows that wait or run. */
   #underWay = new Set<string>();
   #journal = new Journal(limits.journalBytesMax);
+  /** Requests that are their clients' again. */
+  #refused = new KeptIds(limits.refusalsKeptMax);
   #size: BatchSize;
   #handler: CheckedHandler;
   #rowMs = 0;
@@ -134,7 +139,8 @@ export class Desk {
 
   take(request: QueuedRequest): void {
     if (this.#holds(request.id)) return;
-    if (this.#closed) this.options.answers.refused(request, "RETURNED", "the instance is draining");
+    if (this.#closed) this.options.answers.refused(request, "RETURNED", DRAINING);
+    else if (this.#refused.has(request.id)) this.options.answers.refused(request, "REJECTED", "it was refused before");
     else this.#admit(request);
   }
 
@@ -155,11 +161,16 @@ export class Desk {
       return;
     }
     if (!this.#hasRoomFor(request)) {
+      this.#refused.add([request.id]);
       this.options.answers.refused(request, "REJECTED", "the instance's queue is full");
       return;
     }
     if (rowIds.some((id) => this.#underWay.has(id))) {
       this.#joined.push(request);
+      return;
+    }
+    if (this.#closed) {
+      this.options.answers.refused(request, "RETURNED", DRAINING);
       return;
     }
     const admitted = known === undefined ? request : cut(request, known, this.#missing(rowIds, known));
@@ -203,21 +214,23 @@ export class Desk {
     this.#readmit();
   }
 
-  /** The newest of what waits goes back to its clients. @returns how many rows */
+  /** The newest of what waits goes back to its clients, but for what has some of its answers here. @returns how many rows */
   giveBack(rows: number, why: string): number {
-    const returned = this.#queue.removeNewest(rows) as Admitted[];
+    const returned = this.#queue.removeNewest(rows, (request) => (request as Admitted).cut === undefined) as Admitted[];
     for (const request of returned) this.#return(request, why);
     this.#readmit();
     return returned.reduce((sum, request) => sum + request.rows, 0);
   }
 
-  /** Takes nothing new, gives back what waits, finishes what runs; what still runs after `limitMs` is aborted and given back. */
+  /**
+   * Takes nothing new, gives back what waits, finishes what runs, for whoever asked for it; what still runs after `limitMs` is aborted and
+   * given back.
+   */
   async drain(limitMs: number): Promise<void> {
     this.#closed = true;
-    for (const request of this.#queue.remove(() => true)) this.#return(request as Admitted, "the instance is draining");
-    for (const request of this.#joined.remove(() => true)) {
-      this.options.answers.refused(request, "RETURNED", "the instance is draining");
-    }
+    for (const request of this.#queue.remove(() => true)) this.#return(request as Admitted, DRAINING);
+    const comes = (id: string) => this.#underWay.has(id) || this.#journal.find(id) !== undefined;
+    this.#returnJoined(({ rowIds }) => !rowIds.every(comes), DRAINING);
     this.#wake?.();
     const limit = this.options.ports.clock.after(limitMs, () => {
       for (const call of this.#calls) {
@@ -227,6 +240,7 @@ export class Desk {
         call.requests.clear();
         this.#abandon(call);
       }
+      this.#returnJoined(() => true, "the instance was stopped");
       for (const done of this.#onIdle.splice(0)) done();
     });
     if (this.#calls.size > 0) await new Promise<void>((resolve) => this.#onIdle.push(resolve));
@@ -243,7 +257,12 @@ export class Desk {
     this.#journal.release(rowIds);
   }
 
+  #returnJoined(matches: (request: QueuedRequest) => boolean, why: string): void {
+    for (const request of this.#joined.remove(matches)) this.options.answers.refused(request, "RETURNED", why);
+  }
+
   #return(request: Admitted, why: string): void {
+    this.#refused.add([request.id]);
     this.options.answers.refused(wholeOf(request), "RETURNED", why);
     this.#settle(request);
   }
@@ -407,8 +426,7 @@ export class Desk {
     if (abort.aborted) return;
     const what = `a call took longer than the service's timeoutMs of ${this.options.service.timeoutMs} ms`;
     const error = new MillraceError("MILL_SERVICE_TIMEOUT", what, { service: this.options.service.id });
-    for (const request of requests)
-      if (call.requests.delete(request)) this.options.answers.failed(wholeOf(request), error);
+    for (const request of requests) if (call.requests.delete(request)) this.#fail(request, error);
     this.#abandon(call);
   }
 
@@ -418,7 +436,7 @@ export class Desk {
     for (const request of requests) this.#settle(request);
     call.rows -= rowsOf(requests);
     if (MillraceError.is(outcome)) {
-      for (const request of requests) if (awaited(request)) this.options.answers.failed(wholeOf(request), outcome);
+      for (const request of requests) if (awaited(request)) this.#fail(request, outcome);
       return;
     }
     this.#journal.add(idsOf(requests), outcome.records, outcome.rejected);
@@ -427,6 +445,11 @@ export class Desk {
       if (awaited(request)) this.#answer(request, partOf(outcome, at, at + request.rows));
       at += request.rows;
     }
+  }
+
+  #fail(request: Admitted, error: MillraceError): void {
+    this.#refused.add([request.id]);
+    this.options.answers.failed(wholeOf(request), error);
   }
 
   #answer(request: Admitted, outcome: RowOutcome): void {

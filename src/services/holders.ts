@@ -4,7 +4,8 @@
  *
  * Invariants:
  *   S10 A request that is asked about goes on when every READY instance has said what it holds, or had time to; and then to the one
- *       that holds its rows, if there is one.
+ *       that holds its rows, if there is one. One whose rows are held in several places, or only in part, goes on in parts, each to
+ *       its place: whoever is given a row that another holds works on it again.
  *   S11 What no instance holds that takes requests is looked for among the answers that are kept as objects, before it is sent; not for longer than
  *       `limits.storeCheckTimeoutMs`, for it can be worked on again.
  */
@@ -15,6 +16,7 @@ import type { HoldingHeader } from "../wire/frames.js";
 import type { AnswerStore } from "./answer-store.js";
 import type { RowAnswer } from "./journal.js";
 import { idsOf } from "./row-ids.js";
+import type { Part } from "./split-request.js";
 
 /** What has to be known of a request here. */
 export interface AskedRequest {
@@ -31,6 +33,8 @@ export interface HoldersOptions<Request extends AskedRequest> {
   ready(): readonly InstanceId[];
   /** Asks all instances at once. */
   ask(rowIds: readonly string[]): void;
+  /** @returns a request for each of the parts, in their order */
+  split(request: Request, parts: readonly Part[]): readonly Request[];
   /** They can be sent, before all others. */
   send(requests: readonly Request[]): void;
   /** Answers of its rows are there, of some at least; undefined: not of this one. */
@@ -42,10 +46,18 @@ interface Probe extends AskedRequest {
   tell(held: boolean): void;
 }
 
+/** All that is asked about at once. */
+interface Round<Request extends AskedRequest> {
+  /** With the instance that holds it for each row, "" for none; undefined: no row is held, as far as has been heard. */
+  readonly requests: Map<Request | Probe, string[] | undefined>;
+  /** Not heard yet. */
+  readonly awaited: Set<InstanceId>;
+}
+
 export class Holders<Request extends AskedRequest> {
   /** They are asked about in the next round. */
   #next: (Request | Probe)[] = [];
-  #round: { readonly requests: Set<Request | Probe>; readonly awaited: Set<InstanceId> } | undefined;
+  #round: Round<Request> | undefined;
   /** Their answers are being looked for. */
   #looking = new Set<Request | Probe>();
   /** Begins or ends a round. */
@@ -113,19 +125,37 @@ export class Holders<Request extends AskedRequest> {
     const held = new Set(idsOf(rowIds));
     // One that drains takes no request, whatever it holds: its rows are looked for where it has saved them.
     const takes = this.options.ready().includes(instance as InstanceId);
-    const found = [...round.requests].filter((request) => takes && request.rowIds.some((id) => held.has(id)));
-    for (const request of found) {
-      round.requests.delete(request);
-      request.holder = instance;
-    }
-    this.#send(found);
+    if (takes && held.size > 0) this.#send(this.#found(round, held, instance));
     const heard = round.awaited.delete(instance as InstanceId);
     if (round.requests.size === 0 || (heard && round.awaited.size === 0)) this.#end();
   }
 
+  /** @returns what nobody else has to be heard about */
+  #found({ requests }: Round<Request>, held: ReadonlySet<string>, instance: string): (Request | Probe)[] {
+    const found: (Request | Probe)[] = [];
+    for (const [request, known] of requests) {
+      if (!request.rowIds.some((id) => held.has(id))) continue;
+      const holders = request.rowIds.map((id, row) => known?.[row] || (held.has(id) ? instance : ""));
+      requests.set(request, holders);
+      if (!isProbe(request) && holders.includes("")) continue;
+      requests.delete(request);
+      found.push(...this.#parts(request, holders));
+    }
+    return found;
+  }
+
+  /** One for each run of rows that are in one place, or in none. */
+  #parts(request: Request | Probe, holders: readonly string[]): readonly (Request | Probe)[] {
+    const starts = holders.flatMap((holder, row) => (row === 0 || holder !== holders[row - 1] ? [row] : []));
+    const runs = starts.map((start, i) => ({ start, rows: (starts[i + 1] ?? holders.length) - start }));
+    const parts = isProbe(request) || runs.length === 1 ? [request] : this.options.split(request, runs);
+    for (const [i, part] of parts.entries()) part.holder = isProbe(part) ? "held" : holders[starts[i]!]!;
+    return parts;
+  }
+
   /** Takes out what matches. */
   remove(matches: (request: Request) => boolean): Request[] {
-    const all = [...this.#next, ...(this.#round?.requests ?? []), ...this.#looking];
+    const all = [...this.#next, ...(this.#round?.requests.keys() ?? []), ...this.#looking];
     const removed = all.filter((request): request is Request => !isProbe(request) && matches(request));
     this.#next = this.#next.filter((request) => isProbe(request) || !matches(request));
     for (const request of removed) {
@@ -144,7 +174,10 @@ export class Holders<Request extends AskedRequest> {
   /** All that has come meanwhile is asked about at once. */
   #begin(): void {
     const requests = this.#next.splice(0);
-    this.#round = { requests: new Set(requests), awaited: new Set(this.options.ready()) };
+    this.#round = {
+      requests: new Map(requests.map((request) => [request, undefined])),
+      awaited: new Set(this.options.ready()),
+    };
     this.options.ask(requests.flatMap(({ rowIds }) => rowIds));
     this.#timer = this.options.clock.after(limits.askWaitMs, () => this.#end());
   }
@@ -152,9 +185,14 @@ export class Holders<Request extends AskedRequest> {
   #end(): void {
     this.#timer?.cancel();
     this.#timer = undefined;
-    const requests = [...(this.#round?.requests ?? [])];
+    const round = this.#round;
     this.#round = undefined;
-    this.lookUp(requests);
+    const asked = [...(round?.requests ?? [])].flatMap(([request, holders]) =>
+      holders === undefined ? [request] : this.#parts(request, holders),
+    );
+    const held = asked.filter(({ holder }) => holder !== "");
+    if (held.length > 0) this.#send(held);
+    this.lookUp(asked.filter(({ holder }) => holder === ""));
     if (this.#next.length > 0) this.#begin();
   }
 }

@@ -12,6 +12,10 @@ export class KeptIds {
     }
   }
 
+  has(id: string): boolean {
+    return this.#ids.has(id);
+  }
+
   /** @returns those of the ids that were there */
   take(ids: readonly string[]): string[] {
     return ids.filter((id) => this.#ids.delete(id));

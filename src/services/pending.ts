@@ -21,7 +21,8 @@ export interface CallOptions {
 export interface Pending extends Omit<Given, "resolve" | "reject"> {
   resolve: Given["resolve"];
   reject: Given["reject"];
-  readonly id: string;
+  /** Another one after each refusal (S14). */
+  id: string;
   readonly rows: number;
   readonly bucket: string;
   readonly affinity: string;

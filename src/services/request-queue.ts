@@ -83,12 +83,13 @@ export class RequestQueue {
     return taken;
   }
 
-  /** Takes out the newest requests, as long as they have at most `rows` together. */
-  removeNewest(rows: number): QueuedRequest[] {
+  /** Takes out the newest of the requests that may go, as long as they have at most `rows` together. */
+  removeNewest(rows: number, mayGo: (request: QueuedRequest) => boolean): QueuedRequest[] {
     const gone = new Set<QueuedRequest>();
-    for (let left = rows, i = this.#queue.length - 1; i >= 0 && this.#queue[i]!.rows <= left; i--) {
-      gone.add(this.#queue[i]!);
-      left -= this.#queue[i]!.rows;
+    const free = this.#queue.filter(mayGo);
+    for (let left = rows, i = free.length - 1; i >= 0 && free[i]!.rows <= left; i--) {
+      gone.add(free[i]!);
+      left -= free[i]!.rows;
     }
     return this.remove((request) => gone.has(request));
   }

@@ -4,7 +4,8 @@
  * A published file is never changed. That a record was discarded, or was given back to its operator, is an object of its own.
  *
  * Invariants:
- *   L1  Only published files are read, by ranges: a page costs no more than `limits.deadLetterScanBytesMax`, however much there is.
+ *   L1  Only published files are read, by ranges: a page costs no more than `limits.deadLetterScanBytesMax` of them and
+ *       `limits.deadLetterMarksMax` marks, however much there is.
  *   L2  An id names one record for good: file, byte and hash. Where other records were written in its place, it names nothing.
  *   L3  A record gets one mark at most, and keeps it: who creates it decides.
  */
@@ -90,16 +91,21 @@ export class DeadLetterFolder {
     const { files, more } = await this.#newest(from);
     const items: DeadLetter[] = [];
     let bytes = 0;
+    let marked = 0;
     for (const file of files) {
       const { key, sinceMs } = file;
       const end = from?.key === key ? Math.min(from.offset, file.sizeBytes) : file.sizeBytes;
       const marks = await this.#marksOf(stemOf(key));
-      for await (const line of linesBackwards(this.published, key, end)) {
-        bytes += line.bytes.length;
-        const letter = await this.#letter(file, line, marks);
-        if (await wanted(letter)) items.push(letter);
-        if (items.length >= limit || bytes >= limits.deadLetterScanBytesMax)
-          return { items, next: tokenOf({ sinceMs, key, offset: line.offset }) };
+      for await (const lines of blocksOf(linesBackwards(this.published, key, end))) {
+        const letters = await Promise.all(lines.map((line) => this.#letter(file, line, marks)));
+        for (const [i, letter] of letters.entries()) {
+          const { offset, bytes: line } = lines[i]!;
+          bytes += line.length;
+          if (letter.mark !== undefined) marked++;
+          if (await wanted(letter)) items.push(letter);
+          const enough = bytes >= limits.deadLetterScanBytesMax || marked >= limits.deadLetterMarksMax;
+          if (items.length >= limit || enough) return { items, next: tokenOf({ sinceMs, key, offset }) };
+        }
       }
     }
     const last = files.at(-1);
@@ -177,6 +183,19 @@ export class DeadLetterFolder {
   }
 }
 
+/** Lines whose marks are read at the same time. */
+const BLOCK = 32;
+
+async function* blocksOf(lines: AsyncIterable<Line>): AsyncGenerator<Line[]> {
+  let block: Line[] = [];
+  for await (const line of lines) {
+    if (block.push(line) < BLOCK) continue;
+    yield block;
+    block = [];
+  }
+  if (block.length > 0) yield block;
+}
+
 function isBehind({ sinceMs, key }: ListedObject, from: Cursor): boolean {
   if (key === from.key) return from.offset > 0;
   return sinceMs === from.sinceMs ? key < from.key : sinceMs < from.sinceMs;
@@ -217,6 +236,17 @@ function rowIn(text: string): DeadLetter["row"] {
   const [, uri, sha256, size] = /^(.+:.*\/([0-9a-f]{64}))#(\d{1,15})$/.exec(text) ?? [];
   if (uri === undefined) return Buffer.from(text, "base64");
   return { uri, offset: 0n, sizeBytes: BigInt(size!), sha256: sha256!, mediaType: "" };
+}
+
+/** What the record was, for people. @throws {MillraceError} `MILL_STORE_CORRUPT` */
+export function recordOf({ id, record }: DeadLetter): Record<string, unknown> {
+  try {
+    const parsed: unknown = JSON.parse(record);
+    if (typeof parsed === "object" && parsed !== null) return parsed as Record<string, unknown>;
+    throw new TypeError("it is no object");
+  } catch (cause) {
+    throw MillraceError.from(cause, "MILL_STORE_CORRUPT", `the record of dead letter ${id} cannot be read`);
+  }
 }
 
 function markIn(key: string, bytes: Uint8Array): Mark {

@@ -4,13 +4,13 @@
  * With `MILLRACE_SCREENSHOTS=write` the pictures of the documentation (docs/images) are made anew on the way.
  */
 import assert from "node:assert/strict";
-import { writeFile } from "node:fs/promises";
+import { mkdir, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Browser, Page } from "playwright-core";
 import sharp from "sharp";
 import { packageRoot } from "../../src/cli/packages.js";
 import { startChromium } from "../servers/chromium.js";
-import { Cluster, type Submitted, until } from "./cluster.js";
+import { Cluster, until } from "./cluster.js";
 
 const AT = /HTTP API and dashboard at (\S+)/;
 /** Of a browser and a cluster that share two cores with all others. */
@@ -24,7 +24,7 @@ describe("e2e: the dashboard in a browser", function () {
   let cluster: Cluster | undefined;
   let browser: Browser | undefined;
   let page: Page;
-  let submitted: Submitted;
+  let marks: string;
   let job: string;
   let url: string;
   const complaints: string[] = [];
@@ -32,8 +32,9 @@ describe("e2e: the dashboard in a browser", function () {
   before(async function () {
     browser = await startChromium(this);
     cluster = await Cluster.start("w1", "w2");
-    await cluster.writeWords(FILES, WORDS);
-    await writeFile(join(cluster.folder, "text-0-bad.txt"), "good bad-1 better");
+    await putWords(cluster);
+    marks = join(cluster.folder, "marks");
+    await mkdir(marks);
     [, url = ""] = AT.exec(cluster.processes[0]!.said) ?? [];
     page = await browser.newPage({ viewport: { width: 1360, height: 900 }, colorScheme: "light" });
     page.setDefaultTimeout(SEEN_MS);
@@ -77,10 +78,17 @@ describe("e2e: the dashboard in a browser", function () {
       .toFile(join(packageRoot, "docs", "images", `dashboard-${name}.png`));
   }
 
-  it("lists a job that was submitted, and leads to it", async () => {
+  it("submits a topology, lists its job, and leads to it", async () => {
     await go("jobs");
     await seen("No job runs.");
-    submitted = await cluster!.submit("captions", "captions");
+    await press("Submit a topology");
+    const form = page.getByRole("dialog", { name: "Submit a topology" });
+    await form.getByLabel("File").setInputFiles(join(packageRoot, "test", "fixtures", "captions.ts"));
+    const input = `${cluster!.env.MILLRACE_STORE}/words/*.txt`;
+    await form.getByLabel("Parameters").fill(`input=${input}\noutput=captions\nmarks=${marks}`);
+    await form.getByRole("button", { name: "Submit" }).click();
+    await page.getByRole("heading", { level: 1, name: /^captions-/ }).waitFor();
+    await go("jobs");
     const link = page.getByRole("table", { name: "Jobs" }).getByRole("link", { name: /^captions-/ });
     await link.waitFor();
     job = (await link.textContent())!;
@@ -130,7 +138,8 @@ describe("e2e: the dashboard in a browser", function () {
 
   it("tells of a killed host, and of its recovery", async () => {
     await tab("Events");
-    assert.equal(await submitted.killHosts(1), 1);
+    const [mark = ""] = await readdir(marks);
+    process.kill(Number(mark.split(".")[1]), "SIGKILL");
     await page.getByRole("table", { name: "Events" }).getByText("region.restarted").first().waitFor();
     await tab("Graph");
     await becomes("all regions run again", async () => {
@@ -175,9 +184,21 @@ describe("e2e: the dashboard in a browser", function () {
     await press("Stop");
     await page.getByRole("dialog").getByRole("button", { name: /^Stop/ }).click();
     await state("cancelled");
-    await submitted.ended;
     const words = await cluster!.words("captions");
     assert.ok(words.length > 0);
     assert.equal(new Set(words).size, words.length);
   });
 });
+
+/** Where a submitted topology can read them: in the store. */
+async function putWords({ store }: Cluster): Promise<void> {
+  const put = (name: string, words: readonly string[]) => store.put(`words/${name}.txt`, Buffer.from(words.join("\n")));
+  await put("0-bad", ["good", "bad-1", "better"]);
+  for (let file = 0; file < FILES; file++) {
+    const letter = "abcdefghij"[file % 10]!;
+    await put(
+      `${file}`,
+      Array.from({ length: WORDS }, (_, i) => `${letter}${file}-${i}`),
+    );
+  }
+}

@@ -9,6 +9,7 @@ import { savepointFrame } from "../../src/wire/stored.js";
 import { ActorCrashes, CRASH } from "./actor-crashes.js";
 import { checked, REGION } from "./checked.js";
 import { boundsChecker } from "./checkers/bounds.js";
+import type { Checker } from "./checkers/checker.js";
 import { isolationChecker } from "./checkers/isolation.js";
 import { paidChecker } from "./checkers/paid.js";
 import { progressChecker } from "./checkers/progress.js";
@@ -292,6 +293,13 @@ describe("sim/checkers/paid: work that is done twice", () => {
     return { ...run, instance, call, release };
   };
 
+  const drains = (checker: Checker, one: SimProcess) => {
+    const load = { service: "label", instance: "one", sequence: 1n, subject: "s", state: "DRAINING" as const };
+    const payload = loadReportFrame.encode({ ...load, ...{ queuedRows: 0, runningRows: 0, rowMs: 0 }, ...QUIET });
+    const message = { subject: "mr.sim.job.service.label.load", payload, replyTo: undefined };
+    checker.onMessage?.(message, { process: one } as SimBus);
+  };
+
   it("an instance that begins a row again, unless it was released (PAID1)", () => {
     const { instance, call, release, found } = watched(["instance-pause"]);
     const one = instance("one");
@@ -316,13 +324,7 @@ describe("sim/checkers/paid: work that is done twice", () => {
       call("begun", one);
       if (what !== "it has not ended it") call("ended", one);
       if (what === "it was killed") one.end("SIGKILL");
-      if (what === "it drains") {
-        const load = { service: "label", instance: "one", sequence: 1n, subject: "s", state: "DRAINING" as const };
-        const payload = loadReportFrame.encode({ ...load, ...{ queuedRows: 0, runningRows: 0, rowMs: 0 }, ...QUIET });
-        checker.onMessage?.({ subject: "mr.sim.job.service.label.load", payload, replyTo: undefined }, {
-          process: one,
-        } as SimBus);
-      }
+      if (what === "it drains") drains(checker, one);
       call("begun", other);
       assert.deepEqual(found(), expected, what);
     }
@@ -333,6 +335,7 @@ describe("sim/checkers/paid: work that is done twice", () => {
     for (const [what, expected] of [
       ["kept", ["paid (PAID3)"]],
       ["kept after its end", []],
+      ["kept while it drained", []],
       ["deleted again", []],
       ["the store fails", []],
     ] as const) {
@@ -341,6 +344,7 @@ describe("sim/checkers/paid: work that is done twice", () => {
       call("begun", one);
       call("ended", one);
       if (what === "kept after its end") one.end("SIGKILL");
+      if (what === "kept while it drained") drains(checker, one);
       const change = { kind: "put" as const, key, bytes: new Uint8Array(1), before: undefined, by: "one" };
       checker.onStore?.(change);
       if (what === "deleted again") checker.onStore?.({ ...change, kind: "delete", bytes: undefined });

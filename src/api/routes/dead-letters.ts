@@ -6,7 +6,7 @@ import { id, type JobId } from "../../base/ids.js";
 import { limits } from "../../base/limits.js";
 import { checkReplayable } from "../../coordinator/replay-plan.js";
 import { demandOpen, Replays } from "../../coordinator/replays.js";
-import { type DeadLetter, DeadLetterFolder } from "../../storage/dead-letters.js";
+import { type DeadLetter, DeadLetterFolder, recordOf } from "../../storage/dead-letters.js";
 import { jobKeys } from "../../storage/keys.js";
 import type { ObjectRef } from "../../types/content-types.js";
 import { type JobSpec, jobSpecFrame } from "../../wire/control.js";
@@ -95,7 +95,7 @@ export const deadLetterRoutes: Routes = (app, options) => {
       const contents = contentsOf(letter, await rowOf(opened, letter));
       return {
         ...summaryOf(letter, await stateOf(opened, letter)),
-        record: JSON.parse(letter.record) as Record<string, unknown>,
+        record: recordOf(letter),
         replayable: hindrance === "",
         hindrance,
         contents: contents.map(({ path, ref: { uri, mediaType, sizeBytes }, bytes }) => {

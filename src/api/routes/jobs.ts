@@ -155,14 +155,15 @@ export const jobRoutes: Routes = (app, { leader }) => {
       },
     },
     async ({ params, query }) => {
-      const { actors } = await leader()!.describeJob(params.job);
+      const actors = await leader()!.actorsOf(params.job);
       const some = actors.filter(
         (actor) =>
           (query.state === undefined || actor.state === query.state) &&
           (query.region === undefined || actor.region === query.region) &&
           (query.worker === undefined || actor.worker === query.worker),
       );
-      return pageOf(some, ({ actor }) => actor, query);
+      const { items, ...rest } = pageOf(some, ({ actor }) => actor, query);
+      return { items: items.map((one) => one.detail()), ...rest };
     },
   );
 

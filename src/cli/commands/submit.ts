@@ -11,8 +11,10 @@ import { ContentReader } from "../../storage/content.js";
 import { assetKey, bundleKey, jobKeys } from "../../storage/keys.js";
 import type { ObjectStore } from "../../storage/object-store.js";
 import { jobSpecFrame } from "../../wire/control.js";
+import { type ApiFlags, apiSettings } from "../api/client.js";
 import { beginJob, putOnce } from "../begin-job.js";
 import { type Cluster, joinCluster } from "../cluster.js";
+import { submitOverHttp, waitOverHttp } from "../http-submit.js";
 import { JobHandle } from "../job-handle.js";
 import { type LogLevel, openLog } from "../logging.js";
 import { countOf, outputsOf, withOutputs } from "../outputs.js";
@@ -23,14 +25,15 @@ import { watchJob } from "../watch-job.js";
 import type { ClusterFlags } from "./coordinator.js";
 import type { RunFlags } from "./run.js";
 
-export interface SubmitFlags extends ClusterFlags, RunFlags {
+export interface SubmitFlags extends ClusterFlags, RunFlags, ApiFlags {
   readonly wait: boolean;
 }
 
 export async function submitCommand(file: string, flags: SubmitFlags, command: Command): Promise<void> {
   const ports = realPorts(openLog(command.optsWithGlobals().logLevel as LogLevel));
-  const settings = clusterSettings(flags, process.env);
   const options = { params: flags.param, parallelism: flags.parallelism, cache: cacheFolder(process.env) };
+  if (isOverHttp(flags)) return submitByUrl(await readSubmission(file, options), flags, ports);
+  const settings = clusterSettings(flags, process.env);
   const submission = await readSubmission(file, options);
   const cluster = await joinCluster("submit", settings, ports);
   try {
@@ -52,6 +55,20 @@ export async function submitCommand(file: string, flags: SubmitFlags, command: C
   } finally {
     await cluster.close();
   }
+}
+
+/** Where a coordinator's address is known, and neither NATS nor the store is named beside it. */
+function isOverHttp({ url, nats, store }: SubmitFlags): boolean {
+  return url !== undefined || (nats === undefined && store === undefined && Boolean(process.env.MILLRACE_URL));
+}
+
+async function submitByUrl(submission: Submission, flags: SubmitFlags, ports: Ports): Promise<void> {
+  const settings = apiSettings(flags, process.env);
+  const { savepoint, allowUnmatched = false, overwrite = false } = flags;
+  const asked = { allowUnmatched, overwrite, ...(savepoint === undefined ? {} : { savepoint }) };
+  const job = await submitOverHttp(submission, asked, settings, ports);
+  process.stdout.write(`job ${job} submitted\n`);
+  if (flags.wait) await waitOverHttp(job, settings, ports);
 }
 
 /** `millrace restore`. @param savepoint `<job>/<name>` */

@@ -44,6 +44,7 @@ export function addTopologyCommands(program: Command): void {
     .addOption(param())
     .addOption(parallelism())
     .addOption(overwrite())
+    .option("--url <url>", "submit over a coordinator's HTTP API instead (MILLRACE_URL; its token: MILLRACE_TOKEN)")
     .option("--no-wait", "leave once the job is submitted")
     .action(lazily(async () => (await import("../commands/submit.js")).submitCommand));
 
@@ -56,6 +57,7 @@ export function addTopologyCommands(program: Command): void {
     .addOption(param())
     .addOption(parallelism())
     .addOption(overwrite())
+    .option("--url <url>", "submit over a coordinator's HTTP API instead (MILLRACE_URL; its token: MILLRACE_TOKEN)")
     .option("--no-wait", "leave once the job is submitted")
     .action(lazily(async () => (await import("../commands/submit.js")).restoreCommand));
 }

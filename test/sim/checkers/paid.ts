@@ -5,7 +5,9 @@
  *          has the answer. Whatever fails.
  *   PAID2  A row that an instance has ended is begun nowhere else while that instance is there to be asked, whoever else ends: actors,
  *          hosts, workers, coordinators, other instances.
- *   PAID3  A row whose answer was in the object store before its instance ended is begun nowhere while the answer is there.
+ *   PAID3  A row whose answer was in the object store before its instance drained or ended is begun nowhere while the answer is there.
+ *          Not while it drains: who asks then is not told of the row, looks for its answer too soon, and may have it waiting elsewhere when
+ *          the call ends.
  *
  * What may be paid for twice: what was on board of an instance that ended, answered or not, if it was not saved; what an instance that
  * drains holds and has not saved; and what cannot be known. So PAID2 and PAID3 hold as long as nobody was kept from asking or answering, and nobody was
@@ -32,8 +34,8 @@ export function paidChecker({ world, scenario, felt }: CheckedRun): Checker {
   const ended = new Map<string, Set<SimProcess>>();
   /** Instances that have said that they take nothing new. */
   const leaving = new Set<SimProcess>();
-  /** Rows whose answers are in the store, by whom. */
-  const saved = new Map<string, { readonly by: string; readonly beforeItsEnd: boolean }>();
+  /** Rows whose answers are in the store, and whether their instance was neither draining nor gone. */
+  const saved = new Map<string, boolean>();
   const isBlind = (also: (kind: FaultKind) => boolean = () => false) =>
     felt().some((kind) => BLINDING.has(kind) || also(kind));
 
@@ -52,7 +54,11 @@ export function paidChecker({ world, scenario, felt }: CheckedRun): Checker {
       if (job === undefined || row === undefined) return;
       const id = `${turnOf(job)} ${row}`;
       if (bytes === undefined) saved.delete(id);
-      else saved.set(id, { by, beforeItsEnd: [...begun.keys()].some((one) => one.name === by && !one.isDead) });
+      else
+        saved.set(
+          id,
+          [...begun.keys()].some((one) => one.name === by && !one.isDead && !leaving.has(one)),
+        );
     },
   };
 
@@ -76,10 +82,7 @@ export function paidChecker({ world, scenario, felt }: CheckedRun): Checker {
     if (holder !== undefined) {
       world.found("paid (PAID2)", `the row ${id} to be begun once: ${holder.name} has ended it`, seen);
     }
-    if (
-      saved.get(id)?.beforeItsEnd === true &&
-      !isBlind((kind) => kind.startsWith("store-") && kind !== "store-stale-list")
-    ) {
+    if (saved.get(id) === true && !isBlind((kind) => kind.startsWith("store-") && kind !== "store-stale-list")) {
       world.found("paid (PAID3)", `the row ${id} to be begun once: its answer is in the store`, seen);
     }
   }

@@ -167,6 +167,8 @@ interface Outcome {
   readonly met: ReadonlySet<string>;
 }
 
+/** Without the time, which is another in each run. */
+const untimed = ({ atMs: _, ...letter }: Record<string, unknown>) => letter;
 const shown = (rows: readonly unknown[]) =>
   rows.map((row) => JSON.stringify(row, (_, value) => (typeof value === "bigint" ? String(value) : value)));
 
@@ -207,7 +209,7 @@ async function run(scenario: Scenario, seed: number, kills: number): Promise<Out
   world.kill();
   const rows = Object.fromEntries(scenario.sinks.map((url) => [url, shown(sinks.get(url)!.rows())]));
   return {
-    rows: { ...rows, letters: shown(world.deadLetters.rows()) },
+    rows: { ...rows, letters: shown(world.deadLetters.rows().map(untimed)) },
     sinks,
     attempts: world.attempt,
     asked: new Set(world.asked.keys()),

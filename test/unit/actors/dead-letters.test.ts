@@ -78,7 +78,7 @@ describe("actors/dead-letters: the row as it came", () => {
     const kept = decoded(Buffer.from(one("row") as string, "base64"));
     assert.deepEqual(columnOf(kept, "n").toArray(), Int32Array.of(7));
     assert.deepEqual(lineageOf(kept), { origin: "read/a/0", first: 3 });
-    assert.equal(one("atMs"), 1_700_000_000_000n);
+    assert.equal(one("atMs"), 1_700_000_000_000);
   });
 
   it("a large one becomes content of the job, which the letter keeps alive", async () => {

@@ -16,8 +16,8 @@ function setUp() {
   book.expectHost(HOST, "w1");
   book.expectInstance({ instance: "model-0" as InstanceId, service: "model", worker: "w1", granted: granted() });
   const [hostFacts, instanceFacts] = [
-    () => book.facts([], 1n, []).hosts[0]!,
-    () => book.facts([], 1n, []).instances[0]!,
+    () => book.facts([], 1n, () => []).hosts[0]!,
+    () => book.facts([], 1n, () => []).instances[0]!,
   ];
   return { clock, book, host: hostFacts, instance: instanceFacts };
 }
@@ -163,9 +163,11 @@ describe("coordinator/job-book: enumerators", () => {
     book.expectEnumerator("read", HOST, 2);
     book.expectEnumerator("read", "job-1-w2-1", 1);
     book.onEnumerator("read", 1);
-    assert.deepEqual(book.facts([], 1n, []).enumerators, [{ source: "read", host: HOST, attempt: 2, deployed: false }]);
+    assert.deepEqual(book.facts([], 1n, () => []).enumerators, [
+      { source: "read", host: HOST, attempt: 2, deployed: false },
+    ]);
     book.onEnumerator("read", 2);
-    assert.equal(book.facts([], 1n, []).enumerators[0]!.deployed, true);
+    assert.equal(book.facts([], 1n, () => []).enumerators[0]!.deployed, true);
   });
 });
 
@@ -250,13 +252,17 @@ describe("coordinator/job-book: instances", () => {
       [told[0]!.instance, told.at(-1)!.instance],
       ["model-0", `model-${2 * limits.instancesEndedMax - 1}`],
     );
-    assert.equal(book.facts([], 1n, []).instances.length, 2 * limits.instancesEndedMax, "names are not used twice");
+    assert.equal(
+      book.facts([], 1n, () => []).instances.length,
+      2 * limits.instancesEndedMax,
+      "names are not used twice",
+    );
   });
 
   it("since when hosts and instances are in their state, and how long hosts have been silent, are facts (J7, J8)", async () => {
     const { clock, book } = setUp();
     const factsNow = () => {
-      const { hosts, instances } = book.facts([], 1n, []);
+      const { hosts, instances } = book.facts([], 1n, () => []);
       return [hosts[0]!.wasUp, hosts[0]!.forMs, hosts[0]!.silentMs, instances[0]!.forMs];
     };
     book.onHost(hostReport(1n, "RUNNING"));

@@ -237,7 +237,7 @@ export class World {
   async decide(): Promise<void> {
     if (!this.book.adopting) {
       this.book.adopted();
-      const facts = this.book.facts([...this.known.values()], this.term, this.holdings());
+      const facts = this.book.facts([...this.known.values()], this.term, () => this.holdings());
       for (const action of decideJob(facts)) {
         await this.check(action);
         this.carryOut(action);
@@ -318,7 +318,9 @@ export class World {
       case "start-host": {
         const { host, worker } = action;
         this.book.expectHost(host, worker);
-        const living = this.book.facts([], 1n, []).hosts.filter((one) => one.worker === worker && one.state !== "gone");
+        const living = this.book
+          .facts([], 1n, () => [])
+          .hosts.filter((one) => one.worker === worker && one.state !== "gone");
         assert.deepEqual([...new Set(living.map((one) => one.host))], [host], `J1: hosts on ${worker}`);
         const there = this.hosts.get(host);
         assert.ok(there === undefined || there.worker === worker, `a name was used twice: ${host}`);

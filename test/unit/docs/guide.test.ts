@@ -60,7 +60,11 @@ describe("docs/guide: what it names", () => {
       ([, method, path]) => new RegExp(`^${method} ${path!.replace(/\{\w+\}/g, "[^/]+")}$`),
     );
     const named = guidePages().flatMap((name) =>
-      [...page(name).matchAll(ADDRESS)].map(([, flag, word, path = ""]) => ({ name, method: flag ?? word ?? "GET", path })),
+      [...page(name).matchAll(ADDRESS)].map(([, flag, word, path = ""]) => ({
+        name,
+        method: flag ?? word ?? "GET",
+        path,
+      })),
     );
     assert.ok(named.length >= 5);
     const wrong = named.filter(({ method, path }) => !routes.some((route) => route.test(`${method} ${path}`)));

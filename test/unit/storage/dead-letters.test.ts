@@ -75,6 +75,21 @@ describe("storage/dead-letters: what is published", () => {
     assert.deepEqual([rest.items.length, rest.next], [2, undefined]);
   });
 
+  it("nor does it read all marks of those that were discarded (L1)", async () => {
+    const count = limits.deadLetterMarksMax + 10;
+    await publish("dead-letters-parse-0-1.jsonl", ...Array.from({ length: count }, (_, i) => lineOf(`${i}`)));
+    for (let after: string | undefined; ; ) {
+      const page = await folder.page({ limit: 1_000, wanted: all, ...(after === undefined ? {} : { after }) });
+      for (const { id } of page.items) await folder.mark(id, { kind: "discarded", job: "", by: "me", atMs: 1 });
+      after = page.next;
+      if (after === undefined) break;
+    }
+    const isOpen = ({ mark }: DeadLetter) => mark === undefined;
+    const first = await folder.page({ limit: 10, wanted: isOpen });
+    assert.deepEqual(first.items, []);
+    assert.deepEqual(await folder.page({ limit: 10, wanted: isOpen, after: first.next! }), { items: [] });
+  });
+
   it("an id names nothing where other records were written in its place (L2)", async () => {
     await publish("dead-letters-parse-0-1.jsonl", lineOf("a"), lineOf("b"));
     const [last] = (await folder.page({ limit: 1, wanted: all })).items;
