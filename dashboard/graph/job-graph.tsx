@@ -8,7 +8,7 @@ import { type Box, draw, type Point, regionsOf, serviceId, shapeOf } from "./lay
 const PRESSED = 0.5;
 const BUSY = 0.8;
 /** Of its own size: smaller, and its words could not be read, so it scrolls. */
-const SMALLEST = 0.7;
+const SMALLEST = 0.66;
 
 function tone({ busyMax, backPressuredMax }: Operator): string {
   if (backPressuredMax >= PRESSED) return "pressed";

@@ -14,7 +14,7 @@ import { Cluster, until } from "./cluster.js";
 
 const AT = /HTTP API and dashboard at (\S+)/;
 /** Of a browser and a cluster that share two cores with all others. */
-const SEEN_MS = 60_000;
+const SEEN_MS = 90_000;
 /** More than are read while the test looks. */
 const FILES = 60;
 const WORDS = 1_000;
@@ -48,7 +48,8 @@ describe("e2e: the dashboard in a browser", function () {
     await browser?.close();
     await cluster?.stop();
   });
-  afterEach("nothing fails in the page, and its policy forbids nothing that it does", () => {
+  afterEach("nothing fails in the page, and its policy forbids nothing that it does", async function () {
+    if (this.currentTest?.state === "failed") console.error(await page.locator("body").innerText());
     assert.deepEqual(complaints, []);
   });
 

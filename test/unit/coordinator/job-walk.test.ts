@@ -131,7 +131,7 @@ describe("coordinator/job: a walk at random", () => {
         ends.set(world.state, (ends.get(world.state) ?? 0) + 1);
         if (world.takeovers > 0 && world.state === "FINISHED") taken += 1;
       }),
-      { numRuns: 150 },
+      { numRuns: 250 },
     );
     for (const end of ["FINISHED", "CANCELLED"] as const) {
       assert.ok((ends.get(end) ?? 0) > 10, `too few walks came to ${end}: ${[...ends]}`);
