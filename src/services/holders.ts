@@ -120,14 +120,25 @@ export class Holders<Request extends AskedRequest> {
   }
 
   onHolding({ instance, rowIds }: HoldingHeader): void {
-    const round = this.#round;
-    if (round === undefined) return;
     const held = new Set(idsOf(rowIds));
     // One that drains takes no request, whatever it holds: its rows are looked for where it has saved them.
     const takes = this.options.ready().includes(instance as InstanceId);
+    if (takes && held.size > 0) this.#sendLate(held, instance);
+    const round = this.#round;
+    if (round === undefined) return;
     if (takes && held.size > 0) this.#send(this.#found(round, held, instance));
     const heard = round.awaited.delete(instance as InstanceId);
     if (round.requests.size === 0 || (heard && round.awaited.size === 0)) this.#end();
+  }
+
+  /** Its round was over before this instance was heard, or a word of the round before was taken for its own. */
+  #sendLate(held: ReadonlySet<string>, instance: string): void {
+    const late = [...this.#looking].filter(({ rowIds }) => rowIds.every((id) => held.has(id)));
+    for (const request of late) {
+      this.#looking.delete(request);
+      request.holder = instance;
+    }
+    if (late.length > 0) this.#send(late);
   }
 
   /** @returns what nobody else has to be heard about */

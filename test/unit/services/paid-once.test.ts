@@ -69,6 +69,18 @@ describe("services/holders: a request whose rows are held in several places", ()
     client.close();
   });
 
+  it("is found by a late word, too, as long as its answer is looked for (S10, S11)", async () => {
+    const saved = { find: () => new Promise(() => {}), delete: async () => {} } as never;
+    const { client, clock, one, two, holding } = await asked({ saved });
+    client.call(batch(1), owner, { rowIds: [a], ask: true }).catch(() => {});
+    await clock.settle();
+    await holding(two); // to what was asked before
+    await holding(one);
+    await holding(two, a);
+    assert.deepEqual([rows(one), rows(two)], [[], [[1]]]);
+    client.close();
+  });
+
   it("waits no longer than for one whose rows nobody holds (S10)", async () => {
     const { client, clock, one, two, holding } = await asked();
     client.call(batch(1, 2), owner, { rowIds: [a, b], ask: true }).catch(() => {});
