@@ -25,6 +25,7 @@ import { servePages } from "./pages.js";
 import { errorOf, errorOfProblem, PROBLEM_TYPE, problemOf } from "./problem.js";
 import { allRoutes } from "./routes/all.js";
 import { raiseShield } from "./shield.js";
+import { holdToSchemas } from "./validation.js";
 
 export interface Api {
   /** `http://host:port`, of where it listens. */
@@ -80,7 +81,6 @@ export async function buildServer(options: ApiOptions): Promise<BuiltServer> {
     keepAliveTimeout: limits.apiKeepAliveMs,
     forceCloseConnections: true,
     routerOptions: { maxParamLength: 512 },
-    ajv: { customOptions: { removeAdditional: false, coerceTypes: "array" as const, allErrors: false } },
     // Whoever asks is whoever the socket says: a proxy's headers are anybody's.
     trustProxy: false,
     clientErrorHandler: refuseUnread,
@@ -95,6 +95,7 @@ export async function buildServer(options: ApiOptions): Promise<BuiltServer> {
   app.addHook("onRoute", ({ method, url, config }) => {
     for (const one of [method].flat()) routes.push({ method: one, url, role: config?.role });
   });
+  holdToSchemas(app);
   app.decorateRequest("principal", undefined);
   keepAudit(app, options, ({ headers }) => headers[HOP_HEADER] !== undefined); // A4
   raiseShield(app, options);

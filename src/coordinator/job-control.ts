@@ -27,8 +27,8 @@ export interface JobControlOptions {
   look(): void;
 }
 
-/** Far above what anyone has; below what would only fill memory. */
-export const INSTANCES_MAX = 10_000;
+/** Above what anyone has of one service; a slip of the hand should not start more processes than a cluster can bear. */
+export const INSTANCES_MAX = 1_000;
 
 export class JobControl {
   #orders = 0n;

@@ -21,13 +21,12 @@ const REQUESTS_MIN = WHOLE ? 10_000 : 500;
 const FUZZ_MS_MAX = WHOLE ? 30 * 60_000 : 240_000;
 
 /**
- * Not `positive_data_acceptance`: that a name or a place in a list is of the right form does not mean that it is there. Not yet `negative_data_rejection`:
- * `null` in a body becomes `false` or an empty text where one is wanted. Not `unsupported_method` and `allow_header_conformance`: `/dead-letters/replay`
+ * Not `positive_data_acceptance`: that a name or a place in a list is of the right form does not mean that it is there. Not `unsupported_method` and `allow_header_conformance`: `/dead-letters/replay`
  * is also a place where a letter could be. Methods are tested in test/unit/api/hostile.test.ts.
  */
 const CHECKS = [
   ...["not_a_server_error", "status_code_conformance", "content_type_conformance", "response_headers_conformance"],
-  "response_schema_conformance",
+  ...["response_schema_conformance", "negative_data_rejection"],
 ];
 
 interface Named {

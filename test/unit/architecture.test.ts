@@ -51,6 +51,7 @@ const ONLY_ROOMS: Readonly<Record<string, readonly string[]>> = {
   fastify: ["api"],
   "@fastify/": ["api"],
   typebox: ["api"],
+  ajv: ["api"],
 };
 
 /** Files directly in `src`: the export lists. They pick names from anywhere and are imported by no room. */

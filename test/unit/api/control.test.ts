@@ -38,7 +38,15 @@ describe("api/control: changing what runs", () => {
     assert.deepEqual((await api.post(`${url}/instances/${one}/release`)).json().quarantined, []);
     assert.deepEqual((await api.post(`${url}/instances/${one}/drain`)).json().retired, [one]);
     assert.equal((await api.post(`${url}/instances/nobody/drain`)).statusCode, 404);
-    for (const wrong of [{ instances: -1 }, { instances: 1.5 }, { instances: 10_001 }, {}, { instances: 1, more: 2 }])
+    for (const wrong of [
+      { instances: -1 },
+      { instances: 1.5 },
+      { instances: 1_001 },
+      { instances: "1" },
+      { instances: null },
+      {},
+      { instances: 1, more: 2 },
+    ])
       assert.equal((await patch(wrong)).json().code, "MILL_REQUEST_INVALID", JSON.stringify(wrong));
   });
 

@@ -39,7 +39,8 @@ describe("cli/graph-spec: the graph in a job's spec", () => {
       job.union(same("a"), same("b").isolate()).durable({ id: "log" }).to(nowhere, { id: "out" });
     });
     const inputs = new Map(operators.map((one) => [one.operator, one.inputs]));
-    assert.deepEqual(inputs.get("union-1"), [edge("a", "chained"), edge("b", "forward")]);
+    // With `a` it would read, over `b`, what its own actor writes.
+    assert.deepEqual(inputs.get("union-1"), [edge("a", "forward"), edge("b", "chained")]);
     assert.deepEqual(inputs.get("log"), [edge("union-1", "forward", true)]);
     assert.deepEqual(inputs.get("out"), [edge("log", "chained")]);
   });
