@@ -3,7 +3,7 @@
  * metrics (every five seconds, twelve times as often as by default) sent to a receiver in another process, over the same without.
  *
  * The two of a pair run at the same time, each in a process of its own, so that whatever else the machine does, it does to both. Processor
- * time for a row is compared, too. On a machine that is busy both say little; then `steps_share` does: what telemetry itself takes for a batch,
+ * time for a row is compared, too. On a machine that is busy both say little. `steps_share` is a lower bound that does not depend on that: what telemetry itself takes for a batch,
  * over all that a batch takes.
  */
 import { type ChildProcess, fork } from "node:child_process";

@@ -1,8 +1,5 @@
 /** Dashboards and alert rules: whether what they ask for is there. */
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
-import { join } from "node:path";
-import { packageRoot } from "../../servers/find.js";
 import { filesBelow, textOf, yamlOf } from "./deploy-files.js";
 
 interface Panel {
@@ -94,35 +91,32 @@ function namesOf(name: string, unit: string, kind: string): string[] {
 
 const TELEMETRY = "docs/telemetry.md";
 
-// Until that page is there, there is nothing to compare with.
-if (existsSync(join(packageRoot(), TELEMETRY))) {
-  describe("deploy/compose: metrics that dashboards and alert rules query", () => {
-    const text = textOf(TELEMETRY);
-    /** Rows of tables that have a unit and a kind. */
-    const known = new Set(
-      text.split(/\n\s*\n/).flatMap((block) => {
-        const rows = block.split("\n").filter((line) => line.startsWith("|"));
-        const cells = rows.map((row) =>
-          row
-            .split("|")
-            .slice(1, -1)
-            .map((cell) => cell.trim().replaceAll("`", "")),
-        );
-        const [head = []] = cells;
-        const [unit, kind] = [head.indexOf("unit"), head.indexOf("kind")];
-        return unit < 0 || kind < 0 ? [] : cells.slice(2).flatMap((row) => namesOf(row[0]!, row[unit]!, row[kind]!));
-      }),
-    );
-    const labels = new Set(
-      [...text.matchAll(/`([a-z0-9_]+(?:\.[a-z0-9_]+)+)`/g)].map(([, name]) => name!.replaceAll(".", "_")),
-    );
+describe("deploy/compose: metrics that dashboards and alert rules query", () => {
+  const text = textOf(TELEMETRY);
+  /** Rows of tables that have a unit and a kind. */
+  const known = new Set(
+    text.split(/\n\s*\n/).flatMap((block) => {
+      const rows = block.split("\n").filter((line) => line.startsWith("|"));
+      const cells = rows.map((row) =>
+        row
+          .split("|")
+          .slice(1, -1)
+          .map((cell) => cell.trim().replaceAll("`", "")),
+      );
+      const [head = []] = cells;
+      const [unit, kind] = [head.indexOf("unit"), head.indexOf("kind")];
+      return unit < 0 || kind < 0 ? [] : cells.slice(2).flatMap((row) => namesOf(row[0]!, row[unit]!, row[kind]!));
+    }),
+  );
+  const labels = new Set(
+    [...text.matchAll(/`([a-z0-9_]+(?:\.[a-z0-9_]+)+)`/g)].map(([, name]) => name!.replaceAll(".", "_")),
+  );
 
-    it("are in the table of docs/telemetry.md, and so are the labels that they tell apart", () => {
-      assert.ok(known.size > 20, `only ${known.size} names were found in ${TELEMETRY}`);
-      for (const [where, expr] of queries) {
-        for (const [, name] of expr.matchAll(/\b((?:millrace|nodejs|process|v8js|network)_\w+)/g))
-          assert.ok(known.has(name!) || labels.has(name!), `${where}: ${name} is not in ${TELEMETRY}`);
-      }
-    });
+  it("are in the table of docs/telemetry.md, and so are the labels that they tell apart", () => {
+    assert.ok(known.size > 20, `only ${known.size} names were found in ${TELEMETRY}`);
+    for (const [where, expr] of queries) {
+      for (const [, name] of expr.matchAll(/\b((?:millrace|nodejs|process|v8js|network)_\w+)/g))
+        assert.ok(known.has(name!) || labels.has(name!), `${where}: ${name} is not in ${TELEMETRY}`);
+    }
   });
-}
+});
