@@ -129,6 +129,7 @@ export class Coordinator implements ClientDesk {
       leads: () => this.#leads(),
       note: (book) => this.#note(book),
       look: () => this.#look(),
+      tell: (happening) => this.events.tell(happening),
     });
     this.#readLogs = new ReadLogs({ ...options, leads: () => this.#leads() });
     this.#lost = new LostInstances(options);
@@ -182,6 +183,7 @@ export class Coordinator implements ClientDesk {
     this.#subscriptions.push(reports);
     await this.#takeUp();
     this.#tookUp = true;
+    this.events.tell({ kind: "leader.began", message: `term ${this.term}, with ${this.#jobs.size} jobs` });
     // Who asks of a job before it was taken up must not be told that there is none.
     const commands = await bus.subscribe(this.#subjects.coordinatorCommand, (message) => void this.#obey(message));
     this.#subscriptions.push(commands);

@@ -21,6 +21,7 @@ import {
   type SavepointSource,
   savepointFrame,
 } from "../wire/stored.js";
+import type { Happening } from "./events.js";
 import { isRunning } from "./job.js";
 import type { JobBook } from "./job-book.js";
 import type { RegionBook } from "./region-book.js";
@@ -31,6 +32,8 @@ export interface SavepointsOptions extends KeepOptions {
   /** Writes down what the next leader has to know of the job. */
   note(book: JobBook): Promise<void>;
   look(): void;
+  /** For people: it is there, or why it is not. */
+  tell(happening: Happening): void;
 }
 
 interface Open {
@@ -227,6 +230,9 @@ export class Savepoints {
     if (error !== undefined || !open.stop) for (const region of book.regions.values()) region.held = false;
     const { name } = open;
     this.options.ports.log.info("savepoint", { job: book.job, name, state: open.state, error: error?.message ?? "" });
+    const about = { kind: "savepoint.taken", job: book.job, about: name } as const;
+    if (error === undefined) this.options.tell({ ...about, message: `savepoint ${book.job}/${name} is there` });
+    else this.options.tell({ ...about, severity: "error", code: error.code, message: error.message });
     this.options.look();
   }
 }

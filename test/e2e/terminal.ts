@@ -22,7 +22,8 @@ export class Terminal {
   constructor(args: readonly string[], env: Readonly<Record<string, string>> = {}, columns = 120, rows = 40) {
     const main = join(packageRoot, "dist", "src", "cli", "main.js");
     const command = [process.execPath, main, ...args].map((word) => `'${word}'`).join(" ");
-    const { NO_COLOR: _, FORCE_COLOR: __, ...own } = process.env;
+    // Node draws no colours where CI is set, whatever the terminal can do.
+    const { NO_COLOR: _, FORCE_COLOR: __, CI: ___, ...own } = process.env;
     this.#child = spawn("script", ["-qec", `stty cols ${columns} rows ${rows}; exec ${command}`, "/dev/null"], {
       env: { ...own, TERM: "xterm-256color", ...env },
       stdio: ["pipe", "pipe", "pipe"],

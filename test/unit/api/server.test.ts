@@ -33,6 +33,12 @@ describe("api/server: what every request goes through", () => {
       const { items } = answer.json();
       assert.ok(Array.isArray(items) && items.length <= 1, url);
     }
+    const events = (await api.get("/v1/events")).json().items as { kind: string }[];
+    for (const kind of ["leader.began", "worker.joined", "job.submitted", "job.state"])
+      assert.ok(
+        events.some((event) => event.kind === kind),
+        kind,
+      );
     const all = (await api.get("/v1/workers")).json().items as { worker: string }[];
     assert.ok(all.length >= 2, "the test's cluster has several workers");
     const found: string[] = [];

@@ -38,6 +38,7 @@ async function setUp() {
       return { state: this.state, code: "" };
     },
   });
+  const told: string[] = [];
   const savepoints = new Savepoints({
     store,
     bus: new MemoryBus(leader.ports),
@@ -49,6 +50,7 @@ async function setUp() {
       noted.push(book.state);
     },
     look: () => {},
+    tell: ({ kind, about = "", code = "" }) => told.push([kind, about, code].join(" ")),
   });
   const look = async (times = 1) => {
     for (let i = 0; i < times; i++) {
@@ -59,12 +61,12 @@ async function setUp() {
   await leader.run();
   const ask = (stop = false) => savepoints.ask(leader.book, { ...question, stop });
   const there = async () => (await store.head(keys.savepoint("half-way"))) !== undefined;
-  return { store, leader, look, ask, there, cancelled: () => cancelled, noted, holds, savepoints };
+  return { store, leader, look, ask, there, told, cancelled: () => cancelled, noted, holds, savepoints };
 }
 
 describe("coordinator/savepoints: taking one", () => {
   it("takes a checkpoint that is opened after it was asked for, and waits until all of it is published (V2, V3)", async () => {
-    const { store, leader, look, ask, there } = await setUp();
+    const { store, leader, look, ask, there, told } = await setUp();
     await leader.look(2);
     const early = leader.facts().open!.checkpoint;
     assert.equal((await ask()).state, "OPEN");
@@ -94,6 +96,7 @@ describe("coordinator/savepoints: taking one", () => {
     const [a] = header.regions[0]!.actors;
     assert.deepEqual([...(await store.get(a!.key))], [7], "the savepoint has its own copy");
     assert.notEqual(a!.key, key);
+    assert.deepEqual(told, ["savepoint.taken half-way "]);
   });
 
   it("takes the last commit of a region that is over, though a full log keeps what it wrote from being published (V2, V3)", async () => {
@@ -158,12 +161,13 @@ describe("coordinator/savepoints: taking one", () => {
   });
 
   it("fails after its time (V4)", async () => {
-    const { leader, look, ask } = await setUp();
+    const { told, leader, look, ask } = await setUp();
     await ask();
     await look();
     await leader.ports.clock.advance(limits.savepointTimeoutMs + 1);
     await look();
     assert.match((await ask()).message, /it took too long/);
+    assert.equal(told.length, 1, "and says so");
   });
 
   it("is refused where the name is none, another is being taken, or the job does not say who reads its exchanges", async () => {
