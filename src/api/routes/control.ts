@@ -1,17 +1,14 @@
-/** Changing what runs: pause, resume and stop jobs, scale services, drain and quarantine instances, drain workers. */
+/** Changing what runs: pause, resume and stop jobs, scale services, drain and quarantine instances. */
 import type { FastifyReply } from "fastify";
 import Type from "typebox";
-import { MillraceError } from "../../base/errors.js";
 import { INSTANCES_MAX } from "../../coordinator/job-control.js";
 import type { JobWishes as Wishes } from "../../wire/control.js";
 import { etagOf, IfMatch, revisionIn } from "../etag.js";
 import type { Routes } from "../routing.js";
-import { answers, Id, JobPath } from "../schemas/basics.js";
+import { answers, Id, JobPath, ServicePath } from "../schemas/basics.js";
 import { JobWishes } from "../schemas/jobs.js";
-import { WorkerDetail } from "../schemas/workers.js";
 
 const config = { role: "operator", leader: true } as const;
-const ServicePath = Type.Object({ job: Id("Id of a job."), service: Id("Id of a service.") });
 const InstancePath = Type.Object({ ...ServicePath.properties, instance: Id("Id of an instance.") });
 const Scale = Type.Object(
   {
@@ -128,27 +125,4 @@ export const controlRoutes: Routes = (app, { leader }) => {
         accepted(reply, await leader()!.control.quarantine(job, service, instance, on)),
     );
   }
-
-  app.post(
-    "/v1/workers/:worker/drain",
-    {
-      config,
-      schema: {
-        operationId: "drainWorker",
-        tags: ["workers"],
-        summary: "Let a worker take nothing new, hand over what it has, and leave",
-        params: Type.Object({ worker: Id("Id of a worker.") }),
-        response: answers({ 202: WorkerDetail }),
-      },
-    },
-    async ({ params: { worker } }, reply) => {
-      const known = leader()!
-        .workers()
-        .find((one) => one.worker === worker);
-      if (known === undefined)
-        throw new MillraceError("MILL_REQUEST_NOT_FOUND", `no worker "${worker}" was heard of lately.`);
-      leader()!.drainWorker(worker);
-      return reply.code(202).send({ ...known, draining: true });
-    },
-  );
 };

@@ -3,10 +3,8 @@ import Type from "typebox";
 import { MillraceError } from "../../base/errors.js";
 import { pageOf } from "../paging.js";
 import type { Routes } from "../routing.js";
-import { answers, Id, JobPath, listQuery, pageOfItems, Text } from "../schemas/basics.js";
+import { answers, Id, JobPath, listQuery, pageOfItems, ServicePath, Text } from "../schemas/basics.js";
 import { InstanceDetail, ServiceDetail } from "../schemas/jobs.js";
-
-const ServicePath = Type.Object({ job: Id("Id of a job."), service: Id("Id of a service.") });
 
 export const serviceRoutes: Routes = (app, { leader }) => {
   const serviceOf = async (job: string, name: string) => {

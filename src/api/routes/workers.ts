@@ -57,4 +57,23 @@ export const workerRoutes: Routes = (app, { leader }) => {
     },
     async ({ params }) => workerOf(params.worker),
   );
+
+  app.post(
+    "/v1/workers/:worker/drain",
+    {
+      config: { role: "operator", leader: true },
+      schema: {
+        operationId: "drainWorker",
+        tags: ["workers"],
+        summary: "Let a worker take nothing new, hand over what it has, and leave",
+        params: WorkerPath,
+        response: answers({ 202: WorkerDetail }),
+      },
+    },
+    async ({ params: { worker } }, reply) => {
+      const known = workerOf(worker);
+      leader()!.drainWorker(worker);
+      return reply.code(202).send({ ...known, draining: true });
+    },
+  );
 };

@@ -26,6 +26,7 @@ export const List = <T extends TSchema>(item: T, description = "") =>
   Type.Unsafe<readonly Type.Static<T>[]>(Type.Array(item, description === "" ? {} : { description }));
 
 export const JobPath = Type.Object({ job: Id("Id of a job.") });
+export const ServicePath = Type.Object({ ...JobPath.properties, service: Id("Id of a service.") });
 
 const PageQuery = {
   limit: Type.Optional(
