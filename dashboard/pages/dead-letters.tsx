@@ -5,7 +5,7 @@ import { count, moment } from "../format.js";
 import { usePolled } from "../live.js";
 import { Card, type Column, Table, Trouble, Waiting } from "../parts/basics.js";
 import { Content } from "../parts/content.js";
-import { ask } from "../parts/dialogs.js";
+import { ask, HarmButton } from "../parts/dialogs.js";
 import { link } from "../route.js";
 import "./dead-letters.css";
 
@@ -202,22 +202,18 @@ function ManyButtons({ at, filter, onChange }: { at: string; filter: Filter; onC
       >
         Replay all
       </button>
-      <button
-        type="button"
-        class="small harm"
-        onClick={() =>
-          ask({
-            title: "Discard them?",
-            text: `This sets ${which} aside for good. The published files stay as they are.`,
-            verb: "Discard",
-            harm: true,
-            act: () => done(post(`${at}/discard`, { filter })),
-            done: "They are discarded.",
-          })
-        }
+      <HarmButton
+        small
+        question={{
+          title: "Discard them?",
+          text: `This sets ${which} aside for good. The published files stay as they are.`,
+          verb: "Discard",
+          act: () => done(post(`${at}/discard`, { filter })),
+          done: "They are discarded.",
+        }}
       >
         Discard all
-      </button>
+      </HarmButton>
     </>
   );
 }
@@ -253,22 +249,18 @@ function LetterCard({ at, onChange }: { at: string; onChange(): void }) {
             >
               Replay
             </button>
-            <button
-              type="button"
-              class="small harm"
-              onClick={() =>
-                ask({
-                  title: "Discard this record?",
-                  text: "This sets it aside for good. The published file stays as it is.",
-                  verb: "Discard",
-                  harm: true,
-                  act: () => after(post(`${at}/discard`)),
-                  done: "It is discarded.",
-                })
-              }
+            <HarmButton
+              small
+              question={{
+                title: "Discard this record?",
+                text: "This sets it aside for good. The published file stays as it is.",
+                verb: "Discard",
+                act: () => after(post(`${at}/discard`)),
+                done: "It is discarded.",
+              }}
             >
               Discard
-            </button>
+            </HarmButton>
           </>
         )
       }

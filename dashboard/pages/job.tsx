@@ -6,7 +6,7 @@ import { JobGraph } from "../graph/job-graph.js";
 import { usePolled } from "../live.js";
 import { Card, Progress, State, Trouble, Waiting } from "../parts/basics.js";
 import { Chart } from "../parts/chart.js";
-import { act, ask } from "../parts/dialogs.js";
+import { act, HarmButton } from "../parts/dialogs.js";
 import { go, link } from "../route.js";
 import { ActorsTab } from "./actors.js";
 import { CheckpointsTab } from "./checkpoints.js";
@@ -151,38 +151,28 @@ function Head({
           >
             Savepoint
           </button>
-          <button
-            type="button"
-            class="harm"
-            onClick={() =>
-              ask({
-                title: `Stop ${name}?`,
-                text: "It commits what is done and ends. It does not go on from there; a savepoint would let another job do so.",
-                verb: "Stop it",
-                harm: true,
-                act: () => after(post(`${at}/stop`)),
-                done: "The job stops behind its next checkpoints.",
-              })
-            }
+          <HarmButton
+            question={{
+              title: `Stop ${name}?`,
+              text: "It commits what is done and ends. It does not go on from there; a savepoint would let another job do so.",
+              verb: "Stop it",
+              act: () => after(post(`${at}/stop`)),
+              done: "The job stops behind its next checkpoints.",
+            }}
           >
             Stop
-          </button>
-          <button
-            type="button"
-            class="harm"
-            onClick={() =>
-              ask({
-                title: `Cancel ${name}?`,
-                text: "It ends at once. What no checkpoint holds is not published.",
-                verb: "Cancel it",
-                harm: true,
-                act: () => after(post(`${at}/cancel`)),
-                done: "The job is cancelled.",
-              })
-            }
+          </HarmButton>
+          <HarmButton
+            question={{
+              title: `Cancel ${name}?`,
+              text: "It ends at once. What no checkpoint holds is not published.",
+              verb: "Cancel it",
+              act: () => after(post(`${at}/cancel`)),
+              done: "The job is cancelled.",
+            }}
           >
             Cancel
-          </button>
+          </HarmButton>
         </div>
       )}
     </header>

@@ -2,7 +2,7 @@
 import { type Instance, type Job, type JobWishes, jobPath, patch, post, type Service } from "../api.js";
 import { ago, bytes, count, measured, rate, several } from "../format.js";
 import { Card, type Column, State, Table } from "../parts/basics.js";
-import { act, ask } from "../parts/dialogs.js";
+import { act, ask, HarmButton } from "../parts/dialogs.js";
 
 const OVER = new Set(["STOPPED", "FAILED"]);
 
@@ -180,22 +180,18 @@ function InstanceButtons({
       >
         {quarantined ? "Release" : "Quarantine"}
       </button>
-      <button
-        type="button"
-        class="small harm"
-        onClick={() =>
-          ask({
-            title: `Drain ${instance}?`,
-            text: "It finishes or hands over what it has, and ends. Another takes its place, and has to load first.",
-            verb: "Drain it",
-            harm: true,
-            act: () => after("drain"),
-            done: `${instance} drains.`,
-          })
-        }
+      <HarmButton
+        small
+        question={{
+          title: `Drain ${instance}?`,
+          text: "It finishes or hands over what it has, and ends. Another takes its place, and has to load first.",
+          verb: "Drain it",
+          act: () => after("drain"),
+          done: `${instance} drains.`,
+        }}
       >
         Drain
-      </button>
+      </HarmButton>
     </span>
   );
 }

@@ -3,7 +3,7 @@ import { all, post, type Worker } from "../api.js";
 import { ago, bytes, percent } from "../format.js";
 import { usePolled } from "../live.js";
 import { Card, type Column, State, Table, Waiting } from "../parts/basics.js";
-import { ask } from "../parts/dialogs.js";
+import { HarmButton } from "../parts/dialogs.js";
 import { link } from "../route.js";
 
 type Process = Worker["processes"][number];
@@ -29,26 +29,21 @@ function WorkerCard({ worker, onChange }: { readonly worker: Worker; onChange():
     <Card
       title={name}
       actions={
-        <button
-          type="button"
-          class="harm"
+        <HarmButton
           disabled={draining}
-          onClick={() =>
-            ask({
-              title: `Drain ${name}?`,
-              text: `It takes nothing new. Its ${processes.length} processes are moved elsewhere, as far as there is room, and it leaves.`,
-              verb: "Drain it",
-              harm: true,
-              act: async () => {
-                await post(`/v1/workers/${encodeURIComponent(name)}/drain`);
-                onChange();
-              },
-              done: `${name} drains.`,
-            })
-          }
+          question={{
+            title: `Drain ${name}?`,
+            text: `It takes nothing new. Its ${processes.length} processes are moved elsewhere, as far as there is room, and it leaves.`,
+            verb: "Drain it",
+            act: async () => {
+              await post(`/v1/workers/${encodeURIComponent(name)}/drain`);
+              onChange();
+            },
+            done: `${name} drains.`,
+          }}
         >
           {draining ? "Drains" : "Drain"}
-        </button>
+        </HarmButton>
       }
     >
       <dl class="figures">

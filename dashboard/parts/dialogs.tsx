@@ -20,6 +20,26 @@ let say: (words: { text: string; bad: boolean }) => void = () => {};
 /** Asks first. */
 export const ask = (question: Question): void => put(question);
 
+/** Asks first, and shows that harm may come of it. */
+export function HarmButton(props: {
+  readonly question: Omit<Question, "harm">;
+  readonly small?: boolean;
+  readonly disabled?: boolean;
+  readonly children: ComponentChildren;
+}) {
+  const { question, small = false, disabled = false, children } = props;
+  return (
+    <button
+      type="button"
+      class={small ? "small harm" : "harm"}
+      disabled={disabled}
+      onClick={() => ask({ ...question, harm: true })}
+    >
+      {children}
+    </button>
+  );
+}
+
 /** Acts at once: nothing is lost by it. */
 export async function act(done: string, work: () => Promise<unknown>): Promise<void> {
   try {
