@@ -31,6 +31,7 @@ const RANGES = {
   retentionSweepCommits: [1, 8],
   exchangeEntryBytesMax: [200, 20_000],
   exchangeUnpublishedBytesMax: [500, 50_000],
+  keyedEncodeKeys: [1, 10],
 } as const satisfies { [K in keyof Knobs]?: readonly [number, number] };
 
 /** Part of them that a seed turns. */

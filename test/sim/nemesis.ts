@@ -41,6 +41,7 @@ const STRIKES_MAX = 4;
 /** Actors may fail over and over: an attempt that is young meets what the one before has left under way. */
 const ACTOR_CRASHES_MAX = 12;
 const ACTOR_CRASH_COMMITS_MAX = 3;
+const STANDSTILL_COMMITS_MAX = 3;
 const CONTESTS_MAX = 6;
 const CONTEST_DELETIONS_MAX = 4;
 /** Of all kinds together, in a run with few faults: no request, region or service is struck as often as its bound allows. */
@@ -78,6 +79,11 @@ export class Nemesis {
           this.#at(kind, random.chance(0.5) ? random.between(0, faultsMs) : random.logBetween(500, faultsMs));
         else this.#arm(kind, random);
       }
+    }
+    // Jobs are over before most strikes come, and what regions do not feel shows only while they run.
+    if (this.#faults.isUnfelt && this.#faults.isOn("coordinator-pause")) {
+      const nth = 1 + this.#random.fork("standstill").below(STANDSTILL_COMMITS_MAX);
+      this.#triggers.push({ kind: "coordinator-pause", on: "commit", left: nth, again: 0, nth });
     }
     const isRestless = cluster.scenario.isRestless === true && this.#faults.profile.kinds.has("actor-crash");
     if (isRestless || this.#faults.isOn("actor-crash")) {

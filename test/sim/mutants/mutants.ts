@@ -134,7 +134,7 @@ export const MUTANTS: readonly Mutant[] = [
     ["coordinator/region-log.js", "if ((await log.floor()) > from + BigInt(records.length))", "if (false)"],
   ),
 
-  mutant("time in which a coordinator stood still counts as silence of others (coordinator K3)", 91, [
+  mutant("time in which a coordinator stood still counts as silence of others (coordinator K3)", 78, [
     "coordinator/coordinator.js",
     "const deafMs = Math.max(now - this.#beatMs - 2 * limits.heartbeatIntervalMs, 0); // K3",
     "const deafMs = 0;",
@@ -208,7 +208,7 @@ export const MUTANTS: readonly Mutant[] = [
   // Savepoints
   mutant(
     "a savepoint asks writers of a durable exchange when it asks its readers, and they go on (savepoint V1, rule 3)",
-    182,
+    178,
     ["checkpoint/savepoint.js", "readers.every((reader) => taken.has(reader))", "readers.every(() => true)"],
     [
       "coordinator/savepoints.js",

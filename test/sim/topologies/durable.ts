@@ -10,7 +10,16 @@ import type { SimProcess } from "../sim-process.js";
 import type { SimRandom } from "../sim-random.js";
 import { badLine, counted, countedLines, FORMS, isBad, lanesOfCount, linesOfCount } from "./keyed.js";
 import type { Scenario, Turn } from "./scenario.js";
-import { drawInput, drawRestart, inputColumns, memorySource, objectSource, objectsOf, rowsOfInput } from "./sources.js";
+import {
+  drawInput,
+  drawRestart,
+  type InputRow,
+  inputColumns,
+  memorySource,
+  objectSource,
+  objectsOf,
+  rowsOfInput,
+} from "./sources.js";
 
 const OUT = "out/handed/";
 const BAD = "out/bad/";
@@ -25,6 +34,12 @@ const LOG_BYTES: readonly [number, number] = [6_000, 200_000];
 const TIGHT = 0.5;
 const TIGHT_LOG_BYTES: readonly [number, number] = [2_500, 8_000];
 const TIGHT_ENTRY_BYTES: readonly [number, number] = [200, 500];
+/**
+ * Seeds with a savepoint in which readers have handed on whatever was published, and commit late, because the store takes its time with
+ * their snapshots: what a writer publishes after its savepoint is in its readers' at once, if it may.
+ */
+const PACED = 0.6;
+const PACE_MS: readonly [number, number] = [200, 2_000];
 
 export function durable(random: SimRandom): Scenario {
   const input = drawInput(random, ROWS_MAX);
@@ -42,9 +57,13 @@ export function durable(random: SimRandom): Scenario {
   const isKeyed = form !== undefined || random.chance(0.5);
   const twice = random.chance(0.3);
   // Slow readers, where there is a savepoint: it is to find something between the regions. And where logs are to be full.
+  const paced = random.fork("paced");
+  const isPaced = restart.savepointMs !== undefined && !isTight && paced.chance(PACED);
+  const paceMs = isPaced ? paced.logBetween(...PACE_MS) : 0;
   const isLate = restart.savepointMs !== undefined || isTight;
   const isSlow = isLate || random.chance(0.5);
-  const stepMs = isSlow ? random.logBetween(isLate ? 30 : 1, 1_000) : 0;
+  const drawnMs = isSlow ? random.logBetween(isLate ? 30 : 1, 1_000) : 0;
+  const stepMs = isPaced ? 0 : drawnMs;
   const [smallest, largest] = LOG_BYTES;
   // Full ones, where there is a savepoint: writers hold back what they have prepared.
   const drawnBytes = random.logBetween(smallest, restart.savepointMs === undefined ? largest : 3 * smallest);
@@ -52,7 +71,11 @@ export function durable(random: SimRandom): Scenario {
   const exchangeEntryBytesMax = Math.round(tight.logBetween(...TIGHT_ENTRY_BYTES));
   // What lies beside a log is content of the job: it is collected all the while, see `content.ts`.
   const collection = { contentTouchMs: 3_000, contentAgeMsMin: 10_000, contentCollectionMs: 6_000 };
-  const bounds: Knobs = isTight ? { exchangeEntryBytesMax, ...collection } : {};
+  const bounds: Knobs = isTight
+    ? { exchangeEntryBytesMax, ...collection }
+    : isPaced
+      ? { snapshotInlineBytesMax: 1 }
+      : {};
 
   const build = (process: SimProcess, turn: Turn) => {
     const { clock } = process.ports;
@@ -61,9 +84,14 @@ export function durable(random: SimRandom): Scenario {
     return topology(
       "sim-durable",
       (job) => {
-        const rows = job
+        const read = job
           .read(fromStore ? objectSource(INPUTS, input.rowsPerBatch) : memorySource(input), { id: "numbers" })
           .parallelism(writers(turn));
+        const pace = async (row: InputRow) => {
+          await clock.sleep(paceMs);
+          return row;
+        };
+        const rows = isPaced ? read.mapRows({ id: "pace", to: inputColumns }, pace) : read;
         const keyedRows = () => rows.keyBy("key").durable(handOver);
         if (form !== undefined) {
           const counts = counted(keyedRows(), form, process, stepMs);
@@ -91,9 +119,10 @@ export function durable(random: SimRandom): Scenario {
   const how = form ?? (isKeyed ? "by key" : isOneToOne ? "one to one" : "in turn");
   return {
     name: "durable",
-    describe: `${rows.length} rows in ${input.splits.size} splits from ${fromStore ? "objects" : "memory"}, ${writers(0)} writers, ${partitions(0)} readers, ${how}, ${twice ? "two logs" : "one log"} of ${logBytes} bytes${isTight ? ` and entries of ${exchangeEntryBytesMax}` : ""}, ${Math.round(stepMs)} ms a row, a checkpoint every ${checkpointIntervalMs} ms${restart.describe}`,
+    describe: `${rows.length} rows in ${input.splits.size} splits from ${fromStore ? "objects" : "memory"}, ${writers(0)} writers, ${partitions(0)} readers, ${how}, ${twice ? "two logs" : "one log"} of ${logBytes} bytes${isTight ? ` and entries of ${exchangeEntryBytesMax}` : ""}, ${Math.round(isPaced ? paceMs : stepMs)} ms a row${isPaced ? " at the writers, a slow store" : ""}, a checkpoint every ${checkpointIntervalMs} ms${restart.describe}`,
     build,
     bounds,
+    isSlowlyStored: isPaced,
     savepointMs: restart.savepointMs,
     inputs: fromStore ? objectsOf(INPUTS, input) : new Map(),
     expected: new Map([
@@ -114,7 +143,7 @@ export function durable(random: SimRandom): Scenario {
     },
     rowsPerBatch: input.rowsPerBatch,
     workers: 1 + random.below(2),
-    calmMs: 900_000 + 2 * stepMs * rows.length + 20 * checkpointIntervalMs * rows.length,
+    calmMs: 900_000 + 2 * (stepMs + paceMs) * rows.length + 20 * checkpointIntervalMs * rows.length,
   };
 }
 
