@@ -80,7 +80,8 @@ export async function buildServer(options: ApiOptions): Promise<BuiltServer> {
     connectionTimeout: limits.apiConnectionTimeoutMs,
     keepAliveTimeout: limits.apiKeepAliveMs,
     forceCloseConnections: true,
-    routerOptions: { maxParamLength: 512 },
+    // A name that is too long is for its schema to refuse: the router would say that there is no such route. The head is bounded.
+    routerOptions: { maxParamLength: limits.apiHeadBytesMax },
     // Whoever asks is whoever the socket says: a proxy's headers are anybody's.
     trustProxy: false,
     clientErrorHandler: refuseUnread,

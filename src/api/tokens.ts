@@ -5,7 +5,8 @@
  * Invariants:
  *   N1  What a token does is decided by the list as it is now: one that is taken out or has expired is refused at the next request.
  *   N2  Time and answer of a refusal are the same whatever is wrong with the token.
- *   N3  An address that fails too often is refused before its token is looked at, whatever that is.
+ *   N3  An address that fails too often is told to wait, at each further failure. A good token passes all the same: behind one address
+ *       there may be many, and nobody is to shut others out.
  */
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
 import Type from "typebox";
@@ -97,12 +98,12 @@ export class TokenAccess implements Access {
   }
 
   identify({ authorization, address }: Credentials): Principal {
-    this.#demandPatience(address);
     const [, token = "", id = ""] = /^Bearer (mrt_([a-z0-9]{8})_[A-Za-z0-9_-]{43})$/i.exec(authorization ?? "") ?? [];
     const entry = this.#entries.get(id);
     const right = timingSafeEqual(hashOf(token), entry === undefined ? NOBODY : Buffer.from(entry.sha256, "hex"));
     const expired = entry?.expiresMs !== undefined && entry.expiresMs <= this.clock.nowMs();
     if (entry !== undefined && right && !expired) return { name: entry.name, role: entry.role };
+    this.#demandPatience(address);
     this.#noteFailure(address);
     const what = authorization === undefined ? "brings no access token" : "brings an access token that is not known";
     throw new MillraceError(

@@ -4,6 +4,7 @@
  * Callers branch on `code`, never on message text. A message names the thing (operator, column, file, limit,
  * server) and the next step. `docs/errors.md` has a section per code; `test/unit/errors.test.ts` checks both ways.
  */
+import { withoutSecrets } from "./secrets.js";
 
 /** Who has to act: the user (input, code, configuration), an external system, or Millrace itself. */
 export type ErrorDomain = "user" | "external" | "internal";
@@ -28,6 +29,7 @@ export const ERROR_CODES = {
   MILL_CONFIG: user,
   // topology and plan
   MILL_TOPOLOGY_LOAD: user,
+  MILL_TOPOLOGY_CONFINED: user,
   MILL_TOPOLOGY_COLUMN: user,
   MILL_TOPOLOGY_TYPE: user,
   MILL_TOPOLOGY_DUPLICATE_ID: user,
@@ -144,7 +146,7 @@ export class MillraceError extends Error {
     readonly facts: ErrorFacts = {},
     options?: ErrorOptions,
   ) {
-    super(message, options);
+    super(withoutSecrets(message), options); // what a server or a user's code has said may repeat what it was told
   }
 
   get domain(): ErrorDomain {

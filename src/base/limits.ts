@@ -291,6 +291,9 @@ export const limits = {
 
   /** Hosts and instances that have ended and that a worker still reports. */
   workerEndedMax: 256,
+  /** Hosts and instances up to which a worker reports every change at once; above, changes of so much time go out in one report. */
+  workerReportAtOnceMax: 32,
+  workerReportPauseMs: 50,
   heartbeatIntervalMs: 1_000,
   /** Reports of a host also drive progress bars, so they come more often. */
   hostReportIntervalMs: 200,
@@ -310,6 +313,9 @@ export const limits = {
   enumeratorSilenceMs: 2_000,
   /** Instances of a job that have ended and that its report still names. */
   instancesEndedMax: 64,
+  /** Time for which a coordinator decides at a time, before it hears and renews again; as long as that took, if it took longer, but no more. */
+  lookTurnMs: 20,
+  lookTurnMsMax: 100,
   /** Time in which a new coordinator hears of what an earlier one has started. */
   adoptionMs: 3_000,
   /** Time between two renewals of the leader's lease, between two looks of a follower at it, and after a call that failed. */
@@ -430,6 +436,8 @@ invariant(
   limits.leaseRenewMs + 2 * limits.leaseCallTimeoutMs < limits.leaseHoldMs,
   "a renewal may fail once before its leader stops",
 );
+invariant(limits.lookTurnMs <= limits.lookTurnMsMax, "what takes turns may take longer ones");
+invariant(limits.lookTurnMsMax * 5 <= limits.leaseRenewMs, "deciding keeps no leader from renewing its lease");
 invariant(
   limits.leaseHoldMs * 1.1 < limits.leaseMs,
   "a leader stops before another begins, also where clocks run unevenly",

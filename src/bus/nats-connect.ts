@@ -16,6 +16,7 @@ import {
 } from "@nats-io/transport-node";
 import { MillraceError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
+import { keepSecret } from "../base/secrets.js";
 import { connectError } from "./nats-errors.js";
 
 export type NatsCredentials =
@@ -104,8 +105,14 @@ function addressOf(text: string): Address {
 
 /** @throws {MillraceError} `MILL_CONFIG` for a file that cannot be read */
 function authenticatorOf(credentials: NatsCredentials): Authenticator {
-  if ("user" in credentials) return usernamePasswordAuthenticator(credentials.user, credentials.password);
-  if ("token" in credentials) return tokenAuthenticator(credentials.token);
+  if ("user" in credentials) {
+    keepSecret(credentials.password);
+    return usernamePasswordAuthenticator(credentials.user, credentials.password);
+  }
+  if ("token" in credentials) {
+    keepSecret(credentials.token);
+    return tokenAuthenticator(credentials.token);
+  }
   if ("nkeyFile" in credentials) return nkeyAuthenticator(renewed(credentials.nkeyFile, trimmed));
   return credsAuthenticator(renewed(credentials.credsFile, (bytes) => bytes));
 }
@@ -116,15 +123,23 @@ function trimmed(bytes: Uint8Array): Uint8Array {
 
 /** The file's bytes as they are now, or as they were when it could last be read. */
 function renewed(file: string, form: (bytes: Uint8Array) => Uint8Array): () => Uint8Array {
-  let last = form(readGiven(file));
+  let last = kept(form(readGiven(file)));
   return () => {
     try {
-      last = form(readFileSync(file));
+      last = kept(form(readFileSync(file)));
     } catch {
       // Somebody is putting a new one in its place; the client asks again with the next attempt.
     }
     return last;
   };
+}
+
+/** A seed, and a JWT; the rest of such a file is for people. */
+const SECRETS = /S[A-Z2-7]{57}|eyJ[\w-]+\.[\w-]+\.[\w-]+/g;
+
+function kept(bytes: Uint8Array): Uint8Array {
+  for (const [secret] of Buffer.from(bytes).toString("latin1").matchAll(SECRETS)) keepSecret(secret);
+  return bytes;
 }
 
 function readGiven(file: string): Uint8Array {

@@ -13,8 +13,8 @@ import { type JobSpec, jobSpecFrame } from "../wire/control.js";
 import { beginJob, putOnce } from "./begin-job.js";
 import { checkBundle } from "./bundle.js";
 import { type OutputPlace, withOutputs } from "./outputs.js";
-import { type Planner, withPlanner } from "./plan-child.js";
-import type { Planned, PlanTask } from "./plan-messages.js";
+import { type Planner, type PlanRequest, withPlanner } from "./plan-child.js";
+import type { Planned } from "./plan-messages.js";
 import type { S3Settings } from "./settings.js";
 import { jobIdOf } from "./submission.js";
 
@@ -24,6 +24,13 @@ export interface SubmissionsOptions {
   readonly ports: Ports;
   readonly namespace: Namespace;
   readonly s3: S3Settings;
+}
+
+/** What it comes to, and who said so; the bundle, where it was made of source. */
+interface Sent {
+  readonly planned: Planned;
+  readonly planner: Planner;
+  readonly made: Uint8Array | undefined;
 }
 
 /** Digits of a hash in the id of a job that was asked for with a key. */
@@ -40,22 +47,22 @@ export class ApiSubmissions implements Submissions {
 
   submit(request: JobRequest, once: AskedOnce | undefined): Promise<JobId> {
     const { store, ports, s3 } = this.options;
-    return this.#planned(request, async (planned, planner) => {
+    return this.#planned(request, async (planned, planner, made) => {
       const atMs = once?.atMs ?? ports.clock.nowMs();
       const job = jobIdOf(checked(planned.spec).topology, atMs, once?.hash.slice(0, KEY_DIGITS) ?? ports.random.id(4));
       if (once !== undefined && (await this.#isThere(job))) return job;
       await this.#checkAssets(planned, request.assets);
       const outputs = { overwrite: request.overwrite, s3, ports };
       await withOutputs(checkedPlaces(planned.outputs, store.url), outputs, () =>
-        this.#begin(job, atMs, request, planned, planner),
+        this.#begin(job, atMs, request, { planned, planner, made }),
       );
       return job;
     });
   }
 
-  async #begin(job: JobId, atMs: number, request: JobRequest, planned: Planned, planner: Planner): Promise<void> {
+  async #begin(job: JobId, atMs: number, request: JobRequest, { planned, planner, made }: Sent): Promise<void> {
     const { bus, store, namespace } = this.options;
-    const bundle = request.bundle ?? (await this.#putBundle(planned.bundle));
+    const bundle = request.bundle ?? (await this.#putBundle(made));
     const seeds = request.savepoint === undefined ? [] : await planner.begin(job);
     const spec = encoded({
       ...planned.spec,
@@ -76,7 +83,7 @@ export class ApiSubmissions implements Submissions {
     return (await store.head(open)) !== undefined || (await store.head(report)) !== undefined;
   }
 
-  async #planned<T>(request: JobRequest, act: (planned: Planned, planner: Planner) => Promise<T>): Promise<T> {
+  async #planned<T>(request: JobRequest, act: Parameters<typeof withPlanner<T>>[2]): Promise<T> {
     if (this.#planning >= limits.planAtOnceMax) {
       const message = `${this.#planning} submissions are being planned here at the moment. Send it again in some seconds.`;
       throw new MillraceError("MILL_REQUEST_TOO_MANY", message);
@@ -85,13 +92,13 @@ export class ApiSubmissions implements Submissions {
     try {
       const { params, parallelism, inputs, savepoint, allowUnmatched } = request;
       const task = { code: await this.#codeOf(request), params, parallelism, inputs, savepoint, allowUnmatched };
-      return await withPlanner(task, this.options.store, async (planned, planner) => act(planned, planner));
+      return await withPlanner(task, this.options.store, act);
     } finally {
       this.#planning--;
     }
   }
 
-  async #codeOf({ bundle, topology }: JobRequest): Promise<PlanTask["code"]> {
+  async #codeOf({ bundle, topology }: JobRequest): Promise<PlanRequest["code"]> {
     if (bundle === undefined) return { topology: topology ?? "" };
     const { store } = this.options;
     const found = await store.head(bundleKey(bundle));
@@ -99,7 +106,9 @@ export class ApiSubmissions implements Submissions {
       throw new MillraceError("MILL_REQUEST_NOT_FOUND", `there is no bundle ${bundle}. Upload it first.`);
     if (found.sizeBytes > limits.apiBundleBytesMax)
       throw new MillraceError("MILL_REQUEST_TOO_LARGE", `the bundle is larger than ${limits.apiBundleBytesMax} bytes.`);
-    return { bundle: await store.get(bundleKey(bundle)), sha256: bundle };
+    const code = await store.get(bundleKey(bundle));
+    checkBundle(code, bundle, `${store.url}/${bundleKey(bundle)}`);
+    return { bundle: code, sha256: bundle };
   }
 
   async #putBundle(code: Uint8Array | undefined): Promise<string> {

@@ -91,7 +91,10 @@ function buildError(file: string, cause: BuildFailure): MillraceError {
   return new MillraceError("MILL_BUNDLE_BUILD", message, { file }, { cause });
 }
 
-/** @throws {MillraceError} `MILL_BUNDLE_HASH` when it is not the bundle it should be */
+/** What a package is called: its link must not lead out of the bundle's folder, whoever has made the bundle. */
+const PACKAGE_NAME = /^(@[\w~-][\w.~-]*\/)?[\w~-][\w.~-]*$/;
+
+/** @throws {MillraceError} `MILL_BUNDLE_HASH` when it is not the bundle it should be; `MILL_TOPOLOGY_LOAD`: no bundle of ours */
 export function checkBundle(code: Uint8Array, sha256: string, where: string): readonly string[] {
   const found = createHash("sha256").update(code).digest("hex");
   const line = Buffer.from(code.subarray(0, code.indexOf(0x0a))).toString("utf8");
@@ -102,7 +105,20 @@ export function checkBundle(code: Uint8Array, sha256: string, where: string): re
       { expected: sha256, found },
     );
   }
-  return JSON.parse(line.slice(EXTERNAL_LINE.length)) as string[];
+  const names = namesIn(line.slice(EXTERNAL_LINE.length));
+  if (names !== undefined) return names;
+  const message = `the bundle at ${where} does not begin with a list of packages. Let \`millrace submit\` make it.`;
+  throw new MillraceError("MILL_TOPOLOGY_LOAD", message);
+}
+
+function namesIn(json: string): readonly string[] | undefined {
+  try {
+    const names: unknown = JSON.parse(json);
+    const fit = Array.isArray(names) && names.every((one) => typeof one === "string" && PACKAGE_NAME.test(one));
+    return fit ? (names as string[]) : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 const SENT_FILE = "topology.ts";

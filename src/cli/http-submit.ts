@@ -9,7 +9,7 @@ import { MillraceError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
 import type { Ports } from "../base/ports.js";
 import type { JobSummary } from "../coordinator/describe.js";
-import { ApiClient, type ApiSettings, part } from "./api/client.js";
+import { ApiClient, type ApiSettings, errorOf, part } from "./api/client.js";
 import { countOf } from "./outputs.js";
 import type { Submission } from "./submission.js";
 
@@ -137,5 +137,5 @@ async function ask({ url, token }: ApiSettings, path: string, asked: Asked): Pro
     throw new MillraceError("MILL_COORDINATOR_UNREACHABLE", message, { url }, { cause });
   }
   if (answer.ok) return answer;
-  throw errorOfProblem((await answer.json().catch(() => ({}))) as Parameters<typeof errorOfProblem>[0]);
+  throw errorOf((await answer.json().catch(() => ({}))) as Parameters<typeof errorOf>[0], { url, token });
 }

@@ -1,14 +1,16 @@
 /**
- * The program that plans what was sent to a coordinator: it bundles the source, loads the code and says what it comes to. It has no
- * credentials; what a job needs that begins with a savepoint it asks its parent for, which gives that and nothing else.
+ * The program that plans what was sent to a coordinator. It is started twice: to make a bundle of source, where it loads nothing of it; then,
+ * confined, to load the bundle and say what it comes to. It has no credentials; what a job needs that begins with a savepoint it asks its
+ * parent for, which gives that and nothing else.
  */
 import { isErrorCode, MillraceError } from "../base/errors.js";
 import type { JobId } from "../base/ids.js";
 import { describePlan } from "../plan/describe.js";
 import type { ObjectInfo } from "../storage/object-store.js";
 import { bundleSource } from "./bundle.js";
-import { loadTopology, placeBundle } from "./load-topology.js";
+import { loadTopology } from "./load-topology.js";
 import { outputsOf } from "./outputs.js";
+import { disarm, refusalOf } from "./plan-confinement.js";
 import type { FromPlanner, PlanTask, StoreCall, ToPlanner } from "./plan-messages.js";
 import { type Beginning, beginFrom, type SavepointStore } from "./savepoints.js";
 import { jobSpec, type Submission } from "./submission.js";
@@ -20,25 +22,26 @@ const tell = (message: FromPlanner, then?: () => void) => process.send?.(message
 const calls = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
 let beginning: Beginning | undefined;
 
+async function bundle(source: string, packages: string): Promise<void> {
+  const { code, external } = await bundleSource(source, SENT, packages);
+  tell({ kind: "bundled", code, external });
+}
+
 async function plan(task: PlanTask): Promise<void> {
-  const { params, parallelism, inputs, folder } = task;
-  const bundle =
-    "bundle" in task.code
-      ? { code: task.code.bundle, sha256: task.code.sha256, external: [] }
-      : await bundleSource(task.code.topology, SENT, task.packages);
-  const bundleFile = await placeBundle(bundle.code, bundle.sha256, "the store", folder, [task.packages]);
-  const loaded = await loadTopology(bundleFile, { params, parallelism, inputs }, SENT);
+  const { params, parallelism, inputs, folder, bundleFile, sha256, external } = task;
+  disarm();
+  const loaded = await loadTopology(bundleFile, { params, parallelism, inputs, bundle: sha256 }, SENT);
   const options = { params, parallelism, cache: folder };
-  const submission: Submission = { ...loaded, bundle, bundleFile, assets: [], options };
+  const made = { code: new Uint8Array(), sha256, external }; // its bytes are the parent's
+  const submission: Submission = { ...loaded, bundle: made, bundleFile, assets: [], options };
   if (task.savepoint !== undefined)
     beginning = await beginFrom(task.savepoint, submission, parentStore(task.store), task.allowUnmatched);
   const before = beginning?.inputs ?? {};
   const { topology } = submission;
   checkSources(submission, inputs, before);
-  const told = { ...submission.plan, bundle: bundle.sha256, external: bundle.external };
+  const told = { ...submission.plan, bundle: sha256, external };
   tell({
     kind: "planned",
-    bundle: "bundle" in task.code ? undefined : bundle.code,
     spec: jobSpec(submission, "planned" as JobId, {}, 0),
     outputs: outputsOf(topology, task.store),
     assets: topology.services.flatMap(({ id: service, handler }) =>
@@ -91,6 +94,8 @@ function parentStore(url: string): SavepointStore {
 
 async function obey(message: ToPlanner): Promise<void> {
   switch (message.kind) {
+    case "bundle":
+      return bundle(message.source, message.packages);
     case "plan":
       return plan(message.task);
     case "begin":
@@ -109,7 +114,7 @@ async function obey(message: ToPlanner): Promise<void> {
 }
 
 function fail(cause: unknown): void {
-  const { code, message } = MillraceError.from(cause);
+  const { code, message } = refusalOf(cause) ?? MillraceError.from(cause);
   tell({ kind: "failed", code, message }, () => process.exit(1));
 }
 

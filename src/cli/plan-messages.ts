@@ -3,10 +3,13 @@
 import type { JobSpec } from "../wire/control.js";
 import type { OutputPlace } from "./outputs.js";
 
-/** The first message to the child. */
+/** The first message to the process that plans. */
 export interface PlanTask {
-  /** Of an uploaded bundle; or the source of a topology. */
-  readonly code: { readonly bundle: Uint8Array; readonly sha256: string } | { readonly topology: string };
+  /** Where the parent has placed it. */
+  readonly bundleFile: string;
+  readonly sha256: string;
+  /** Packages that are not in the bundle, where it was made of source. */
+  readonly external: readonly string[];
   readonly params: Readonly<Record<string, string>>;
   readonly parallelism: number;
   readonly inputs: Readonly<Record<string, string>>;
@@ -14,8 +17,6 @@ export interface PlanTask {
   readonly allowUnmatched: boolean;
   /** The child's own. */
   readonly folder: string;
-  /** Where packages are looked for, upward. */
-  readonly packages: string;
   /** Where outputs go that name no place. */
   readonly store: string;
 }
@@ -29,8 +30,6 @@ export interface DeclaredAsset {
 /** What a topology comes to. Told by a process in which its code ran, so it is believed no further than it is checked. */
 export interface Planned {
   readonly kind: "planned";
-  /** Not there: it was sent as one. */
-  readonly bundle: Uint8Array | undefined;
   /** Job, code and assets are the coordinator's to say. */
   readonly spec: JobSpec;
   readonly outputs: readonly OutputPlace[];
@@ -51,13 +50,23 @@ export interface StoreCall {
   readonly bytes?: Uint8Array;
 }
 
+/** Said by a process that has run nothing of what was sent. */
+export interface Bundled {
+  readonly kind: "bundled";
+  readonly code: Uint8Array;
+  readonly external: readonly string[];
+}
+
 export type FromPlanner =
   | Planned
+  | Bundled
   | StoreCall
   | { readonly kind: "begun"; readonly seeds: JobSpec["seeds"] }
   | { readonly kind: "failed"; readonly code: string; readonly message: string };
 
 export type ToPlanner =
+  /** @param packages folder from which packages are looked for, upward */
+  | { readonly kind: "bundle"; readonly source: string; readonly packages: string }
   | { readonly kind: "plan"; readonly task: PlanTask }
   | { readonly kind: "begin"; readonly job: string }
   | { readonly kind: "answer"; readonly call: number; readonly value: unknown }

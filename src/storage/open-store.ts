@@ -40,9 +40,10 @@ function folderOf(url: string): string {
 
 function noStore(given: string, cause?: unknown): MillraceError {
   const url = given.replace(/\/\/[^/]*@/, "//"); // nobody should write a password there
+  const why = /^s3:\/\/[^/]{1,2}(\/|$)/.test(url) ? ": a bucket's name has at least 3 characters" : "";
   return new MillraceError(
     "MILL_CONFIG",
-    `"${url}" is no object store. Use s3://bucket/prefix, file:///folder or an absolute path.`,
+    `"${url}" is no object store${why}. Use s3://bucket/prefix, file:///folder or an absolute path.`,
     { url },
     { cause },
   );

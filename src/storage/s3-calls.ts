@@ -8,6 +8,7 @@ import { S3Client, type S3ClientConfig } from "@aws-sdk/client-s3";
 import { MillraceError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
 import type { Ports } from "../base/ports.js";
+import { keepSecret } from "../base/secrets.js";
 import { explain, isTransient, type S3Place, whereIs } from "./s3-errors.js";
 
 export interface S3Options {
@@ -33,6 +34,7 @@ export class S3Calls {
     options: S3Options,
     readonly ports: Ports,
   ) {
+    for (const secret of [options.secretAccessKey, options.sessionToken]) keepSecret(secret);
     this.#place = { url, bucket, endpoint: withoutCredentials(options.endpoint) };
     this.where = whereIs(this.#place);
     this.client = makeClient(options);

@@ -4,7 +4,8 @@
  * Invariants:
  *   W1  What it started it ends: on command, on `close`, and when its own process ends (its children notice). What it was
  *       told to stop before it was told to start is never started.
- *   W2  A report says all there is to say; one goes out on every change and on a heartbeat.
+ *   W2  A report says all there is to say; one goes out on every change and on a heartbeat. Who holds many puts changes together that come
+ *       shortly after one another: a thousand starts would be a thousand reports of a thousand.
  *   W3  A draining worker starts nothing new; it leaves when what it holds has ended.
  *   W4  An instance that ends without having been told to is reported FAILED, however it ended, with the reason its
  *       process gave. The service's clients are told of every end, also on the heartbeats that follow it.
@@ -121,6 +122,9 @@ export class Worker {
   #usage: MachineUsage | null = null;
   #measured: { readonly atMs: number; readonly cpuMs: number } | undefined;
   #heartbeat: Timer | undefined;
+  /** Of a change that waits for others. */
+  #reportDue: Timer | undefined;
+  #reportedMs = Number.NEGATIVE_INFINITY;
   #commands: Commands;
   #command: Subscription | undefined;
   #emptied: (() => void)[] = [];
@@ -232,7 +236,7 @@ export class Worker {
         held.child = child;
         if (held.state === "STOPPING") child.stop();
         else held.state = "RUNNING";
-        this.#report();
+        this.#reportChange();
         this.#onExit(held, await child.exited);
       },
       (cause: unknown) => {
@@ -300,7 +304,7 @@ export class Worker {
     held.endedMs = this.options.ports.clock.monotonicMs();
     this.#tellClients(held);
     this.#forgetOldest();
-    this.#report();
+    this.#reportChange();
     if (this.#alive().length === 0) for (const done of this.#emptied.splice(0)) done();
   }
 
@@ -354,7 +358,19 @@ export class Worker {
     };
   }
 
+  /** W2 */
+  #reportChange(): void {
+    if (this.#stopped || this.#reportDue !== undefined) return;
+    const { clock } = this.options.ports;
+    const leftMs = this.#reportedMs + limits.workerReportPauseMs - clock.monotonicMs();
+    if (this.#held.size <= limits.workerReportAtOnceMax || leftMs <= 0) this.#report();
+    else this.#reportDue = clock.after(leftMs, () => this.#report());
+  }
+
   #report(): void {
+    this.#reportDue?.cancel();
+    this.#reportDue = undefined;
+    this.#reportedMs = this.options.ports.clock.monotonicMs();
     const { worker, cpus, memoryBytes, gpus = [] } = this.options;
     const held = [...this.#held.values()];
     const frame = workerReportFrame.encode({

@@ -4,6 +4,7 @@ import Type from "typebox";
 import { MillraceError } from "../../base/errors.js";
 import { id, type JobId } from "../../base/ids.js";
 import { limits } from "../../base/limits.js";
+import { withoutSecrets } from "../../base/secrets.js";
 import { checkReplayable } from "../../coordinator/replay-plan.js";
 import { demandOpen, Replays } from "../../coordinator/replays.js";
 import { type DeadLetter, DeadLetterFolder, recordOf } from "../../storage/dead-letters.js";
@@ -95,7 +96,7 @@ export const deadLetterRoutes: Routes = (app, options) => {
       const contents = contentsOf(letter, await rowOf(opened, letter));
       return {
         ...summaryOf(letter, await stateOf(opened, letter)),
-        record: recordOf(letter),
+        record: withoutLogins(recordOf(letter)),
         replayable: hindrance === "",
         hindrance,
         contents: contents.map(({ path, ref: { uri, mediaType, sizeBytes }, bytes }) => {
@@ -350,7 +351,10 @@ function answerOf(
 }
 
 /** Of a `data:` address, which is as long as its content, the beginning. */
-const shown = (uri: string): string => (uri.length > 1_024 ? `${uri.slice(0, 1_024)}...` : uri);
+const shown = (uri: string): string => withoutSecrets(uri.length > 1_024 ? `${uri.slice(0, 1_024)}...` : uri);
+
+/** Addresses in a row may let in whoever sees them. A replay takes the row as it is in the store. */
+const withoutLogins = <T>(record: T): T => JSON.parse(withoutSecrets(JSON.stringify(record))) as T;
 
 async function* whole(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   yield bytes;

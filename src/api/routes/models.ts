@@ -31,6 +31,25 @@ const ModelView = Type.Object({
   outputs: Type.Array(TensorView),
 });
 const failures = { "4xx": Failed, "5xx": Failed };
+const Alive = { 200: Type.Object({}), ...failures };
+const ServerView = Type.Object({ name: Type.String(), version: Type.String(), extensions: Type.Array(Type.String()) });
+/** As it comes: what is in it is read by hand, for behind the JSON there may be bytes of tensors. */
+const InferBody = Type.Unsafe<Buffer>({
+  description:
+    "Tensors, as the protocol has them: `{ id?, inputs: [...], outputs? }`, and bytes of those that are binary.",
+});
+const JSON_TYPE = "application/json";
+const BINARY_TYPE = "application/octet-stream";
+const Inferred = {
+  200: {
+    description: "Tensors of the answer.",
+    content: {
+      [JSON_TYPE]: { schema: Type.Unsafe<object>({ type: "object", additionalProperties: true }) },
+      [BINARY_TYPE]: { schema: Type.Unsafe<Buffer>({}) },
+    },
+  },
+  ...failures,
+};
 /** Who may call: a submitter can run any code anyway, an operator keeps services running. */
 const caller = { role: "operator", audited: false } as const;
 const reader = { role: "viewer" } as const;
@@ -57,19 +76,40 @@ export const modelRoutes: Routes = async (root, options) => {
     const tags = ["models"];
     app.get(
       "/v2",
-      { config: reader, schema: { operationId: "describeServer", tags, summary: "The server and its extensions" } },
+      {
+        config: reader,
+        schema: {
+          operationId: "describeServer",
+          tags,
+          summary: "The server and its extensions",
+          response: { 200: ServerView, ...failures },
+        },
+      },
       async () => ({ name: "millrace", version: options.version, extensions: ["binary_tensor_data"] }),
     );
     app.get(
       "/v2/health/live",
-      { schema: { operationId: "liveServer", tags, summary: "Whether this process lives", security: [] } },
+      {
+        schema: {
+          operationId: "liveServer",
+          tags,
+          summary: "Whether this process lives",
+          security: [],
+          response: Alive,
+        },
+      },
       async () => ({}),
     );
     app.get(
       "/v2/health/ready",
       {
         config: reader,
-        schema: { operationId: "readyServer", tags, summary: "Whether the jobs that run can be read" },
+        schema: {
+          operationId: "readyServer",
+          tags,
+          summary: "Whether the jobs that run can be read",
+          response: Alive,
+        },
       },
       async () => {
         await pool.all();
@@ -115,14 +155,24 @@ export const modelRoutes: Routes = async (root, options) => {
     const summary = "Call a service: batched, balanced and limited as the stream's own calls";
     app.post(
       "/v2/models/:model/infer",
-      { config: caller, schema: { operationId: "infer", tags, summary, params: ModelPath, response: failures } },
+      {
+        config: caller,
+        schema: { operationId: "infer", tags, summary, params: ModelPath, body: InferBody, response: Inferred },
+      },
       infer,
     );
     app.post(
       "/v2/models/:model/versions/:version/infer",
       {
         config: caller,
-        schema: { operationId: "inferVersion", tags, summary, params: VersionPath, response: failures },
+        schema: {
+          operationId: "inferVersion",
+          tags,
+          summary,
+          params: VersionPath,
+          body: InferBody,
+          response: Inferred,
+        },
       },
       infer,
     );

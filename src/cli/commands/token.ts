@@ -1,7 +1,8 @@
 /**
  * `millrace token`: the file of access tokens. Coordinators that were started with it read it again when it changes.
  *
- * It is replaced whole, by a rename, and only its owner may read it: nobody ever reads half of it.
+ * It is replaced whole, by a rename, and only its owner may read it: nobody ever reads half of it. Who changes it holds a lock, a file beside
+ * it, from before it is read: of two commands at once the second sees what the first has written.
  */
 import { randomBytes } from "node:crypto";
 import {
@@ -15,6 +16,7 @@ import {
   rmSync,
   writeSync,
 } from "node:fs";
+import { setTimeout as pause } from "node:timers/promises";
 import { newToken, parseTokens, type TokenEntry } from "../../api/tokens.js";
 import { MillraceError } from "../../base/errors.js";
 import { table } from "../api/tables.js";
@@ -39,7 +41,7 @@ export async function createTokenCommand(name: string, flags: CreateFlags): Prom
     throw new MillraceError("MILL_CONFIG", message);
   }
   const { token, entry } = newToken(name, flags.role, expiryOf(flags.days));
-  write(file, [...(existsSync(file) ? read(file) : []), entry]);
+  await locked(file, () => write(file, [...(existsSync(file) ? read(file) : []), entry]));
   process.stdout.write(flags.json ? `${JSON.stringify({ ...shown(entry), token })}\n` : `${token}\n`);
   process.stderr.write(
     `token ${entry.id} of ${name}, ${flags.role}: it is shown this once; ${file} has only its SHA-256\n`,
@@ -63,14 +65,17 @@ export async function listTokensCommand(flags: FileFlags): Promise<void> {
 
 export async function revokeTokenCommand(id: string, flags: FileFlags): Promise<void> {
   const file = fileOf(flags);
-  const entries = read(file);
-  const revoked = entries.find((entry) => entry.id === id);
-  if (revoked === undefined)
-    throw new MillraceError("MILL_CONFIG", `${file} has no token ${id}. \`millrace token list\` shows those it has.`);
-  write(
-    file,
-    entries.filter((entry) => entry !== revoked),
-  );
+  const revoked = await locked(file, () => {
+    const entries = read(file);
+    const found = entries.find((entry) => entry.id === id);
+    if (found === undefined)
+      throw new MillraceError("MILL_CONFIG", `${file} has no token ${id}. \`millrace token list\` shows those it has.`);
+    write(
+      file,
+      entries.filter((entry) => entry !== found),
+    );
+    return found;
+  });
   process.stdout.write(
     flags.json ? `${JSON.stringify(shown(revoked))}\n` : `token ${id} of ${revoked.name} is revoked\n`,
   );
@@ -99,9 +104,41 @@ function read(file: string): TokenEntry[] {
   return parseTokens(text, file);
 }
 
+/** A command holds it for a moment. One that was killed then leaves it behind, and nobody but people can tell that. */
+const LOCK_MS_MAX = 5_000;
+const LOCK_LOOK_MS = 20;
+
+async function locked<T>(file: string, change: () => T): Promise<T> {
+  const lock = `${targetOf(file)}.lock`;
+  for (let waitedMs = 0; ; waitedMs += LOCK_LOOK_MS) {
+    try {
+      closeSync(openSync(lock, "wx", 0o600));
+      break;
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code !== "EEXIST") throw unusable(file, "changed", cause);
+      if (waitedMs >= LOCK_MS_MAX) throw busy(file, lock);
+      await pause(LOCK_LOOK_MS);
+    }
+  }
+  try {
+    return change();
+  } finally {
+    rmSync(lock, { force: true });
+  }
+}
+
+function busy(file: string, lock: string): MillraceError {
+  const message = `another command has been changing the file of access tokens ${file} for more than ${LOCK_MS_MAX} ms. If none runs any more, delete ${lock}.`;
+  return new MillraceError("MILL_CONFIG", message, { file, lock });
+}
+
+/** A link stays one: what it leads to is replaced. */
+function targetOf(file: string): string {
+  return existsSync(file) ? realpathSync(file) : file;
+}
+
 function write(file: string, tokens: readonly TokenEntry[]): void {
-  // A link stays one: what it leads to is replaced.
-  const target = existsSync(file) ? realpathSync(file) : file;
+  const target = targetOf(file);
   const staged = `${target}.${randomBytes(4).toString("hex")}`;
   try {
     const handle = openSync(staged, "wx", 0o600);

@@ -146,6 +146,17 @@ describe("api/server: hostile clients", () => {
       assert.ok(statusCode === 400 || statusCode === 404, `${path}: ${statusCode} ${body}`);
       assert.match(body, /"code":"MILL_REQUEST_(INVALID|NOT_FOUND)"/, path);
     }
+    for (const path of ["/v1/jobs/", "/v1/jobs/j/services/", "/v2/models/"]) {
+      const { statusCode, body } = await api.get(`${path}${"x".repeat(3_000)}`);
+      assert.equal(statusCode, 400, `${path}: a name that is too long is refused as such, and not as a wrong method`);
+      assert.match(body, /MILL_REQUEST_INVALID/);
+    }
+    for (const limit of ["+1", "1.0", "%201", "1e1", ""])
+      assert.equal(
+        (await api.get(`/v1/jobs?limit=${limit}`)).json().code,
+        "MILL_REQUEST_INVALID",
+        `"${limit}" is no number`,
+      );
     assert.match(await say("GET /v1/../../etc/passwd HTTP/1.1", HOST, "Connection: close", "", ""), /^HTTP\/1\.1 404 /);
     assert.equal((await api.get("/v1/jobs?limit=1&limit=2")).json().code, "MILL_REQUEST_INVALID");
     assert.equal((await api.get("/v1/jobs?__proto__[x]=1")).json().code, "MILL_REQUEST_INVALID");

@@ -67,6 +67,14 @@ describe("storage/open-store: addresses", () => {
     });
   }
 
+  it("says of a bucket's name that is too short what is wrong with it: the address looks as it should", () => {
+    assert.match(
+      refusal("s3://b/prefix").message,
+      /is no object store: a bucket's name has at least 3 characters\. Use /,
+    );
+    assert.doesNotMatch(refusal("s3://bucket//prefix").message, /characters/);
+  });
+
   it("shows no credentials that somebody wrote into an address", () => {
     for (const address of [`s3://key:${SECRET}@bucket/prefix`, `https://key:${SECRET}@host/bucket`]) {
       const error = refusal(address);

@@ -219,6 +219,23 @@ describe("worker: reports", () => {
     assert.ok(bench.reports.every((one, i) => i === 0 || one.sequence > bench.reports[i - 1]!.sequence));
   });
 
+  it("changes of many that come at once are reported together, soon, and the last report has all (W2)", async () => {
+    const bench = await new Bench().open();
+    const count = 10 * limits.workerReportAtOnceMax;
+    await Promise.all(Array.from({ length: count }, (_, i) => bench.startInstance(`model-${i}`)));
+    await bench.clock.advance(limits.workerReportPauseMs);
+    assert.equal(bench.last.instances.length, count);
+    assert.ok(bench.reports.length < 2 * limits.workerReportAtOnceMax, `${bench.reports.length} reports`);
+    const before = bench.reports.length;
+    await bench.clock.advance(limits.workerReportPauseMs);
+    for (const name of ["model-1", "model-2", "model-3"])
+      await bench.ends(name, { code: "MILL_SERVICE_LOST", message: "" });
+    assert.equal(bench.reports.length, before + 1, "the first at once");
+    await bench.clock.advance(limits.workerReportPauseMs);
+    assert.equal(bench.reports.length, before + 2, "the others together");
+    assert.equal(bench.last.instances.filter(({ state }) => state === "FAILED").length, 3);
+  });
+
   it("a process that cannot be started is reported with the reason", async () => {
     const bench = new Bench();
     bench.launching = Promise.reject(new MillraceError("MILL_BUNDLE_PACKAGE", "package sharp is missing"));
@@ -236,6 +253,7 @@ describe("worker: reports", () => {
     const bench = await new Bench().open();
     await bench.startHost("kept");
     for (let i = 0; i < limits.workerEndedMax + 3; i++) await bench.stopHost(`h${i}`);
+    await bench.clock.advance(limits.workerReportPauseMs);
     const names = bench.last.hosts.map((host) => host.host);
     assert.equal(names.length, limits.workerEndedMax + 1);
     assert.ok(names.includes("kept") && names.includes(`h${limits.workerEndedMax + 2}`));
