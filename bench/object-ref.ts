@@ -28,6 +28,7 @@ import { realPorts } from "../src/base/real/ports.js";
 import type { Bus } from "../src/bus/bus.js";
 import { connectNats } from "../src/bus/nats-bus.js";
 import { clusterSubjects, jobSubjects } from "../src/bus/subjects.js";
+import { CHILD_FLAGS } from "../src/cli/child-process.js";
 import { planTopology } from "../src/plan/plan.js";
 import { openStore } from "../src/storage/open-store.js";
 import {
@@ -201,7 +202,7 @@ class Bench {
 }
 
 async function startHost(settings: HostSettings): Promise<ChildProcess> {
-  const host = fork(new URL("./object-ref-host.js", import.meta.url));
+  const host = fork(new URL("./object-ref-host.js", import.meta.url), [], { execArgv: [...CHILD_FLAGS] });
   host.send(settings);
   await once(host, "message");
   return host;
