@@ -190,7 +190,7 @@ class Instance:
                 outcome = ("EXPIRED", {})
             else:
                 # In a thread, so that heartbeats go on and requests are taken meanwhile.
-                batch, refused = await asyncio.to_thread(self.infer, request["payload"])
+                batch, refused = await asyncio.to_thread(self.infer, request)
                 each = (time.monotonic() - begin) * 1000 / request["rows"]
                 self.row_ms = each if self.row_ms == 0 else self.row_ms + 0.2 * (each - self.row_ms)
                 outcome = ("OK", {"batch": batch, "refused": refused})
@@ -199,12 +199,12 @@ class Instance:
         self.running = None
         await self.answer(request, outcome[0], **outcome[1])
 
-    def infer(self, payload):
-        rows = pyarrow.ipc.read_record_batch(pyarrow.py_buffer(payload), self.input).to_pylist()
+    def infer(self, request):
+        rows = pyarrow.ipc.read_record_batch(pyarrow.py_buffer(request["payload"]), self.input).to_pylist()
         answers, refused = [], []
         for number, row in enumerate(rows):
             try:
-                answers.append(self.handler.infer(row))
+                answers.append(self.handler.infer(row, request["traceparent"]))
             except Refused as error:
                 refused.append({"row": number, "code": "MILL_RECORD_INVALID", "message": str(error)})
                 answers.append(self.handler.EMPTY)  # its place must be filled; what stands there means nothing
@@ -275,7 +275,8 @@ class WordCount:
     def load(self):
         self.separators = str.maketrans({mark: " " for mark in ",.;:!?"})
 
-    def infer(self, row):
+    def infer(self, row, traceparent):
+        """traceparent: send it as the header of that name with what you call; empty: this request is not traced."""
         words = row["text"].translate(self.separators).split()
         if not words:
             raise Refused("the text has no words")

@@ -28,6 +28,7 @@ import { deadLetterCounter } from "./operator-telemetry.js";
 import type { TransactionalOutput } from "./output.js";
 import { SinkOperator } from "./sink-operator.js";
 import { chunksOf, joined } from "./snapshot-chunks.js";
+import { SnapshotTelemetry, type SnapshotUnderWay } from "./snapshot-telemetry.js";
 
 export type ActorState =
   | { readonly kind: "DEPLOYED" }
@@ -66,11 +67,13 @@ export class Actor {
   #graph: ActorGraph;
   #alignment: Alignment;
   #acknowledged: Acknowledged | undefined;
+  #snapshots: SnapshotTelemetry;
   /** What was restored is in its place. */
   #restored = false;
 
   constructor(private readonly options: ActorOptions) {
     const { actor, topology, owned } = options;
+    this.#snapshots = new SnapshotTelemetry(options.ports, actor.id);
     this.#graph = new ActorGraph(options, this.#gate, this.#parking, (operator) => this.#runtimeFor(operator));
     const letters = {
       operator: `dead-letters-${actor.operators[0]}`,
@@ -137,10 +140,13 @@ export class Actor {
     }
   }
 
-  /** Takes part in a checkpoint; one that it has taken part in is acknowledged again. */
-  trigger(checkpoint: bigint): void {
+  /** Takes part in a checkpoint; one that it has taken part in is acknowledged again. @param traceparent of the checkpoint */
+  trigger(checkpoint: bigint, traceparent = ""): void {
     if (!this.#restored || this.#state.kind === "FAILED") return; // asked again, if it still matters
-    if (this.#acknowledged?.cut.checkpoint === checkpoint) void this.#acknowledge(this.#acknowledged);
+    this.#snapshots.asked(checkpoint, traceparent);
+    const known = this.#acknowledged;
+    if (known?.cut.checkpoint === checkpoint)
+      void this.#acknowledge(known, this.#snapshots.begun(checkpoint, bytesOf(known.cut.snapshot)));
     else this.#alignment.trigger(checkpoint);
   }
 
@@ -279,12 +285,14 @@ export class Actor {
   }
 
   async #save({ checkpoint, finished, unaligned, states, parked, captured, counters }: Taken): Promise<void> {
+    const told = this.#snapshots.begun(checkpoint);
     let late: readonly Parked[];
     try {
       late = (await Promise.all(captured)).flat();
     } catch (error) {
       // The coordinator gives the checkpoint up and tries the next one.
       this.options.ports.log.warn("a snapshot could not be taken", { actor: this.id, checkpoint, error });
+      told.ended(MillraceError.from(error).code);
       return;
     }
     try {
@@ -307,23 +315,27 @@ export class Actor {
       const snapshot = await chunksOf(actorSnapshotFrame.pieces(header, blobs.pieces), this.options.ports.clock);
       if (this.#acknowledged !== undefined && this.#acknowledged.cut.checkpoint > checkpoint) return;
       this.#acknowledged = { cut: { actor: this.id, checkpoint, finished, unaligned, snapshot }, underWay: false };
-      await this.#acknowledge(this.#acknowledged);
+      told.encoded(bytesOf(snapshot));
+      await this.#acknowledge(this.#acknowledged, told);
     } catch (cause) {
+      told.ended(MillraceError.from(cause).code);
       // What an output could not prepare would be missing in every later snapshot, too.
       await this.#fail(cause);
     }
   }
 
   /** What fails here is tried again when the coordinator asks again. */
-  async #acknowledge(acknowledged: Acknowledged): Promise<void> {
+  async #acknowledge(acknowledged: Acknowledged, told: SnapshotUnderWay): Promise<void> {
     if (acknowledged.underWay) return;
     acknowledged.underWay = true;
     const { cut } = acknowledged;
     try {
       await this.options.acknowledge(cut);
+      told.ended();
     } catch (error) {
       const { checkpoint } = cut;
       this.options.ports.log.warn("a snapshot could not be saved", { actor: this.id, checkpoint, error });
+      told.ended(MillraceError.from(error).code);
     }
     acknowledged.underWay = false;
   }
@@ -380,6 +392,7 @@ export class Actor {
       gpus: (options.gpus ?? []).filter((gpu) => gpu.operator === operator).map(grantedGpu),
       ports: options.ports,
       log: options.ports.log.child({ operator, subtask: options.actor.subtask }),
+      traceparent: "",
       content: options.content,
       signal: this.#stop.signal,
       counters: this.counters,
@@ -405,6 +418,10 @@ export class Actor {
     this.counters.deadLetters += 1;
     await this.#deadLetters.write(record);
   }
+}
+
+function bytesOf(snapshot: readonly Uint8Array[]): number {
+  return snapshot.reduce((sum, chunk) => sum + chunk.length, 0);
 }
 
 function grantedGpu({ uuid, thousandths, memoryBytes }: HostGpu): GrantedGpu {

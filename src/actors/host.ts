@@ -137,7 +137,7 @@ export class Host {
       return region.start();
     }
     for (const actor of region.actors.values()) {
-      if (kind === "trigger") actor.trigger(command.checkpoint!);
+      if (kind === "trigger") actor.trigger(command.checkpoint!, command.traceparent);
       else void actor.complete(command.checkpoint!);
     }
   }

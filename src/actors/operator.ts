@@ -62,6 +62,8 @@ export interface OperatorRuntime {
   readonly gpus: readonly GrantedGpu[];
   readonly ports: Ports;
   readonly log: Log;
+  /** Empty: batches have their own. */
+  readonly traceparent: string;
   readonly content: ContentAccess;
   readonly signal: AbortSignal;
   readonly counters: Counters;

@@ -7,6 +7,7 @@
 import { MillraceError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
 import type { ChildFailure } from "./child-process.js";
+import { keepSecretsOf } from "./environment-secrets.js";
 
 /**
  * Runs `start` with the parent's settings; it returns how to stop, and may call `fail` later. Ends the process with status 0 after that, or
@@ -18,6 +19,7 @@ export function runChild<Config>(
   start: (config: Config, fail: (cause: unknown) => void) => Promise<() => Promise<void>>,
   drainTimeoutMs: number = limits.drainTimeoutMs,
 ): void {
+  keepSecretsOf(process.env);
   let stop: (() => Promise<void>) | undefined;
   let ending = false;
   const end = (status: number) => {

@@ -1,17 +1,35 @@
 /**
  * Starts one of our own programs as a child and watches it. Its settings go over the IPC channel, so that no secret
  * shows in a process list; when that channel closes, because the parent died, the child ends by itself.
+ *
+ * Invariants:
+ *   D1  Whatever a child writes comes out here, in whole lines: its log, which it filters itself, as it is at standard error; what its
+ *       code, libraries and programs print, in the log at `info`.
  */
 import { type ChildProcess, fork } from "node:child_process";
 import { join } from "node:path";
-import type { Duplex } from "node:stream";
+import type { Duplex, Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { isErrorCode } from "../base/errors.js";
 import { limits } from "../base/limits.js";
-import type { Log } from "../base/ports.js";
+import type { Log, LogFields } from "../base/ports.js";
+import { withoutSecrets } from "../base/secrets.js";
 import type { Child, Exit } from "../worker/worker.js";
+import { LINK_FD, LOG_FD } from "./child-pipes.js";
 import { processUsage } from "./process-usage.js";
 import { isAlive, watchSilence } from "./silence.js";
+
+/** Of a process that prints without ever ending a line. */
+const LINE_CHARS_MAX = 65_536;
+/** Of what a child printed before it ended without a reason. */
+const LAST_WORDS_LINES = 3;
+const LAST_WORDS_CHARS = 1_000;
+
+/**
+ * Room for garbage before all of a process's memory is first looked at, in MiB. What our children hold themselves is small, and what
+ * they handle counts as theirs: left to itself, V8 would look at everything for every other payload of some megabytes.
+ */
+export const CHILD_FLAGS: readonly string[] = ["--initial-old-space-size=128"];
 
 /** What a child says of itself before it ends with an error. */
 export interface ChildFailure {
@@ -25,14 +43,24 @@ export interface StartedChild extends Child {
   readonly link: Duplex | undefined;
 }
 
+export interface ChildOptions {
+  readonly link: boolean;
+  readonly log: Log;
+  /** Which child it is, for the log. */
+  readonly named: LogFields;
+  readonly devices: readonly string[] | undefined;
+}
+
 export function startChild(
   program: "host-main" | "instance-main",
   config: unknown,
-  options: { readonly link: boolean; readonly log: Log; readonly devices: readonly string[] | undefined },
+  options: ChildOptions,
 ): StartedChild {
   const file = join(fileURLToPath(new URL(".", import.meta.url)), `${program}.js`);
   const child = fork(file, [], {
-    stdio: ["ignore", "ignore", "pipe", "ipc", options.link ? "pipe" : "ignore"],
+    execArgv: [...process.execArgv, ...CHILD_FLAGS],
+    // Those of `child-pipes.ts` come last.
+    stdio: ["ignore", "pipe", "pipe", "ipc", options.link ? "pipe" : "ignore", "pipe"],
     serialization: "advanced",
     env: environment(options.devices),
     // Its own group: a Ctrl-C at the terminal reaches the parent, which lets its children finish.
@@ -47,7 +75,11 @@ export function startChild(
     failure ??= { code: "MILL_SERVICE_TIMEOUT", message: what };
     child.kill("SIGKILL");
   });
-  const lastWords = tail(child, options.log);
+  onLines(
+    (child.stdio as readonly unknown[] | undefined)?.[LOG_FD] as Readable | undefined,
+    (line) => void process.stderr.write(`${line}\n`),
+  );
+  const lastWords = printed(child, options.log.child({ ...options.named, pid: child.pid }));
   const exited = new Promise<Exit>((resolve) => {
     child.once("exit", (status, signal) => resolve(exitOf(status, signal, failure, lastWords())));
     child.once("error", (error) => resolve({ code: "MILL_INTERNAL", message: error.message }));
@@ -55,7 +87,7 @@ export function startChild(
   child.send(config as object);
   return {
     pid: child.pid ?? -1,
-    link: options.link ? (child.stdio[4] as Duplex) : undefined,
+    link: options.link ? (child.stdio[LINK_FD] as Duplex) : undefined,
     exited,
     usage: () => (child.pid === undefined ? undefined : processUsage(child.pid)),
     stop() {
@@ -80,12 +112,31 @@ function exitOf(status: number | null, signal: string | null, failure: ChildFail
   return { code: "MILL_SERVICE_LOST", message: words === "" ? how : `${how}; its last words: ${words}` };
 }
 
-/** Passes the child's standard error on to the log and keeps its end. */
-function tail(child: ChildProcess, log: Log): () => string {
-  let kept = "";
-  child.stderr?.setEncoding("utf8").on("data", (text: string) => {
-    kept = `${kept}${text}`.slice(-1_000);
-    log.debug("child", { pid: child.pid, text: text.trimEnd() });
+/** D1. @returns the last lines of its standard error */
+function printed(child: ChildProcess, log: Log): () => string {
+  let last: string[] = [];
+  onLines(child.stdout, (text) => log.info("printed", { text }));
+  onLines(child.stderr, (text) => {
+    last = [...last, withoutSecrets(text).slice(0, LAST_WORDS_CHARS)].slice(-LAST_WORDS_LINES);
+    log.info("printed", { text });
   });
-  return () => kept.trim().split("\n").slice(-3).join(" | ");
+  return () => last.join(" | ");
+}
+
+/** Without empty ones. What has no end is cut into pieces. @param stream none where the child could not be started */
+function onLines(stream: Readable | null | undefined, each: (line: string) => void): void {
+  if (stream === null || stream === undefined) return;
+  let rest = "";
+  const tell = (line: string) => line.trim() !== "" && each(line.trimEnd());
+  stream.setEncoding("utf8");
+  stream.on("data", (text: string) => {
+    const lines = `${rest}${text}`.split("\n");
+    rest = lines.pop()!;
+    for (const line of lines) tell(line);
+    if (rest.length < LINE_CHARS_MAX) return;
+    tell(rest);
+    rest = "";
+  });
+  stream.on("end", () => tell(rest));
+  stream.on("error", () => {}); // it has ended, then
 }

@@ -17,6 +17,7 @@ import { type HttpSettings, serveApi } from "./http-api.js";
 import { JobHandle } from "./job-handle.js";
 import { jobOutputs } from "./job-outputs.js";
 import { embeddedLauncher } from "./launchers.js";
+import type { LogLevel } from "./logging.js";
 import { thisMachine } from "./machine.js";
 import { outputUrl } from "./make-host.js";
 import { machineUsed } from "./process-usage.js";
@@ -31,6 +32,8 @@ export interface EmbeddedOptions {
   readonly outputRoot: string;
   readonly s3: S3Settings;
   readonly ports: Ports;
+  /** Of service instances. Default: silent. */
+  readonly logLevel?: LogLevel;
   /** Where region logs and snapshots go. Default: this process's memory. */
   readonly store?: ObjectStore;
   /** Begin from a savepoint. */
@@ -77,6 +80,7 @@ export async function runEmbedded(submission: Submission, options: EmbeddedOptio
       s3,
       outputRoot,
       content,
+      logLevel: options.logLevel ?? "silent",
     }),
   });
   await coordinator.open();

@@ -5,7 +5,9 @@ import { connectNats } from "../bus/nats-bus.js";
 import { openStore } from "../storage/open-store.js";
 import type { HostGpu } from "../wire/control.js";
 import { runChild } from "./child-main.js";
+import { logOfChild } from "./child-pipes.js";
 import type { LoadOptions } from "./load-topology.js";
+import type { LogLevel } from "./logging.js";
 import { makeHost } from "./make-host.js";
 import type { ContentSettings, NatsSettings, S3Settings } from "./settings.js";
 import { withTelemetry } from "./telemetry.js";
@@ -22,10 +24,13 @@ export interface HostConfig {
   readonly load: LoadOptions;
   readonly outputRoot: string;
   readonly content: ContentSettings;
+  readonly logLevel: LogLevel;
 }
 
 runChild<HostConfig>(async (config) => {
-  const telemetry = await withTelemetry(realPorts(), process.env, { role: "host", id: config.host });
+  const { job, host: id, logLevel } = config;
+  const log = logOfChild(logLevel, { job, host: id });
+  const telemetry = await withTelemetry(realPorts(log), process.env, { role: "host", id });
   const { ports } = telemetry;
   const bus = await connectNats({ ...config.nats, name: `host ${config.host}` }, ports);
   const store = openStore(config.outputRoot, { s3: config.s3 }, ports);

@@ -14,9 +14,11 @@ import { commandOf } from "../services/handlers/command.js";
 import { Instance } from "../services/instance.js";
 import type { ObjectStore } from "../storage/object-store.js";
 import { runChild } from "./child-main.js";
+import { LINK_FD, logOfChild } from "./child-pipes.js";
 import { answersMovedOut, lazyContent } from "./instance-content.js";
 import { portsOfJob } from "./job-telemetry.js";
 import { type LoadOptions, loadTopology } from "./load-topology.js";
+import type { LogLevel } from "./logging.js";
 import { startProgram } from "./program-instance.js";
 import type { ContentSettings, NatsSettings, S3Settings } from "./settings.js";
 import { sayAlive } from "./silence.js";
@@ -36,13 +38,13 @@ export interface InstanceConfig {
   readonly content: ContentSettings & { readonly s3: S3Settings };
   /** Local path of each asset by name. */
   readonly assets: Readonly<Record<string, string>>;
+  readonly logLevel: LogLevel;
 }
 
-/** Where `startChild` puts the pipe to the parent. */
-const LINK_FD = 4;
-
 runChild<InstanceConfig>(async (config, fail) => {
-  const telemetry = await withTelemetry(realPorts(), process.env, { role: "instance", id: config.instance });
+  const { job, service: serviceId, instance: id, logLevel } = config;
+  const log = logOfChild(logLevel, { job, service: serviceId, instance: id });
+  const telemetry = await withTelemetry(realPorts(log), process.env, { role: "instance", id });
   const ports = portsOfJob(telemetry.ports, config.job);
   const { topology } = await loadTopology(config.bundleFile, config.load);
   const service = topology.services.find((candidate) => candidate.id === config.service);

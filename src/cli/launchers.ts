@@ -11,9 +11,23 @@ import { startChild } from "./child-process.js";
 import type { HostConfig } from "./host-main.js";
 import type { InstanceConfig } from "./instance-main.js";
 import type { LoadOptions } from "./load-topology.js";
+import type { LogLevel } from "./logging.js";
 import { makeHost } from "./make-host.js";
 import { type PreparedJob, prepareAssets, prepareJob } from "./prepare-job.js";
 import { type ClusterSettings, type ContentSettings, contentSettings, type S3Settings } from "./settings.js";
+
+/**
+ * One process is started in each turn of the event loop: to start one takes milliseconds, and whoever wants hundreds at once would keep all else
+ * of this process from being answered until the last.
+ */
+class Turns {
+  #last: Promise<void> = Promise.resolve();
+
+  next(): Promise<void> {
+    this.#last = this.#last.then(() => new Promise((resolve) => setImmediate(resolve)));
+    return this.#last;
+  }
+}
 
 export interface EmbeddedParts {
   readonly bus: Bus;
@@ -26,11 +40,14 @@ export interface EmbeddedParts {
   readonly s3: S3Settings;
   readonly outputRoot: string;
   readonly content: ContentSettings;
+  /** Of its children. */
+  readonly logLevel: LogLevel;
 }
 
 /** Hosts in this process, instances as its children, joined to its bus by a pipe each. */
 export function embeddedLauncher(parts: EmbeddedParts): Launcher {
   const { bus, ports, namespace, bundleFile, load } = parts;
+  const turns = new Turns();
   return {
     async startHost(job: JobId, id: HostId, _devices, gpus): Promise<Child> {
       const host = await makeHost({ ...parts, job, host: id, gpus });
@@ -55,8 +72,11 @@ export function embeddedLauncher(parts: EmbeddedParts): Launcher {
         assets,
         store: undefined,
         content: { ...parts.content, s3: parts.s3 },
+        logLevel: parts.logLevel,
       };
-      const child = startChild("instance-main", config, { link: true, log: ports.log, devices });
+      const named = { job, service, instance };
+      await turns.next();
+      const child = startChild("instance-main", config, { link: true, log: ports.log, named, devices });
       serveLink(bus, child.link!, ports);
       return child;
     },
@@ -64,11 +84,18 @@ export function embeddedLauncher(parts: EmbeddedParts): Launcher {
 }
 
 /** Hosts and instances as processes with connections of their own. */
-export function clusterLauncher(settings: ClusterSettings, store: ObjectStore, cache: string, ports: Ports): Launcher {
+export function clusterLauncher(
+  settings: ClusterSettings,
+  store: ObjectStore,
+  cache: string,
+  ports: Ports,
+  logLevel: LogLevel,
+): Launcher {
   const { nats, s3, namespace } = settings;
   const assetCache = new AssetCache(`${cache}/assets`);
   const content = contentSettings(settings.store, cache, process.env);
   const jobs = new Map<JobId, Promise<PreparedJob>>();
+  const turns = new Turns();
   const prepared = (job: JobId) => {
     let one = jobs.get(job);
     if (one === undefined) {
@@ -82,8 +109,10 @@ export function clusterLauncher(settings: ClusterSettings, store: ObjectStore, c
     async startHost(job, host, devices, gpus) {
       const { bundleFile, load } = await prepared(job);
       const outputRoot = settings.store;
-      const config: HostConfig = { nats, s3, namespace, job, host, gpus, bundleFile, load, outputRoot, content };
-      return startChild("host-main", config, { link: false, log: ports.log, devices });
+      const where = { nats, s3, namespace, outputRoot, content, logLevel };
+      const config: HostConfig = { ...where, job, host, gpus, bundleFile, load };
+      await turns.next();
+      return startChild("host-main", config, { link: false, log: ports.log, named: { job, host }, devices });
     },
     async startInstance(job, service, instance, devices) {
       const { spec, bundleFile, load } = await prepared(job);
@@ -100,8 +129,11 @@ export function clusterLauncher(settings: ClusterSettings, store: ObjectStore, c
         assets,
         store: jobStore,
         content: { ...content, s3 },
+        logLevel,
       };
-      return startChild("instance-main", config, { link: false, log: ports.log, devices });
+      const named = { job, service, instance };
+      await turns.next();
+      return startChild("instance-main", config, { link: false, log: ports.log, named, devices });
     },
   };
 }

@@ -63,6 +63,8 @@ export interface LoadOptions {
   /** 0: the topology's own. */
   readonly parallelism: number;
   readonly inputs: Readonly<Record<string, string>>;
+  /** SHA-256 of the bundle that the file must be, lower-case hex; undefined: this process has just made it. */
+  readonly bundle?: string;
   /** What the plan's hash must be; undefined: whatever it is. */
   readonly planHash?: string;
 }
@@ -75,9 +77,11 @@ export interface LoadedTopology {
 /**
  * @param name of the file in messages: the one that the user gave
  * @throws {MillraceError} `MILL_TOPOLOGY_*` what is wrong with it; `MILL_CONFIG` a parameter it does not have;
- *   `MILL_PLAN_MISMATCH`
+ *   `MILL_PLAN_MISMATCH`; `MILL_BUNDLE_HASH`
  */
 export async function loadTopology(file: string, options: LoadOptions, name = file): Promise<LoadedTopology> {
+  // Whoever has placed it has looked, too; what runs is what is there now.
+  if (options.bundle !== undefined) checkBundle(await readFile(file), options.bundle, file);
   const module = (await import(pathToFileURL(file).href).catch((cause: unknown) => {
     throw MillraceError.from(cause, "MILL_TOPOLOGY_LOAD", `${name} threw while it was loaded`);
   })) as { default?: unknown };

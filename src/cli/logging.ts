@@ -1,12 +1,17 @@
 /** The runtime's log on standard error, through pino: JSON lines for machines, nothing above `--log-level`. */
 import pino from "pino";
 import { MillraceError } from "../base/errors.js";
-import type { Log } from "../base/ports.js";
+import type { Log, LogFields } from "../base/ports.js";
+import { withoutSecrets } from "../base/secrets.js";
 
 export const LOG_LEVELS = ["debug", "info", "warn", "error", "silent"] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
-export function openLog(level: LogLevel): Log {
+const STANDARD_ERROR = 2;
+
+/** @param fields of every line @param fd where they go to */
+export function openLog(level: LogLevel, fields: LogFields = {}, fd: number = STANDARD_ERROR): Log {
+  const lines = pino.destination({ fd, sync: true });
   const logger = pino(
     {
       level,
@@ -19,9 +24,9 @@ export function openLog(level: LogLevel): Log {
       },
       formatters: { level: (label) => ({ level: label }), log: withTraceIds },
     },
-    pino.destination({ fd: 2, sync: true }),
+    { write: (line) => lines.write(withoutSecrets(line)) },
   );
-  return wrap(logger);
+  return wrap(logger.child(fields));
 }
 
 /** A field `trace`, a `traceparent`, as log stores know it: by the names that OpenTelemetry gives to logs that are no OTLP. */

@@ -2,12 +2,15 @@
 /** The `millrace` command: runs the program, and says what went wrong in one line, with the exit status of its code. */
 import { type Command, CommanderError } from "commander";
 import { ERROR_CODES, MillraceError } from "../base/errors.js";
+import { withoutSecrets } from "../base/secrets.js";
 import { paintFor } from "./colours.js";
+import { keepSecretsOf } from "./environment-secrets.js";
 import { createProgram } from "./program.js";
 
 // The SDK's version is locked and supports this Node; its notice would greet every user of S3 at every start.
 process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED ??= "true";
 
+keepSecretsOf(process.env);
 const program = createProgram();
 try {
   await program.parseAsync();
@@ -17,7 +20,7 @@ try {
   const stack = error.code === "MILL_INTERNAL" ? `${(error.cause as Error)?.stack ?? error.stack}\n` : "";
   // A client that gave up on a silent server may keep its socket. Who has failed ends, whatever is still open.
   const name = paintFor(process.stderr)("red", "millrace:");
-  process.stderr.write(`${name} ${error.code}: ${error.message}\n${stack}`, () =>
+  process.stderr.write(`${name} ${error.code}: ${error.message}\n${withoutSecrets(stack)}`, () =>
     process.exit(ERROR_CODES[error.code].exit),
   );
 }

@@ -20,7 +20,8 @@ export async function prepareJob(job: JobId, store: ObjectStore, cache: string):
 }
 
 export function loadOptions(spec: JobSpec): LoadOptions {
-  return { params: spec.params, parallelism: spec.parallelism, inputs: spec.inputs, planHash: spec.planHash };
+  const { params, parallelism, inputs, planHash, bundle } = spec;
+  return { params, parallelism, inputs, planHash, bundle };
 }
 
 /** Local path by name of every asset of the service, downloaded once per machine. */

@@ -52,15 +52,17 @@ function setting(env: Environment, name: string): string | undefined {
   return env[name] === "" ? undefined : env[name];
 }
 
+/** @param instead what does without a store, as a sentence */
 export function clusterSettings(
   flags: { readonly nats?: string; readonly store?: string; readonly namespace?: string },
   env: Environment,
+  instead = "",
 ): ClusterSettings {
   const store = flags.store ?? setting(env, "MILLRACE_STORE");
   if (store === undefined) {
     throw new MillraceError(
       "MILL_CONFIG",
-      "no object store is named. Give --store s3://bucket/prefix, or set MILLRACE_STORE.",
+      `no object store is named. Give --store s3://bucket/prefix, or set MILLRACE_STORE.${instead}`,
     );
   }
   return {

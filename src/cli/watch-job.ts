@@ -36,12 +36,15 @@ export async function watchJob(job: JobHandle, topology: Topology, outputRoot: s
 
 export function summary(job: JobHandle, report: JobReport, topology: Topology, outputRoot: string): string {
   const seconds = Number(report.finishedMs - report.startedMs) / 1000;
-  // Rows written are not rows read where operators make more or fewer of them.
-  const through = report.rowsRead > report.deadLetters ? report.rowsRead - report.deadLetters : 0n;
   const places = outputsOf(topology, outputRoot);
   const deadLetters = places.pop()!;
+  const { rowsRead, rowsWritten } = report;
+  const unit = rowsRead === 1n ? topology.unit.replace(/s$/, "") : topology.unit;
+  const by = places.length > 1 ? ` by ${places.length} sinks` : "";
+  // Both: one is not the other where operators make more or fewer of them, and bad records may be of either kind.
+  const done = `${rowsRead} ${unit} read, ${countOf(rowsWritten, "row")} written${by}`;
   const lines = [
-    `job ${job.job} finished: ${through} ${topology.unit} in ${seconds.toFixed(1)} s`,
+    `job ${job.job} finished: ${done} in ${seconds.toFixed(1)} s`,
     ...places.map(({ operator, url }) => `  ${operator.padEnd(12)} ${url}`),
   ];
   for (const counts of report.services) {

@@ -32,6 +32,8 @@ interface Waiting {
 
 /** A call of the handler that is under way. */
 export interface CallTelemetry {
+  /** Its span; empty: it is not traced. */
+  readonly traceparent: string;
   end(code: string, nowMs: number): void;
 }
 
@@ -80,6 +82,7 @@ export class DeskTelemetry {
     this.#rows.record(rows);
     const span = this.#spanOf(requests, rows, startMs);
     return {
+      traceparent: span?.traceparent ?? "",
       end: (code, nowMs) => {
         (code === "" ? this.#ok : this.#failed).record((nowMs - startMs) / 1_000);
         span?.end(code, nowMs);

@@ -380,6 +380,7 @@ export class Desk {
       const outcome = await this.#handler.call(recordsOf(requests), {
         abort,
         timeLeftMs: Math.min(dueMs, call.attempt.untilMs) - startMs,
+        traceparent: told?.traceparent ?? "",
         rowId: (row) => Buffer.from(rowIds[row] ?? "", "latin1").toString("hex"),
       });
       const nowMs = clock.monotonicMs();

@@ -8,6 +8,7 @@
  */
 import type { RecordBatch, Schema } from "apache-arrow";
 import { MillraceError } from "../base/errors.js";
+import type { Log } from "../base/ports.js";
 import type { ContentAccess } from "../topology/endpoints.js";
 import type { CallContext, LoadedHandler } from "../topology/service.js";
 import type { Columns } from "../types/columns.js";
@@ -20,6 +21,8 @@ import { shortened } from "./row-errors.js";
 export interface HandlerCall {
   readonly abort: CallAbort;
   readonly timeLeftMs: number;
+  /** Empty: it is not traced. */
+  readonly traceparent: string;
   rowId(row: number): string;
 }
 
@@ -36,6 +39,7 @@ export class CheckedHandler {
     private readonly handler: LoadedHandler<Columns, Columns>,
     private readonly declared: Schema,
     private readonly content: ContentAccess,
+    private readonly log: Log,
     private readonly onOutOfMemory: (rows: number) => void,
   ) {
     this.#maker = `the handler of service "${service}"`;
@@ -65,7 +69,9 @@ export class CheckedHandler {
     return { records: concatBatches([first.records, second.records]), rejected };
   }
 
-  #contextOf(rows: number, { abort, timeLeftMs, rowId }: HandlerCall, rejected: Map<number, RejectedRow>): CallContext {
+  #contextOf(rows: number, call: HandlerCall, rejected: Map<number, RejectedRow>): CallContext {
+    const { abort, timeLeftMs, rowId, traceparent } = call;
+    const { log } = this;
     return {
       get signal() {
         return abort.signal;
@@ -73,6 +79,8 @@ export class CheckedHandler {
       content: this.content,
       timeLeftMs,
       rowId,
+      traceparent,
+      log: traceparent === "" ? log : log.child({ trace: traceparent }),
       reject(row, cause) {
         if (!Number.isInteger(row) || row < 0 || row >= rows) {
           throw new MillraceError(

@@ -203,7 +203,7 @@ export class Instance {
     return new Desk({
       service,
       handler: (onOutOfMemory) =>
-        new CheckedHandler(service.id, handler, schema, content, (rows) => {
+        new CheckedHandler(service.id, handler, schema, content, ports.log, (rows) => {
           ports.log.warn("a call did not fit the memory; it is made again in halves", { service: service.id, rows });
           onOutOfMemory(rows);
         }),

@@ -19,7 +19,10 @@ export interface OperatorContext {
   /** Devices that were promised to this parallel instance; none where it asks for none, or for an optional one that nobody had. */
   readonly gpus: readonly GrantedGpu[];
   readonly content: ContentAccess;
+  /** To where the host's worker logs. Lines of a batch that is traced name its trace. */
   readonly log: Log;
+  /** Span of the batch, as in a W3C `traceparent` header: for what the function calls. Empty: the batch is not traced. */
+  readonly traceparent: string;
   readonly signal: AbortSignal;
   /** For built-in functions, which have limits of time. What a user's function makes must not depend on them. */
   readonly ports: Pick<Ports, "clock" | "random">;

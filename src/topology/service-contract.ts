@@ -5,7 +5,7 @@
  */
 import type { RecordBatch } from "apache-arrow";
 import type { ServiceId } from "../base/ids.js";
-import type { Clock } from "../base/ports.js";
+import type { Clock, Log } from "../base/ports.js";
 import type { ArrowColumns, Columns, Row } from "../types/columns.js";
 import type { ContentAccess } from "./endpoints.js";
 import type { Needs, Resources } from "./resources.js";
@@ -96,6 +96,13 @@ export interface CallContext {
   readonly timeLeftMs: number;
   /** The same for the same row, however often and wherever it is tried: an idempotency key. Empty: the row has none. */
   rowId(row: number): string;
+  /**
+   * Span of this call, as in a W3C `traceparent` header: send it with what you call, and its spans become children of the call.
+   * Empty: the call is not traced. Of several requests in one call, it is in the trace of the first that is traced.
+   */
+  readonly traceparent: string;
+  /** To where the instance's worker logs. Lines of a call that is traced name its trace. */
+  readonly log: Log;
 }
 
 /** A handler in its instance, model in memory. At most `concurrency` calls are under way at a time; by default one. */

@@ -309,6 +309,8 @@ export interface Trigger {
   readonly region: string;
   readonly attempt: number;
   readonly checkpoint: bigint;
+  /** Span of the checkpoint; empty: it is not traced. */
+  readonly traceparent: string;
 }
 
 export interface Complete {

@@ -9,7 +9,7 @@
  *   R2  Every earlier schema can be resolved to the current one of its kind: a change that breaks old frames fails here.
  *   R3  Longs are bigint; a union is the bare value of its branch, and one whose branches could be confused is refused.
  */
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import avro, { type types as avroTypes, type Type } from "avsc";
@@ -174,8 +174,9 @@ function listing(folder: string): string[] {
 /** `schemas/` of this package, found from this file upwards: the compiled code may lie at any depth. */
 export function packageSchemas(): string {
   for (let folder = dirname(fileURLToPath(import.meta.url)); ; folder = dirname(folder)) {
-    if (listing(folder).includes("package.json")) {
-      const { name } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as { name?: string };
+    const manifest = join(folder, "package.json");
+    if (existsSync(manifest)) {
+      const { name } = JSON.parse(readFileSync(manifest, "utf8")) as { name?: string };
       if (name === "millrace") return join(folder, "schemas");
     }
     invariant(folder !== dirname(folder), "the package's own package.json is above its code");

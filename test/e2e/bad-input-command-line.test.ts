@@ -105,6 +105,11 @@ const mistakes: readonly Mistake[] = [
     says: [/no object store is named\. Give --store s3:\/\/bucket\/prefix, or set MILLRACE_STORE/],
   },
   {
+    what: "a submission without an object store",
+    args: ["submit", TOPOLOGY],
+    says: [/no object store is named\. .*MILLRACE_STORE\. Or give --url: then a coordinator's HTTP API/],
+  },
+  {
     what: "a store that is none",
     args: ["coordinator", "--store", "bucket/prefix"],
     says: [/bucket\/prefix"? is no object store\. Use s3:\/\/bucket\/prefix/],

@@ -53,7 +53,7 @@ describe("e2e: bad records among good ones", function () {
       assert.match(letter.message, message);
     }
 
-    assert.match(run.stdout, /finished: 2 pages in [\d.]+ s\n/);
+    assert.match(run.stdout, /finished: 6 pages read, 4 rows written by 2 sinks in [\d.]+ s\n/);
     assert.ok(run.stdout.endsWith(`  4 bad records, each with its reason: ${at("ocr/dead-letters")}\n`), run.stdout);
   });
 
@@ -89,7 +89,10 @@ describe("e2e: bad records among good ones", function () {
     await writeFile(at("all/growing.txt"), "growing.txt");
     const run = await millrace([...LENGTHS, "-p", `input=${at("all")}/*.txt`, "-p", `output=${at("all-out")}`]);
     assert.equal(run.status, 0, run.stderr);
-    assert.match(run.stdout, /finished: 0 files .*\n.*\n {2}1 bad record, each with its reason: \S+\n$/);
+    assert.match(
+      run.stdout,
+      /finished: 1 file read, 0 rows written in .*\n.*\n {2}1 bad record, each with its reason: \S+\n$/,
+    );
     assert.deepEqual((await rowsBelow<DeadLetter>(at("all-out"))).map(nameIn), ["growing.txt"]);
   });
 

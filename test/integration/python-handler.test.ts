@@ -3,6 +3,8 @@
  * our own bus and frames.
  */
 import assert from "node:assert/strict";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { MillraceError } from "../../src/base/errors.js";
 import type { InstanceId, JobId, Namespace } from "../../src/base/ids.js";
@@ -29,6 +31,7 @@ import { packageRoot } from "../servers/find.js";
 import { type NatsServer, startNats } from "../servers/nats.js";
 import { PYTHON_INSTALL_MS_MAX, pythonFor } from "../servers/python.js";
 
+const HANDLER = join(packageRoot(), "examples", "python-handler", "handler.py");
 const REQUIREMENTS = "examples/python-handler/requirements.txt";
 const WAIT_MS_MAX = 15_000;
 
@@ -38,6 +41,14 @@ const job = "job-1" as JobId;
 const namespace = "test" as Namespace;
 const instance = "word-count-0" as InstanceId;
 const subjects = jobSubjects(namespace, job);
+
+interface AskedMore {
+  readonly instance?: string;
+  readonly timeoutMs?: number;
+  readonly traceparent?: string;
+  /** To whom it is sent. */
+  readonly at?: string;
+}
 
 describe("examples/python-handler: an instance in Python, over NATS", () => {
   let python = "";
@@ -83,8 +94,7 @@ describe("examples/python-handler: an instance in Python, over NATS", () => {
     await nats?.stop();
   });
 
-  function start(name = instance): () => Promise<void> {
-    const handlerFile = join(packageRoot(), "examples", "python-handler", "handler.py");
+  function start(name = instance, handlerFile = HANDLER): () => Promise<void> {
     const run = commandOf(counter.handler, () => handlerFile) ?? [];
     const options = { command: run, nats: { servers: [nats.url] }, namespace, job, instance: name, service: counter };
     return startProgram(options, (error) => {
@@ -114,17 +124,18 @@ describe("examples/python-handler: an instance in Python, over NATS", () => {
 
   const message = encodeSchema(arrowSchema(input) as never);
 
-  async function ask(id: string, texts: readonly string[], more: { instance?: string; timeoutMs?: number } = {}) {
+  async function ask(id: string, texts: readonly string[], more: AskedMore = {}) {
     const rows = batchFromRows(
       input,
       texts.map((text) => ({ text })),
     );
+    const { at = instance, ...asked } = more;
     const header = {
       ...{ id, client: "client-1", service: "word-count", instance, attempt: 1, timeoutMs: 0, crashes: 0, bucket: "" },
       ...{ rows: texts.length, schemaId: schemaId(message), schema: message },
     };
-    const frame = requestFrame.encode({ ...header, ...more }, encodeBatch(rows as never));
-    await bus.publish(subjects.instanceRequest("word-count" as never, instance), frame);
+    const frame = requestFrame.encode({ ...header, ...asked }, encodeBatch(rows as never));
+    await bus.publish(subjects.instanceRequest("word-count" as never, at as InstanceId), frame);
   }
   async function answered(id: string) {
     await until(`an answer to ${id}`, () => answers.has(id));
@@ -188,6 +199,28 @@ describe("examples/python-handler: an instance in Python, over NATS", () => {
     await bus.publish(subject, cancelFrame.encode({ client: "client-1", requests: ["r9"] }));
     await ask("r5", ["still here"]);
     assert.equal((await answered("r5")).header.status, "OK");
+  });
+
+  it("hands its handler the request's span, for what that calls", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "millrace-python-"));
+    const traced = "word-count-7" as InstanceId;
+    const traceparent = `00-${"a".repeat(32)}-${"b".repeat(16)}-01`;
+    const source = await readFile(HANDLER, "utf8");
+    const told = source.replace("max(words, key=len)", "traceparent");
+    assert.notEqual(told, source);
+    await writeFile(join(folder, "handler.py"), told);
+    const end = start(traced, join(folder, "handler.py"));
+    try {
+      await until("the other is READY", () => reports.some((one) => one.instance === traced && one.state === "READY"));
+      const ask7 = (id: string, more: AskedMore) => ask(id, ["a mill"], { at: traced, instance: traced, ...more });
+      await ask7("r-traced", { traceparent });
+      await ask7("r-not-traced", {});
+      assert.deepEqual((await answered("r-traced")).rows, [{ words: 2, longest: traceparent }]);
+      assert.deepEqual((await answered("r-not-traced")).rows, [{ words: 2, longest: "" }]);
+    } finally {
+      await end();
+      await rm(folder, { recursive: true, force: true });
+    }
   });
 
   it("drains when it is told to stop: every request is answered or given back, DRAINING, STOPPED, and its process ends", async () => {

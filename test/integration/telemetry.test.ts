@@ -135,6 +135,65 @@ function checkLinks(spans: Spans): void {
   assert.equal(serves.length, FILES);
 }
 
+/** Of the log, those with this message. */
+function linesOf(stderr: string, message: string): Record<string, unknown>[] {
+  const lines = stderr.split("\n").filter((line) => line.startsWith("{"));
+  return lines.map((line) => JSON.parse(line) as Record<string, unknown>).filter(({ msg }) => msg === message);
+}
+
+/** What hosts and instances log comes out at their workers' standard error, at the workers' level, with its trace. */
+function checkLogs(spans: Spans, workers: readonly MillraceProcess[], job: string): void {
+  const complained = workers.map((worker) => worker.complained).join("\n");
+  const at = (span: ReceivedSpan) => `00-${span.traceId}-${span.spanId}-01`;
+  const said = (message: string, spanName: string) => {
+    const lines = linesOf(complained, message);
+    const known = new Map(spans.named(spanName).map((span) => [span.spanId, span]));
+    assert.equal(lines.length, known.size, `${message}: ${complained}`);
+    for (const line of lines) {
+      const span = known.get(String(line.span_id)) ?? assert.fail(`no span of ${JSON.stringify(line)}`);
+      assert.deepEqual([line.trace_id, line.trace_flags, line.job], [span.traceId, "01", job]);
+      assert.equal(line.traceparent, at(span), "what a call out would carry");
+    }
+    return lines;
+  };
+  for (const { host, operator } of said("split into words", "read texts"))
+    assert.deepEqual([typeof host, operator], ["string", "split"]);
+  for (const { instance, service } of said("shouts", "inference shout"))
+    assert.match(`${service} ${instance}`, /^shout shout-\d+-0$/);
+  assert.deepEqual([linesOf(complained, "whispers"), linesOf(complained, "was quiet about it")], [[], []]);
+  assert.ok(!complained.includes("printed by"), "what is printed is of the level info");
+}
+
+/** Names of `GET /metrics`, as a scraper reads them, without what histograms and counters put behind. */
+async function scraped(url: string): Promise<Map<string, string>> {
+  const answer = await fetch(`${url}/metrics`);
+  assert.deepEqual([answer.status, answer.headers.get("content-type")?.split(";")[0]], [200, "text/plain"]);
+  const lines = (await answer.text()).split("\n");
+  const types = lines.flatMap((line) => /^# TYPE (\S+) (\w+)$/.exec(line)?.slice(1) ?? []);
+  const kinds = new Map<string, string>();
+  for (let i = 0; i < types.length; i += 2) kinds.set(types[i]!, types[i + 1]!);
+  for (const line of lines) {
+    const name = /^([a-z_0-9]+)[{ ]/.exec(line)?.[1];
+    if (name === undefined) continue;
+    assert.ok(kinds.has(name) || kinds.has(name.replace(/_(bucket|sum|count)$/, "")), `${line} has a type`);
+  }
+  return kinds;
+}
+
+/** As the docs say: a collector's names of those that a coordinator has. */
+async function checkScraped(kinds: ReadonlyMap<string, string>): Promise<void> {
+  const units: Readonly<Record<string, string>> = { s: "_seconds", By: "_bytes", "1": "_ratio" };
+  const ofCoordinator = /^(millrace\.(checkpoint|region|bus)\.|nodejs\.|process\.|v8js\.)/;
+  const rows = (await table("metric")).filter(({ name }) => ofCoordinator.test(name));
+  const expected = rows.map(({ name, cells: [unit = "", kind = ""] }) => {
+    const plain = name.replaceAll(".", "_");
+    const suffix = units[namesIn(unit)[0]!] ?? "";
+    const whole = plain.endsWith(suffix) ? plain : `${plain}${suffix}`;
+    return [kind.trim() === "counter" ? `${whole}_total` : whole, kind.trim()];
+  });
+  assert.deepEqual([...kinds].sort(), expected.sort());
+}
+
 describe("telemetry: a job in one process", () => {
   let receiver: OtlpReceiver;
   let folder: string;
@@ -176,6 +235,11 @@ describe("telemetry: a job in one process", () => {
       "logs name their trace",
     );
     assert.deepEqual([trace_flags, trace], ["01", undefined]);
+    const [shout] = linesOf(stderr, "shouts");
+    assert.ok(
+      spans.named("inference shout").some(({ spanId }) => spanId === shout?.span_id),
+      `the service's instance, a process of its own, logs here as well: ${stderr}`,
+    );
   });
 
   it("sends nothing where the variables say that it is off", async () => {
@@ -184,15 +248,16 @@ describe("telemetry: a job in one process", () => {
     assert.equal(receiver.headers.length, before);
   });
 
-  it("goes on where the receiver is away, and says so in a line of its log (E1, E2)", async () => {
+  it("goes on where the receiver is away, and each process says so in a line of the log (E1, E2)", async () => {
     const gone = await OtlpReceiver.start();
     const { url } = gone;
     await gone.stop();
     const secret = "planted-secret-of-a-header";
     const ended = await run("away", { ...settings(url), OTEL_EXPORTER_OTLP_HEADERS: `authorization=${secret}` });
     ok(ended);
-    const complaints = ended.stderr.split("\n").filter((line) => line.includes("telemetry could not be sent"));
-    assert.equal(complaints.length, 1, ended.stderr);
+    const complaints = linesOf(ended.stderr, "telemetry could not be sent; the job goes on");
+    const processes = complaints.map(({ instance }) => (instance === undefined ? "run" : "instance"));
+    assert.deepEqual(processes.sort(), ["instance", "run"], ended.stderr);
     assert.ok(!ended.stderr.includes(secret));
   });
 });
@@ -222,7 +287,7 @@ describe("telemetry: a job on a cluster", () => {
   it("is traced through all its processes, and has exactly the documented metrics", async function () {
     this.timeout(90_000);
     const params = ["-p", `input=${cluster.folder}/text-*.txt`, "-p", "output=words", "-p", "delayMs=200"];
-    ok(await cluster.run("submit", FIXTURE, ...params));
+    const said = ok(await cluster.run("submit", FIXTURE, ...params));
     const spans = await receiver.until("all spans of the job", () => {
       const all = new Spans([...receiver.spans]);
       return all.whole && all.named("commit words").length > 0 && all.named("read texts").length === FILES
@@ -238,7 +303,25 @@ describe("telemetry: a job on a cluster", () => {
     for (const span of received)
       assert.notEqual(span.resource["process.pid"], spans.parent(span)!.resource["process.pid"]);
     assert.ok(spans.all.every(({ resource }) => resource["service.name"] === "mill"));
+    const [coordinator, ...workers] = cluster.processes;
+    checkLogs(spans, workers.slice(0, 2), /job (\S+) submitted/.exec(said)![1]!);
     await checkMetrics(receiver);
+    await checkScraped(await scraped(/http:\/\/127\.0\.0\.1:\d+/.exec(coordinator!.said)![0]));
+  });
+
+  it("hosts and instances log at the level that their worker was asked for, and what is printed there, too", async function () {
+    this.timeout(90_000);
+    for (const worker of cluster.processes.slice(1, 3)) assert.equal((await worker.stop()).status, 0);
+    const loud = await cluster.up("worker", "--name", "three", "--log-level", "info");
+    const params = ["-p", `input=${cluster.folder}/text-*.txt`, "-p", "output=loud"];
+    ok(await cluster.run("submit", FIXTURE, ...params));
+    await loud.complains("printed by an operator");
+    assert.ok(linesOf(loud.complained, "whispers").length > 0, loud.complained);
+    assert.equal(linesOf(loud.complained, "was quiet about it").length, FILES);
+    const printed = linesOf(loud.complained, "printed");
+    assert.equal(printed.length, FILES);
+    for (const { level, text, host, pid } of printed)
+      assert.deepEqual([level, text, typeof host, typeof pid], ["info", "printed by an operator", "string", "number"]);
   });
 });
 

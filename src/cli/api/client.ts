@@ -5,9 +5,14 @@
  *   H1  The token comes from the environment alone, and goes to no address but the one that was named.
  *   H2  A problem becomes the error that it tells of, with its code, and so the exit status that the same error has everywhere.
  *   H3  Every request ends: `REQUEST_MS_MAX`, or the caller's signal for a stream.
+ *   H4  What changes something carries an `Idempotency-Key` of its own, and the same one when it is sent again: because nobody leads at
+ *       the moment, or because its answer was lost on a connection that there was.
  */
+import { randomUUID } from "node:crypto";
 import { errorOfProblem, PROBLEM_TYPE } from "../../api/problem.js";
 import { MillraceError } from "../../base/errors.js";
+import type { Clock } from "../../base/ports.js";
+import { realClock } from "../../base/real/ports.js";
 
 export interface ApiFlags {
   readonly url?: string;
@@ -23,6 +28,11 @@ const DEFAULT_URL = "http://127.0.0.1:8080";
 const REQUEST_MS_MAX = 30_000;
 /** Items of a page: as many as the API gives. */
 const PAGE_ITEMS = "1000";
+/** Of a change. Another coordinator leads within 3 s. */
+const TRIES_MAX = 5;
+const PAUSE_MS = 1_000;
+/** The connection was there, and broke: the change may have been made. */
+const LOST: ReadonlySet<string> = new Set(["ECONNRESET", "EPIPE", "UND_ERR_SOCKET"]);
 
 type Environment = Readonly<Record<string, string | undefined>>;
 type Query = Readonly<Record<string, string | undefined>>;
@@ -45,23 +55,48 @@ export interface ServerSentEvent {
   readonly data: string;
 }
 
+/** A value, and the ETag that guards changes of it. */
+export interface Tagged<T> {
+  readonly value: T;
+  readonly etag: string | undefined;
+}
+
+/** What a change may go with. */
+export interface ChangeOptions {
+  readonly body?: object;
+  /** The ETag that was read: refused with `MILL_REQUEST_STALE` if somebody else has changed it since. */
+  readonly ifMatch?: string | undefined;
+}
+
 export class ApiClient {
-  constructor(private readonly settings: ApiSettings) {}
+  constructor(
+    private readonly settings: ApiSettings,
+    private readonly clock: Pick<Clock, "sleep"> = realClock,
+  ) {}
 
   get url(): string {
     return this.settings.url;
   }
 
-  get<T>(path: string, query: Query = {}): Promise<T> {
+  async get<T>(path: string, query: Query = {}): Promise<T> {
+    return (await this.getTagged<T>(path, query)).value;
+  }
+
+  async getTagged<T>(path: string, query: Query = {}): Promise<Tagged<T>> {
     return this.#json<T>("GET", path, query);
   }
 
-  post<T>(path: string, body?: object): Promise<T> {
-    return this.#json<T>("POST", path, {}, body);
-  }
-
-  patch<T>(path: string, body: object): Promise<T> {
-    return this.#json<T>("PATCH", path, {}, body);
+  /** H4 */
+  async change<T>(method: "POST" | "PATCH", path: string, { body, ifMatch }: ChangeOptions = {}): Promise<T> {
+    const headers = { "idempotency-key": randomUUID(), ...(ifMatch === undefined ? {} : { "if-match": ifMatch }) };
+    for (let tries = 1; ; tries++) {
+      try {
+        return (await this.#json<T>(method, path, {}, headers, body)).value;
+      } catch (error) {
+        if (!MillraceError.is(error) || !mayPass(error) || tries === TRIES_MAX) throw error;
+        await this.clock.sleep(PAUSE_MS);
+      }
+    }
   }
 
   /** A whole list, page by page. */
@@ -92,15 +127,21 @@ export class ApiClient {
     }
   }
 
-  async #json<T>(method: string, path: string, query: Query, body?: object): Promise<T> {
+  async #json<T>(
+    method: string,
+    path: string,
+    query: Query,
+    headers: Readonly<Record<string, string>> = {},
+    body?: object,
+  ): Promise<Tagged<T>> {
     const signal = AbortSignal.timeout(REQUEST_MS_MAX);
     const answer = await this.#fetch(method, path, query, {
       signal,
-      headers: body === undefined ? {} : { "content-type": "application/json" },
+      headers: { ...headers, ...(body === undefined ? {} : { "content-type": "application/json" }) },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
     try {
-      return (await answer.json()) as T;
+      return { value: (await answer.json()) as T, etag: answer.headers.get("etag") ?? undefined };
     } catch (cause) {
       throw this.#notOurs(answer, cause);
     }
@@ -122,7 +163,7 @@ export class ApiClient {
     if (answer.ok) return answer;
     if (!(answer.headers.get("content-type") ?? "").startsWith(PROBLEM_TYPE)) throw this.#notOurs(answer);
     const problem = (await answer.json().catch(() => ({}))) as Parameters<typeof errorOfProblem>[0];
-    throw errorOfProblem(problem); // H2
+    throw errorOf(problem, this.settings); // H2
   }
 
   #unreachable(cause: unknown): MillraceError {
@@ -134,7 +175,7 @@ export class ApiClient {
     return new MillraceError(
       "MILL_COORDINATOR_UNREACHABLE",
       `no coordinator answers at ${this.url} (${why}). Start one with \`millrace coordinator\`, or name it with --url or MILLRACE_URL.`,
-      { url: this.url },
+      { url: this.url, reason: why },
       { cause },
     );
   }
@@ -148,6 +189,20 @@ export class ApiClient {
     );
   }
 }
+
+/** H2, with the next step of somebody at the command line. */
+export function errorOf(problem: Parameters<typeof errorOfProblem>[0], { url, token }: ApiSettings): MillraceError {
+  const error = errorOfProblem(problem);
+  if (error.code !== "MILL_REQUEST_UNAUTHENTICATED") return error;
+  const message =
+    token === undefined
+      ? `${url} wants an access token. Set MILLRACE_TOKEN to yours; \`millrace token create\` makes one where the coordinator's list is.`
+      : `${url} does not know the access token in MILLRACE_TOKEN: it is another cluster's, has expired, or was revoked. Set it to one that is known there.`;
+  return new MillraceError(error.code, message, error.facts, { cause: error });
+}
+
+const mayPass = ({ code, facts }: MillraceError): boolean =>
+  code === "MILL_NO_LEADER" || (code === "MILL_COORDINATOR_UNREACHABLE" && LOST.has(String(facts.reason)));
 
 /** A part of a path from what a user wrote. */
 export const part = (text: string): string => encodeURIComponent(text);

@@ -1,13 +1,23 @@
-/** Commands that change what runs, over the HTTP API: scale, drain, pause, resume, cancel. Each says what was noted, not that it is done. */
+/**
+ * Commands that change what runs, over the HTTP API: scale, drain, pause, resume, cancel. Each says what was noted, not that it is done. Where the
+ * API has an ETag, a change holds for what was read just before it: of two people who change a job at once, the second is told.
+ */
 import { MillraceError } from "../../base/errors.js";
+import type { JobWishes } from "../../wire/control.js";
 import { ApiClient, type ApiFlags, apiSettings, part } from "../api/client.js";
 import { countOf } from "../outputs.js";
 
 const clientOf = (flags: ApiFlags) => new ApiClient(apiSettings(flags, process.env));
 const say = (text: string) => void process.stdout.write(`${text}\n`);
 
+/** What is wanted of the job now, and its ETag. */
+const wishesOf = (client: ApiClient, job: string) => client.getTagged<JobWishes>(`/v1/jobs/${part(job)}/wishes`);
+
 export async function scaleCommand(job: string, service: string, instances: number, flags: ApiFlags): Promise<void> {
-  await clientOf(flags).patch(`/v1/jobs/${part(job)}/services/${part(service)}`, { instances });
+  const client = clientOf(flags);
+  const { etag } = await wishesOf(client, job);
+  const path = `/v1/jobs/${part(job)}/services/${part(service)}`;
+  await client.change("PATCH", path, { body: { instances }, ifMatch: etag });
   say(`service ${service} of job ${job} is to have ${countOf(instances, "instance")}`);
 }
 
@@ -21,30 +31,29 @@ export async function drainCommand(name: string, { job, service, ...flags }: Dra
   if ((job === undefined) !== (service === undefined))
     throw new MillraceError("MILL_CONFIG", "--job and --service go together: they say whose instance it is.");
   if (job === undefined || service === undefined) {
-    await clientOf(flags).post(`/v1/workers/${part(name)}/drain`);
+    await clientOf(flags).change("POST", `/v1/workers/${part(name)}/drain`);
     return say(`worker ${name} takes nothing new, hands over what it has, and leaves`);
   }
-  await clientOf(flags).post(`/v1/jobs/${part(job)}/services/${part(service)}/instances/${part(name)}/drain`);
+  const path = `/v1/jobs/${part(job)}/services/${part(service)}/instances/${part(name)}/drain`;
+  await clientOf(flags).change("POST", path);
   say(`instance ${name} finishes what it has; another takes its place`);
 }
 
-const SAID = {
-  pause: "rests behind a checkpoint",
-  resume: "goes on",
-  cancel: "is stopped; nothing of its open work is published",
-} as const;
-
 export async function pauseCommand(job: string, flags: ApiFlags): Promise<void> {
-  await change("pause", job, flags);
-}
-export async function resumeCommand(job: string, flags: ApiFlags): Promise<void> {
-  await change("resume", job, flags);
-}
-export async function cancelCommand(job: string, flags: ApiFlags): Promise<void> {
-  await change("cancel", job, flags);
+  const client = clientOf(flags);
+  const { value, etag } = await wishesOf(client, job);
+  await client.change("POST", `/v1/jobs/${part(job)}/pause`, { ifMatch: etag });
+  say(value.paused ? `job ${job} was paused already` : `job ${job} rests behind a checkpoint`);
 }
 
-async function change(verb: keyof typeof SAID, job: string, flags: ApiFlags): Promise<void> {
-  await clientOf(flags).post(`/v1/jobs/${part(job)}/${verb}`);
-  say(`job ${job} ${SAID[verb]}`);
+export async function resumeCommand(job: string, flags: ApiFlags): Promise<void> {
+  const client = clientOf(flags);
+  const { value, etag } = await wishesOf(client, job);
+  await client.change("POST", `/v1/jobs/${part(job)}/resume`, { ifMatch: etag });
+  say(value.paused ? `job ${job} goes on` : `job ${job} was not paused`);
+}
+
+export async function cancelCommand(job: string, flags: ApiFlags): Promise<void> {
+  await clientOf(flags).change("POST", `/v1/jobs/${part(job)}/cancel`);
+  say(`job ${job} is stopped; nothing of its open work is published`);
 }

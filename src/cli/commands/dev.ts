@@ -23,7 +23,8 @@ export async function devCommand(file: string, flags: DevFlags, command: Command
     throw new MillraceError("MILL_TOPOLOGY_LOAD", `there is no file ${file}. Give the path of a topology file.`, {
       file,
     });
-  const ports = realPorts(openLog(command.optsWithGlobals().logLevel as LogLevel));
+  const logLevel = command.optsWithGlobals().logLevel as LogLevel;
+  const ports = realPorts(openLog(logLevel));
   const paint = paintFor(process.stderr);
   const say = (text: string) => {
     const at = new Date(ports.clock.nowMs()).toTimeString().slice(0, 8);
@@ -31,6 +32,7 @@ export async function devCommand(file: string, flags: DevFlags, command: Command
   };
   const rounds = new Rounds({
     ports,
+    logLevel,
     s3: s3Settings(process.env),
     outputRoot: process.cwd(),
     overwrite: flags.overwrite ?? false,

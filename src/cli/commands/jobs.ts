@@ -1,7 +1,6 @@
-/** Commands that show what the coordinator knows, over its HTTP API: jobs, job, checkpoints, services, workers, dead-letters. */
+/** Commands that show what the coordinator knows, over its HTTP API: jobs, job, checkpoints, services, workers. */
 import type * as told from "../../coordinator/describe.js";
 import { ApiClient, type ApiFlags, apiSettings, part } from "../api/client.js";
-import { plain, table } from "../api/tables.js";
 import {
   type Checkpoint,
   checkpointsText,
@@ -19,7 +18,7 @@ export interface ListFlags extends ApiFlags {
 const clientOf = (flags: ApiFlags) => new ApiClient(apiSettings(flags, process.env));
 
 /** One JSON value on one line, or text for people. */
-function print(flags: ListFlags, value: object, text: () => string): void {
+export function print(flags: ListFlags, value: object, text: () => string): void {
   process.stdout.write(flags.json ? `${JSON.stringify(value)}\n` : text());
 }
 
@@ -47,21 +46,4 @@ export async function servicesCommand(job: string, flags: ListFlags): Promise<vo
 export async function workersCommand(flags: ListFlags): Promise<void> {
   const workers = await clientOf(flags).list<told.WorkerDetail>("/v1/workers");
   print(flags, { workers }, () => workersText(workers));
-}
-
-type DeadLetter = Readonly<Record<string, unknown>>;
-
-export async function deadLettersCommand(job: string, flags: ListFlags): Promise<void> {
-  const deadLetters = await clientOf(flags).list<DeadLetter>(`/v1/jobs/${part(job)}/dead-letters`);
-  print(flags, { job, deadLetters }, () => deadLettersText(job, deadLetters));
-}
-
-/** What is a text or a number of each; what is more, such as the record itself, `--json` shows. */
-function deadLettersText(job: string, letters: readonly DeadLetter[]): string {
-  const names = Object.keys(letters[0] ?? {}).filter((name) => typeof letters[0]![name] !== "object");
-  const columns = names.map((name) => ({
-    title: name.toUpperCase(),
-    of: (letter: DeadLetter) => plain(String(letter[name] ?? "")).slice(0, 80),
-  }));
-  return table(columns, letters, `job ${job} has no dead letters`);
 }

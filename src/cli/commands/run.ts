@@ -25,17 +25,18 @@ export interface RunFlags extends HttpFlags {
 }
 
 export async function runCommand(file: string, flags: RunFlags, command: Command): Promise<void> {
-  const log = openLog(command.optsWithGlobals().logLevel as LogLevel);
+  const logLevel = command.optsWithGlobals().logLevel as LogLevel;
+  const log = openLog(logLevel);
   const id = `${hostname()}-${process.pid}`;
   const telemetry = await withTelemetry(realPorts(log), process.env, { role: "embedded", id });
   try {
-    await run(file, flags, telemetry.ports);
+    await run(file, flags, telemetry.ports, logLevel);
   } finally {
     await telemetry.close();
   }
 }
 
-async function run(file: string, flags: RunFlags, ports: Ports): Promise<void> {
+async function run(file: string, flags: RunFlags, ports: Ports, logLevel: LogLevel): Promise<void> {
   const options = { params: flags.param, parallelism: flags.parallelism, cache: cacheFolder(process.env) };
   const submission = await readSubmission(file, options);
   const { topology } = submission;
@@ -49,6 +50,7 @@ async function run(file: string, flags: RunFlags, ports: Ports): Promise<void> {
       outputRoot,
       s3,
       ports,
+      logLevel,
       ...(beginning === undefined ? {} : { beginning }),
       ...(http === undefined ? {} : { http }),
     });

@@ -33,7 +33,8 @@ export async function submitCommand(file: string, flags: SubmitFlags, command: C
   const ports = realPorts(openLog(command.optsWithGlobals().logLevel as LogLevel));
   const options = { params: flags.param, parallelism: flags.parallelism, cache: cacheFolder(process.env) };
   if (isOverHttp(flags)) return submitByUrl(await readSubmission(file, options), flags, ports);
-  const settings = clusterSettings(flags, process.env);
+  const instead = " Or give --url: then a coordinator's HTTP API is all that has to be reached.";
+  const settings = clusterSettings(flags, process.env, instead);
   const submission = await readSubmission(file, options);
   const cluster = await joinCluster("submit", settings, ports);
   try {

@@ -27,7 +27,8 @@ export interface WorkerFlags extends ClusterFlags {
 }
 
 export async function workerCommand(flags: WorkerFlags, command: Command): Promise<void> {
-  const plain = realPorts(openLog(command.optsWithGlobals().logLevel as LogLevel));
+  const logLevel = command.optsWithGlobals().logLevel as LogLevel;
+  const plain = realPorts(openLog(logLevel));
   const settings = clusterSettings(flags, process.env);
   const name = id<WorkerId>(
     "worker",
@@ -49,7 +50,7 @@ export async function workerCommand(flags: WorkerFlags, command: Command): Promi
     worker: name,
     ...offer,
     onDrainAsked: () => onDrainAsked(),
-    launcher: clusterLauncher(settings, cluster.store, cacheFolder(process.env), ports),
+    launcher: clusterLauncher(settings, cluster.store, cacheFolder(process.env), ports, logLevel),
     used: machineUsed,
   });
   await worker.open();

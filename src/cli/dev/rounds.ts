@@ -12,6 +12,7 @@ import { MemoryStore } from "../../storage/memory-store.js";
 import type { JobReport } from "../../wire/control.js";
 import { runEmbedded } from "../embedded.js";
 import type { JobHandle } from "../job-handle.js";
+import type { LogLevel } from "../logging.js";
 import { type OutputPlace, outputsOf, withOutputs } from "../outputs.js";
 import { showProgress } from "../progress.js";
 import { type Beginning, beginFrom } from "../savepoints.js";
@@ -21,6 +22,7 @@ import { summary } from "../watch-job.js";
 
 export interface RoundOptions {
   readonly ports: Ports;
+  readonly logLevel: LogLevel;
   readonly s3: S3Settings;
   readonly outputRoot: string;
   readonly overwrite: boolean;
@@ -117,10 +119,10 @@ export class Rounds {
   }
 
   async #job(submission: Submission, beginning: Beginning | undefined, signal: AbortSignal): Promise<Done> {
-    const { ports, s3, outputRoot } = this.options;
+    const { ports, logLevel, s3, outputRoot } = this.options;
     const { topology } = submission;
     const begin = beginning === undefined ? {} : { beginning };
-    const job = await runEmbedded(submission, { ports, s3, outputRoot, store: this.#store, ...begin });
+    const job = await runEmbedded(submission, { ports, logLevel, s3, outputRoot, store: this.#store, ...begin });
     const sinks = topology.operators.filter((node) => node.kind === "sink").length;
     const progress = showProgress(topology.unit, sinks, process.stderr.isTTY === true);
     let stopped: Promise<Kept> | undefined;

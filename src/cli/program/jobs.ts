@@ -1,9 +1,11 @@
 /** Commands about jobs on a cluster: over the coordinator's HTTP API, or over NATS and the store, which need no open port. */
 import { Argument, type Command, Option } from "commander";
+
 import { api, cluster, count, json, lazily } from "./options.js";
 
 export function addJobCommands(program: Command): void {
   addListings(program);
+  addDeadLetters(program);
   addChanges(program);
   addStoreCommands(program);
 }
@@ -27,9 +29,6 @@ function addListings(program: Command): void {
   api(program.command("workers").description("list workers that were heard of lately"))
     .addOption(json())
     .action(lazily(async () => (await jobs()).workersCommand));
-  api(program.command("dead-letters <job>").description("list records that a job refused, with their reasons"))
-    .addOption(json())
-    .action(lazily(async () => (await jobs()).deadLettersCommand));
   api(
     program
       .command("logs [job]")
@@ -40,6 +39,39 @@ function addListings(program: Command): void {
     .action(lazily(async () => (await import("../commands/logs.js")).logsCommand));
   api(program.command("top [job]").description("watch jobs, operators and services at the terminal; q ends it")).action(
     lazily(async () => (await import("../commands/top.js")).topCommand),
+  );
+}
+
+function addDeadLetters(program: Command): void {
+  const load = () => import("../commands/dead-letters.js");
+  const letters = program
+    .command("dead-letters")
+    .description("records that a job refused: list, show, replay, discard");
+  const filtered = (command: Command) =>
+    api(command)
+      .option("--operator <operator>", "only those that this operator refused")
+      .option("--code <code>", "only those with this error code");
+  const changing = (command: Command) =>
+    filtered(command.argument("[letters...]", "their ids, as `list` shows them"))
+      .option("--all", "all that are open")
+      .option("--yes", "do not ask")
+      .addOption(json());
+  filtered(letters.command("list <job>", { isDefault: true }).description("list them, newest first (the default)"))
+    .addOption(
+      new Option("--state <state>", "only those in this state")
+        .choices(["open", "replayed", "discarded"])
+        .default("open"),
+    )
+    .addOption(json())
+    .action(lazily(async () => (await load()).listDeadLettersCommand));
+  api(letters.command("show <job> <letter>").description("show one with its record, and whether it can be replayed"))
+    .addOption(json())
+    .action(lazily(async () => (await load()).showDeadLetterCommand));
+  changing(letters.command("replay <job>").description("give them back to the operator that refused them")).action(
+    lazily(async () => (await load()).replayCommand),
+  );
+  changing(letters.command("discard <job>").description("set them aside for good; published files stay")).action(
+    lazily(async () => (await load()).discardCommand),
   );
 }
 

@@ -6,11 +6,14 @@
  *       log, also where the server repeats it.
  *   E2  A status becomes the code that says what to do: later again, as told (BUSY); later again (UNREACHABLE, FAILED);
  *       not as it is (REFUSED); in halves (OUT_OF_MEMORY). What is no answer of the protocol is INVALID.
+ *   E3  A call that is traced carries its span as `traceparent`, so that what the server tells of it belongs to the same trace. One that
+ *       is not carries none: the server decides for itself.
  */
 import { type ErrorCode, MillraceError } from "../../base/errors.js";
 import { limits } from "../../base/limits.js";
 import type { Clock } from "../../base/ports.js";
 import { retryAfterMs } from "../../base/retry-after.js";
+import { keepSecret } from "../../base/secrets.js";
 import type { HandlerContext } from "../../topology/service.js";
 import { type HttpAnswer, type HttpClient, openHttpClient, shownUrl } from "./http.js";
 import { outOfMemory, saysOutOfMemory } from "./out-of-memory.js";
@@ -35,6 +38,7 @@ export interface EndpointSettings {
 export interface CallBounds {
   readonly signal: AbortSignal;
   readonly timeLeftMs: number;
+  readonly traceparent?: string;
 }
 
 const SECRET_HEADER = /^(authorization|proxy-authorization|cookie|api-key|x-api-key)$/i;
@@ -67,6 +71,7 @@ export async function openEndpoint(settings: EndpointSettings, context: HandlerC
       { service: context.service, variable: name },
     );
   }
+  keepSecret(key);
   const http = await openHttpClient({
     connectTimeoutMs: limits.endpointConnectTimeoutMs,
     idleTimeoutMs: settings.idleTimeoutMs ?? limits.endpointIdleTimeoutMs,
@@ -101,10 +106,11 @@ export class Endpoint {
   /** @returns an answer with a status of 200 to 299, its body not read yet */
   async send({ path, body, headers }: EndpointRequest, bounds: CallBounds): Promise<HttpAnswer> {
     const url = this.#urlOf(path);
+    const { traceparent = "" } = bounds;
     const answer = await this.http.send({
       method: body === undefined ? "GET" : "POST",
       url,
-      headers: { ...this.#headers, ...headers },
+      headers: { ...this.#headers, ...headers, ...(traceparent === "" ? {} : { traceparent }) },
       ...(body === undefined ? {} : { body }),
       signal: bounds.signal,
       timeLeftMs: bounds.timeLeftMs,

@@ -120,7 +120,7 @@ class Bench {
     return startFrame.encode(this.#base(about));
   }
   trigger(checkpoint: bigint, about: About = {}) {
-    return triggerFrame.encode({ ...this.#base(about), checkpoint });
+    return triggerFrame.encode({ ...this.#base(about), checkpoint, traceparent: "" });
   }
   complete(checkpoint: bigint, about: About = {}) {
     return completeFrame.encode({ ...this.#base(about), checkpoint });

@@ -71,6 +71,7 @@ export function testRuntime(): TestRuntime {
     ports,
     log: silentLog,
     content: noContent,
+    traceparent: "",
     signal: stop.signal,
     counters: { rowsRead: 0, rowsWritten: 0, deadLetters: 0, rowsInFlight: 0 },
     gate: entered,

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { ApiClient, apiSettings, parseEvents, part } from "../../../src/cli/api/client.js";
-import { drainCommand, scaleCommand } from "../../../src/cli/commands/control.js";
+import { drainCommand, pauseCommand, resumeCommand, scaleCommand } from "../../../src/cli/commands/control.js";
 
 describe("cli/api/client: where the coordinator is", () => {
   it("takes the flag, then the environment, then this machine; the token from the environment alone (H1)", () => {
@@ -48,12 +48,22 @@ describe("cli/api/client: answers", () => {
     readonly method: string | undefined;
     readonly url: string | undefined;
     readonly token: string | undefined;
+    readonly key: string | undefined;
+    readonly ifMatch: string | undefined;
     body: string;
   }[] = [];
 
   before(async () => {
     server = createServer((request, response) => {
-      const one = { method: request.method, url: request.url, token: request.headers.authorization, body: "" };
+      const { authorization: token, "idempotency-key": key, "if-match": ifMatch } = request.headers;
+      const one = {
+        method: request.method,
+        url: request.url,
+        token,
+        key: key as string | undefined,
+        ifMatch,
+        body: "",
+      };
       seen.push(one);
       request.on("data", (bytes) => (one.body += bytes)).on("end", () => answer(request, response));
     });
@@ -107,6 +117,16 @@ describe("cli/api/client: answers", () => {
     await assert.rejects(client().get("/v1/jobs/a"), { code: "MILL_INTERNAL", message: "new" });
   });
 
+  it("says of an access token that is not there, or not known, where the next one goes, and shows none (H2)", async () => {
+    json({ code: "MILL_REQUEST_UNAUTHENTICATED", detail: "as for programs" }, 401, "application/problem+json");
+    const code = "MILL_REQUEST_UNAUTHENTICATED";
+    await assert.rejects(client().get("/v1/jobs"), { code, message: /wants an access token\. Set MILLRACE_TOKEN/ });
+    await assert.rejects(client("mrt_planted").get("/v1/jobs"), (error: Error & { code?: string }) => {
+      assert.match(error.message, /does not know the access token in MILLRACE_TOKEN/);
+      return error.code === code && !error.message.includes("mrt_planted");
+    });
+  });
+
   it("says of another program's answer that it is no coordinator's", async () => {
     for (const [status, type] of [
       [200, "text/html"],
@@ -134,9 +154,61 @@ describe("cli/api/client: answers", () => {
     assert.equal(seen[0]!.url, "/v1/jobs/..%2F..%2Fhealthz%3Fa%3Db%23c");
   });
 
+  it("a change is sent again with its key where nobody leads, or the answer was lost; the next has another (H4)", async () => {
+    const pauses: number[] = [];
+    const patient = new ApiClient({ url, token: undefined }, { sleep: async (ms) => void pauses.push(ms) });
+    const problem = JSON.stringify({ code: "MILL_NO_LEADER", detail: "nobody leads" });
+    let times = 0;
+    answer = (_, response) => {
+      times++;
+      if (times === 1) response.writeHead(503, { "content-type": "application/problem+json" }).end(problem);
+      else if (times === 2) response.destroy();
+      else response.writeHead(202, { "content-type": "application/json" }).end('{"done":true}');
+    };
+    assert.deepEqual(await patient.change("POST", "/v1/jobs/a/pause", { ifMatch: '"7"' }), { done: true });
+    assert.equal(pauses.length, 2);
+    assert.deepEqual(
+      [new Set(seen.map(({ key }) => key)).size, new Set(seen.map(({ ifMatch }) => ifMatch)).size],
+      [1, 1],
+    );
+    assert.match(seen[0]!.key!, /^[!-~]{16,128}$/);
+    assert.equal(seen[0]!.ifMatch, '"7"');
+    await patient.change("POST", "/v1/jobs/a/pause");
+    assert.notEqual(seen[3]!.key, seen[0]!.key);
+    times = 0;
+    answer = (_, response) => void response.writeHead(503, { "content-type": "application/problem+json" }).end(problem);
+    await assert.rejects(patient.change("POST", "/v1/jobs/a/pause"), { code: "MILL_NO_LEADER" });
+    assert.equal(pauses.length, 2 + 4, "not for ever");
+  });
+
+  it("a change that is refused, or that nobody hears, is not sent again (H4)", async () => {
+    const never = { sleep: () => assert.fail("it was to be sent again") };
+    json({ code: "MILL_REQUEST_STALE", detail: "changed meanwhile" }, 412, "application/problem+json");
+    const asked = new ApiClient({ url, token: undefined }, never);
+    await assert.rejects(asked.change("PATCH", "/v1/a", { body: {} }), { code: "MILL_REQUEST_STALE" });
+    const nobody = new ApiClient({ url: "http://127.0.0.1:9", token: undefined }, never);
+    await assert.rejects(nobody.change("POST", "/v1/a"), { code: "MILL_COORDINATOR_UNREACHABLE" });
+  });
+
+  it("scale, pause and resume hold for what was read just before", async () => {
+    answer = (_, response) =>
+      response.writeHead(200, { "content-type": "application/json", etag: '"41"' }).end('{"paused":false}');
+    await scaleCommand("job-1", "ocr", 3, { url });
+    await pauseCommand("job-1", { url });
+    await resumeCommand("job-1", { url });
+    const asked = seen.map(({ method, url, ifMatch }) => `${method} ${url} ${ifMatch ?? "-"}`);
+    const reads = "GET /v1/jobs/job-1/wishes -";
+    assert.deepEqual(asked, [
+      ...[reads, 'PATCH /v1/jobs/job-1/services/ocr "41"'],
+      ...[reads, 'POST /v1/jobs/job-1/pause "41"'],
+      ...[reads, 'POST /v1/jobs/job-1/resume "41"'],
+    ]);
+  });
+
   it("scale and drain ask for what they say", async () => {
     json({});
     await scaleCommand("job-1", "ocr", 3, { url });
+    seen.shift(); // what it read before
     await drainCommand("w1", { url });
     await drainCommand("i1", { url, job: "job-1", service: "ocr" });
     await assert.rejects(drainCommand("i1", { url, job: "job-1" }), { code: "MILL_CONFIG", message: /go together/ });

@@ -1,7 +1,8 @@
 /** What is sent is planned by a real child process; who leads is played. */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -174,6 +175,101 @@ export default topology("models", (job) => {
     } finally {
       delete process.env.AWS_SECRET_ACCESS_KEY_TEST;
       delete process.env.MILLRACE_PLANTED;
+    }
+  });
+
+  it("sent code reads no file but packages, writes none, starts nothing and signals nobody; it is told what it did (F1, F2, F3)", async () => {
+    const secret = join(folder, "tokens.json");
+    await writeFile(secret, "planted-secret");
+    const inside = join(process.cwd(), "node_modules", "typescript", "package.json");
+    const [file, out] = [JSON.stringify(secret), JSON.stringify(join(folder, "out"))];
+    const imports = ["fs", "child_process", "worker_threads", "os", "v8", "inspector"]
+      .map((name) => `import * as ${name} from "node:${name}";`)
+      .join("\n");
+    const run = (code: string) => `${imports}\n${saying(code)}`;
+    await rejects(
+      { topology: run(`fs.readFileSync(${JSON.stringify(inside)}, "utf8").length`) },
+      "MILL_TOPOLOGY_LOAD",
+      /SAID \d+/,
+    );
+    const tries = [
+      ...[`fs.readFileSync(${file}, "utf8")`, `fs.existsSync(${file})`, `fs.readdirSync("/etc")`],
+      ...[`fs.readFileSync("/proc/self/environ")`, `fs.readFileSync("/proc/" + process.ppid + "/environ")`],
+      ...[`fs.readFileSync(${JSON.stringify(join(process.cwd(), ".npmrc"))})`],
+      ...[`fs.writeFileSync(${out}, "x")`, `fs.writeFileSync("here", "x")`, `fs.symlinkSync(${file}, "here")`],
+      ...[`child_process.execFileSync("/bin/sh", ["-c", "id"])`, `child_process.fork("x.js")`],
+      ...[`new worker_threads.Worker("1", { eval: true })`, `process.dlopen({ exports: {} }, "/x.node")`],
+      ...[
+        `process.binding("fs")`,
+        `process.binding("spawn_sync")`,
+        `v8.writeHeapSnapshot(${out})`,
+        "inspector.open(0)",
+      ],
+      ...[
+        `process.kill(process.ppid, 0)`,
+        `process["_kill"](process.ppid, 0)`,
+        `process["_debugProcess"](process.ppid)`,
+      ],
+      ...[`os.setPriority(process.ppid, 19)`, `v8.setFlagsFromString("--logfile=" + ${out})`],
+      ...[`process.report.writeReport(${out})`],
+    ];
+    const trying = tries.map((code) => `[${JSON.stringify(code)}, () => ${code}]`).join(", ");
+    const all = `JSON.stringify([${trying}].flatMap(([code, act]) => {
+      try { return [code, act()]; } catch (error) {
+        return ["ERR_ACCESS_DENIED", "ERR_DLOPEN_DISABLED", "MILL_TOPOLOGY_CONFINED"].includes(error.code) ? [] : [code, error.code];
+      }
+    }))`;
+    await rejects({ topology: run(all) }, "MILL_TOPOLOGY_LOAD", /SAID \[\]/);
+    for (const [code, says] of [
+      [`fs.readFileSync(${file}, "utf8")`, /it reads \S+tokens\.json\. .*Do that in a function or handler/],
+      [`child_process.execFileSync("/bin/sh", ["-c", "id"])`, /it starts a process/],
+      [`process.dlopen({ exports: {} }, "/x.node")`, /it loads compiled code/],
+      [`process.kill(process.ppid, 0)`, /it sends a signal/],
+    ] as const)
+      await rejects({ topology: run(code) }, "MILL_TOPOLOGY_CONFINED", says);
+    assert.equal(existsSync(join(folder, "out")), false);
+  });
+
+  it("a bundle that was changed in the store after it was uploaded is refused: the coordinator looks", async () => {
+    const { code, sha256 } = await bundleSource(WORDS, "the topology", process.cwd());
+    await store.put(bundleKey(sha256), Buffer.concat([code, Buffer.from("// changed")]));
+    await rejects({ bundle: sha256 }, "MILL_BUNDLE_HASH", /bundle at file:.*has SHA-256/);
+    await assert.rejects(submissions.submit(request({ bundle: sha256 }), undefined), { code: "MILL_BUNDLE_HASH" });
+    assert.deepEqual(begun, []);
+  });
+
+  it("a package with compiled code may be imported, and be used on the workers; not to build the topology", async () => {
+    const importing = (use: string) => `
+import sharp, { kernel, format as formats } from "sharp";
+import { files, jsonl, t, topology } from "millrace";
+${use}
+export default topology("shrunk", (job) => {
+  job.read(files("s3://bucket/*.png"), { id: "images" })
+    .mapRows({ id: "shrink", to: { name: t.utf8 } }, async ({ name }) => {
+      await sharp(name).resize({ width: 1, kernel: kernel.cubic }).toFormat(formats.png.id).toFile(name);
+      return { name };
+    })
+    .to(jsonl("out"), { id: "sink" });
+});
+`;
+    const { plan } = await submissions.plan(request({ topology: importing("") }));
+    assert.deepEqual((plan as { external: string[] }).external, ["millrace", "sharp"]);
+    await submissions.plan(request({ topology: importing("sharp.concurrency(1); new sharp.Pool();") }));
+    const width = 'const { width } = await sharp("red.png").metadata();';
+    for (const use of ["width + 1", "[...width]", "JSON.stringify({ width })"])
+      await rejects(
+        { topology: importing(`${width} console.log(${use});`) },
+        "MILL_TOPOLOGY_CONFINED",
+        /it uses the package "sharp", which has compiled code/,
+      );
+  });
+
+  it("a bundle that names as a package what leads elsewhere is refused before anything is linked (F1)", async () => {
+    for (const names of ['[".."]', '["../.."]', '["@x/../.."]', '["a/b"]', '["/etc"]', "[1]", '"millrace"', "{", ""]) {
+      const code = Buffer.from(`// millrace external: ${names}\nexport default {};`);
+      const sha256 = createHash("sha256").update(code).digest("hex");
+      await store.put(bundleKey(sha256), code);
+      await rejects({ bundle: sha256 }, "MILL_TOPOLOGY_LOAD", /does not begin with a list of packages/);
     }
   });
 

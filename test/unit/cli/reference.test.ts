@@ -54,8 +54,8 @@ describe("docs/cli.md: the reference of every command", () => {
   });
 
   it("every listing has --json", () => {
-    const listings = ["jobs", "job", "checkpoints", "services", "workers", "dead-letters", "logs", "plan", "doctor"];
-    const below = ["savepoint list", "refs list", "refs explain", "refs collect"];
+    const listings = ["jobs", "job", "checkpoints", "services", "workers", "logs", "plan", "doctor"];
+    const below = ["dead-letters list", "savepoint list", "refs list", "refs explain", "refs collect"];
     for (const path of [...listings, ...below]) {
       const found = path
         .split(" ")

@@ -30,7 +30,7 @@ async function* stream(value: ObjectRef | Content): AsyncIterable<Uint8Array> {
 export function contextOf(signal: AbortSignal = new AbortController().signal): OperatorContext {
   const content = { bytes, stream } as unknown as OperatorContext["content"];
   const log = { debug() {}, info() {}, warn() {}, error() {} } as unknown as OperatorContext["log"];
-  return { operator: "test", subtask: 0, gpus: [], content, log, signal, ports: realPorts() };
+  return { operator: "test", subtask: 0, gpus: [], content, log, traceparent: "", signal, ports: realPorts() };
 }
 
 export interface Outcome<O extends Columns> {

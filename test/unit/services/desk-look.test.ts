@@ -28,7 +28,8 @@ function deskOf(rowsMax: number) {
   }) as unknown as Service;
   const desk = new Desk({
     service: echo,
-    handler: () => new CheckedHandler("echo", { infer: infer as never }, arrowSchema(columns), noContent, () => {}),
+    handler: () =>
+      new CheckedHandler("echo", { infer: infer as never }, arrowSchema(columns), noContent, ports.log, () => {}),
     ports,
     answers: { ok() {} } as unknown as AnswerWriter,
     saved: undefined,

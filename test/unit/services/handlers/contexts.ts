@@ -1,7 +1,7 @@
 /** What an instance hands to a handler, for tests that call one without an instance. */
 import assert from "node:assert/strict";
 import { MillraceError } from "../../../../src/base/errors.js";
-import { realPorts } from "../../../../src/base/real/ports.js";
+import { realPorts, silentLog } from "../../../../src/base/real/ports.js";
 import type { CallContext, HandlerContext } from "../../../../src/topology/service.js";
 import { noContent } from "../../actors/support.js";
 
@@ -27,6 +27,8 @@ export function callContext(given: Partial<CallContext> = {}): CallContext {
     signal: new AbortController().signal,
     timeLeftMs: Number.POSITIVE_INFINITY,
     rowId: () => "",
+    traceparent: "",
+    log: silentLog,
     reject: (row, error) => assert.fail(`row ${row} was refused: ${error}`),
     ...given,
   };

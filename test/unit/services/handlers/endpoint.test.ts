@@ -95,6 +95,19 @@ describe("services/handlers/endpoint: what a model server's refusals mean", () =
     assert.equal(error.code, "MILL_ENDPOINT_BUSY");
   });
 
+  it("a call that is traced carries its span, whatever the settings say, and another carries none (E3)", async () => {
+    server.answer = () => json({});
+    const traceparent = `00-${"a".repeat(32)}-${"b".repeat(16)}-01`;
+    const at = await open({ headers: { traceparent: "of the topology" } });
+    await call(at, callContext({ traceparent }));
+    await endpoint?.close();
+    await call(await open());
+    assert.deepEqual(
+      server.seen.map(({ headers }) => headers.traceparent),
+      [traceparent, undefined],
+    );
+  });
+
   it("a redirection is refused and names where to, without its query", async () => {
     const error = await refusal({ status: 307, headers: { location: "https://other.example/v2?token=abc" } });
     assert.equal(error.code, "MILL_ENDPOINT_REFUSED");
