@@ -13,7 +13,8 @@ import type { Then } from "./region-runner.js";
 export interface CommandsOptions {
   readonly bus: Bus;
   readonly ports: Ports;
-  look(): void;
+  /** @param book undefined: the answer is about no job */
+  look(book: JobBook | undefined): void;
   /** Whoever was asked follows another coordinator (K4). */
   deposed(by: string): void;
 }
@@ -37,7 +38,7 @@ export class Commands {
         if (code === "") then.done?.();
         else if (then.refused !== undefined) then.refused(code, message);
         else if (!isPassing(code)) book?.onRefused(code, message);
-        if (code !== "" || then.done !== undefined) look();
+        if (code !== "" || then.done !== undefined) look(book);
       } catch (error) {
         // The loss of a worker or host shows in its reports; asking again is the next look's business.
         ports.log.debug("a command was not answered", { subject, error });

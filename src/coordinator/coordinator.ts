@@ -52,6 +52,7 @@ import { JobContents } from "./job-contents.js";
 import { JobControl } from "./job-control.js";
 import { JobRunner } from "./job-runner.js";
 import type { HeldLease } from "./leadership.js";
+import { Looks } from "./looks.js";
 import { LostInstances } from "./lost-instances.js";
 import type { Holding } from "./placement.js";
 import { ReadLogs } from "./read-logs.js";
@@ -79,9 +80,6 @@ interface KnownWorker {
   heardMs: number;
 }
 
-/** Of many jobs. */
-const LOOK_REST_MS_MAX = 200;
-
 export class Coordinator implements ClientDesk {
   readonly events: Events;
   /** Changes jobs that run. */
@@ -92,15 +90,11 @@ export class Coordinator implements ClientDesk {
   #jobs = new Map<string, JobBook>();
   #subscriptions: Subscription[] = [];
   #tick: Timer | undefined;
-  #soon: Timer | undefined;
-  /** For the next checkpoint. */
-  #due: Timer | undefined;
   #commands: Commands;
   #subjects: ClusterSubjects;
   #closed = false;
   #beatMs = 0;
-  /** Before the next look: as long as the last one took. */
-  #restMs = 0;
+  #looks: Looks;
   #lost: LostInstances;
   #lease: HeldLease = { term: 0n, holds: () => false };
   #leaseBucket: LeaseBucket;
@@ -117,6 +111,13 @@ export class Coordinator implements ClientDesk {
   #readLogs: ReadLogs;
 
   constructor(private readonly options: CoordinatorOptions) {
+    const look = (book: JobBook) => this.#looks.soon(book);
+    this.#looks = new Looks({
+      clock: options.ports.clock,
+      jobs: () => this.#jobs.values(),
+      leads: () => !this.#closed && this.#lease.holds(),
+      lookAt: (book, untilMs) => this.#lookAt(book, untilMs),
+    });
     this.#contents = new JobContents({
       ...options,
       contents: options.contents ?? options.store,
@@ -128,7 +129,7 @@ export class Coordinator implements ClientDesk {
       ...options,
       leads: () => this.#leads(),
       note: (book) => this.#note(book),
-      look: () => this.#look(),
+      look,
       tell: (happening) => this.events.tell(happening),
     });
     this.#readLogs = new ReadLogs({ ...options, leads: () => this.#leads() });
@@ -136,7 +137,11 @@ export class Coordinator implements ClientDesk {
     const leads = () => this.#leads();
     this.ended = new EndedJobs({ ...options, jobs: this.#jobs, contents: this.#contents, leads });
     this.#subjects = clusterSubjects(options.namespace);
-    this.#commands = new Commands({ ...options, look: () => this.#look(), deposed: (by) => this.#depose(by) });
+    this.#commands = new Commands({
+      ...options,
+      look: (book) => (book === undefined ? this.#looks.allSoon() : look(book)),
+      deposed: (by) => this.#depose(by),
+    });
     this.#leaseBucket = new LeaseBucket(options.bus, options.namespace);
     this.events = new Events(options, () => this.term);
     this.#runner = new JobRunner({
@@ -144,7 +149,7 @@ export class Coordinator implements ClientDesk {
       events: this.events,
       term: () => this.term,
       send: (book, subject, frame, then) => this.#send(book, subject, frame, then),
-      look: () => this.#look(),
+      look,
       noteSoon: (book) => void this.#noteSoon(book),
       keepReport: (book) => void this.#keepReport(book),
       takesNothing: (worker, code) => this.#takesNothing(worker, code),
@@ -155,7 +160,7 @@ export class Coordinator implements ClientDesk {
       term: () => this.term,
       book: (job) => this.book(job),
       note: (book) => this.#note(book),
-      look: () => this.#look(),
+      look,
     });
   }
 
@@ -173,7 +178,7 @@ export class Coordinator implements ClientDesk {
       events: this.events,
       send: (book, host, frame, then) =>
         this.#send(book, jobSubjects(namespace, book.job).hostCommand(host as HostId), frame, then),
-      look: () => this.#look(),
+      look: (book) => this.#looks.soon(book),
       workers: () => this.#reports(),
       holdings: () => this.#holdings(),
       deposed: (by) => this.#depose(by),
@@ -195,8 +200,7 @@ export class Coordinator implements ClientDesk {
   async close(): Promise<void> {
     this.#closed = true;
     this.#tick?.cancel();
-    this.#soon?.cancel();
-    this.#due?.cancel();
+    this.#looks.close();
     this.#contents.close();
     for (const subscription of this.#subscriptions) subscription.unsubscribe();
     for (const book of this.#jobs.values()) book.close();
@@ -267,14 +271,14 @@ export class Coordinator implements ClientDesk {
     if (!this.#open(book)) return;
     this.options.ports.log.info("job submitted", { job, actors: book.regions.size });
     this.events.tell({ kind: "job.submitted", job, message: `of topology ${book.topology}` });
-    this.#look();
+    this.#looks.soon(book);
   }
 
   /** Also where this leader dies right after it has said so. */
   async cancel(job: string): Promise<void> {
     const book = this.book(job);
     book.cancel();
-    this.#look();
+    this.#looks.soon(book);
     await this.#note(book);
   }
 
@@ -337,7 +341,7 @@ export class Coordinator implements ClientDesk {
           const report = loadReportFrame.decode(message.payload).header;
           if (!book.onLoad(report)) return;
           this.events.tell(instanceState(job, report));
-          this.#look();
+          this.#looks.soon(book);
         }),
       );
     }
@@ -421,10 +425,12 @@ export class Coordinator implements ClientDesk {
     if (kind === "worker-report") this.#onWorker(header as WorkerReport);
     else if (kind === "host-report") {
       const report = header as HostReport;
-      if (this.#jobs.get(report.job)?.onHost(report)) this.#look();
+      const book = this.#jobs.get(report.job);
+      if (book?.onHost(report)) this.#looks.soon(book);
     } else if (kind === "snapshot") {
       const snapshot = header as Snapshot;
-      if (this.#jobs.get(snapshot.job)?.regions.get(snapshot.region)?.onSnapshot(snapshot)) this.#look();
+      const book = this.#jobs.get(snapshot.job);
+      if (book?.regions.get(snapshot.region)?.onSnapshot(snapshot)) this.#looks.soon(book);
     } else if (kind === "instance-history") {
       const history = header as InstanceHistory;
       this.#jobs.get(history.job)?.onHistory(history);
@@ -448,10 +454,14 @@ export class Coordinator implements ClientDesk {
       this.#loseWorker(report.worker, "its worker was stopped");
     } else {
       this.#workers.set(report.worker, { report, heardMs: this.options.ports.clock.monotonicMs() });
-      for (const book of this.#jobs.values()) book.onWorker(report);
+      // There may be a hundred of both: a job is told of workers that hold something of it, or did when they reported last.
+      const holds = jobsOn(report, known?.report);
+      for (const book of this.#jobs.values()) {
+        if (book.adopting || report.draining || holds.has(book.job)) book.onWorker(report);
+      }
       this.#stopLeftOvers(report);
     }
-    if (!told) this.#look();
+    if (!told) this.#looks.allSoon();
   }
 
   /** A worker that was taken for lost and is not still holds what its jobs have given up, or what jobs have left that are over. */
@@ -498,43 +508,28 @@ export class Coordinator implements ClientDesk {
       }
       this.#lost.tellAgain(now);
       this.control.repeatOrders(this.#jobs.values());
-      this.#decide();
+      this.#looks.beat();
       this.#beat();
     });
   }
 
   // Decisions
 
-  /** Facts that come together are looked at together, and looks take half of the time at most, so that reports are heard. */
-  #look(): void {
-    this.#soon ??= this.options.ports.clock.after(this.#restMs, () => {
-      this.#soon = undefined;
-      this.#decide();
-    });
-  }
-
-  #decide(): void {
-    if (this.#closed || !this.#lease.holds()) return;
-    let dueMs = Number.POSITIVE_INFINITY;
-    const beginMs = this.options.ports.clock.monotonicMs();
-    const settled = beginMs >= this.#settledMs;
-    const reports = this.#reports();
-    for (const book of this.#jobs.values()) {
-      if (!settled && !book.adopting && book.countsRoom) continue;
-      if (!book.adopting && !hasEnded(book.state)) {
-        for (const gone of book.adopted()) this.#lost.tell(book.job, gone);
-        for (const action of decideJob(book.facts(reports, this.term, () => this.#holdings())))
-          this.#runner.carryOut(book, action);
-      }
-      this.savepoints.look(book);
-      this.#contents.look(book);
-      if (isRunning(book.state)) this.#readLogs.look(book);
-      if (isRunning(book.state)) dueMs = Math.min(dueMs, this.#regions?.look(book) ?? dueMs);
+  /** As `Looks` wants it. */
+  #lookAt(book: JobBook, untilMs: number): number {
+    const never = Number.POSITIVE_INFINITY;
+    const settled = this.options.ports.clock.monotonicMs() >= this.#settledMs;
+    if (!settled && !book.adopting && book.countsRoom) return never;
+    if (!book.adopting && !hasEnded(book.state)) {
+      for (const gone of book.adopted()) this.#lost.tell(book.job, gone);
+      for (const action of decideJob(book.facts(this.#reports(), this.term, () => this.#holdings())))
+        this.#runner.carryOut(book, action);
     }
-    const tookMs = this.options.ports.clock.monotonicMs() - beginMs;
-    this.#restMs = Math.min(Math.ceil(tookMs), LOOK_REST_MS_MAX);
-    this.#due?.cancel();
-    this.#due = Number.isFinite(dueMs) ? this.options.ports.clock.after(dueMs, () => this.#look()) : undefined;
+    this.savepoints.look(book);
+    this.#contents.look(book);
+    if (!isRunning(book.state)) return never;
+    this.#readLogs.look(book);
+    return this.#regions?.look(book, untilMs) ?? never;
   }
 
   #reports(): WorkerReport[] {
@@ -560,6 +555,12 @@ export class Coordinator implements ClientDesk {
   #send(book: JobBook | undefined, subject: string, frame: Uint8Array, then: Then = {}): void {
     if (this.#lease.holds()) this.#commands.send(book, subject, frame, then);
   }
+}
+
+function jobsOn(...reports: readonly (WorkerReport | undefined)[]): Set<string> {
+  return new Set(
+    reports.flatMap((report) => [...(report?.hosts ?? []), ...(report?.instances ?? [])].map(({ job }) => job)),
+  );
 }
 
 /** Nothing that decisions rest on has changed. */

@@ -1,11 +1,11 @@
 /**
  * Puts together what is told of one job (`describe.ts`), from its spec, its report, and what its books know of actors and regions.
- * Pure: nothing is kept, and nothing is computed before somebody asks.
+ * Pure: nothing is kept but what follows from a spec alone, and nothing is computed before somebody asks: a page shows a part of it,
+ * and a job may have ten thousand actors.
  */
 import { limits } from "../base/limits.js";
 import type {
   ActorLoad,
-  ActorReport,
   InputLoad,
   InstanceReport,
   JobReport,
@@ -27,41 +27,30 @@ import type {
   TimeShares,
 } from "./describe.js";
 import type { Change } from "./rate-window.js";
+import type { Loads, ToldActor, ToldLoad } from "./told-actor.js";
 import { instancesWanted } from "./wishes.js";
 
 /** What is known beyond the report while the job is at work; of one that has ended long ago there is no more. */
 export interface JobParts {
-  readonly regions: readonly RegionDetail[];
   readonly actorsRunning: number;
   /** Of each actor that has told of its load. */
-  readonly loads: readonly Loads[];
-  actors(): readonly ActorDetail[];
-  readonly edges: ReadonlyMap<string, EdgeQueue>;
-  readonly hosts: readonly HostDetail[];
-  readonly instances: readonly InstanceDetail[];
-}
-
-/** One that says how the actor spends its time. */
-export interface LoadedReport extends ActorReport {
-  readonly load: ActorLoad;
-}
-
-/** What an actor has told of its load: last, and what changed over some seconds; that of one that does not run any more says nothing. */
-export interface Loads {
-  readonly newest: LoadedReport | undefined;
-  readonly change: Change<LoadedReport> | undefined;
+  loads(): readonly Loads[];
+  regions(): readonly RegionDetail[];
+  hosts(): readonly HostDetail[];
+  instances(): readonly InstanceDetail[];
 }
 
 type Writable<T> = { -readonly [K in keyof T]: T[K] };
 
-/** By `<from> <to>`, over all channels between them. */
-export interface EdgeQueue {
+/** Over all channels between two operators. */
+interface EdgeQueue {
   channels: number;
   queuedBytes: number;
   queuedBatches: number;
 }
 
 export const NO_SHARES = { busy: 0, backPressured: 0, idle: 0 } as const;
+const NO_LOADS: Loads = { newest: undefined, change: undefined };
 const NO_LOAD: Omit<OperatorLoadDetail, "operator"> = {
   ...NO_SHARES,
   ...{ rowsIn: 0, rowsOut: 0, rowsInPerSecond: 0, rowsOutPerSecond: 0 },
@@ -69,17 +58,22 @@ const NO_LOAD: Omit<OperatorLoadDetail, "operator"> = {
 };
 
 /** Over all actors. */
-export function rowsOf(regions: Iterable<{ reports(): Iterable<ActorReport> }>) {
-  let [rowsRead, rowsWritten, rowsInFlight, deadLetters] = [0n, 0n, 0n, 0n];
+export function rowsOf(regions: Iterable<{ told(): Iterable<ToldActor> }>) {
+  let [rowsRead, rowsWritten, rowsInFlight, deadLetters] = [0, 0, 0, 0];
   for (const region of regions) {
-    for (const report of region.reports()) {
-      rowsRead += report.rowsRead;
-      rowsWritten += report.rowsWritten;
-      rowsInFlight += report.rowsInFlight;
-      deadLetters += report.deadLetters;
+    for (const told of region.told()) {
+      rowsRead += told.rowsRead;
+      rowsWritten += told.rowsWritten;
+      rowsInFlight += told.rowsInFlight;
+      deadLetters += told.deadLetters;
     }
   }
-  return { rowsRead, rowsWritten, rowsInFlight, deadLetters };
+  return {
+    rowsRead: BigInt(rowsRead),
+    rowsWritten: BigInt(rowsWritten),
+    rowsInFlight: BigInt(rowsInFlight),
+    deadLetters: BigInt(deadLetters),
+  };
 }
 
 export function summaryOf(spec: JobSpec, report: JobReport, actorsRunning: number): JobSummary {
@@ -109,13 +103,15 @@ export function summaryOf(spec: JobSpec, report: JobReport, actorsRunning: numbe
   };
 }
 
-/**
- * What most pages do not show is put together when it is asked for: actors may be many.
- * @param parts undefined: the job ended under an earlier coordinator
- */
+/** @param parts undefined: the job ended under an earlier coordinator */
 export function detailOf(spec: JobSpec, report: JobReport, parts?: JobParts): JobDetail {
-  const loads = parts?.loads ?? [];
-  let actors: readonly ActorDetail[] | undefined;
+  const loads = once(() => parts?.loads() ?? []);
+  const rates = once(() => rowRates(loads()));
+  const operators = once(() => operatorsOf(spec, loads()));
+  const edges = once(() => edgesOf(spec, queuesOf(loads())));
+  const regions = once(() => parts?.regions() ?? report.regions.map(endedRegion));
+  const services = once(() => servicesOf(spec, report, parts?.instances() ?? report.instances.map(instanceOf)));
+  const hosts = once(() => parts?.hosts() ?? []);
   return {
     ...summaryOf(spec, report, parts?.actorsRunning ?? 0),
     planHash: spec.planHash,
@@ -124,16 +120,35 @@ export function detailOf(spec: JobSpec, report: JobReport, parts?: JobParts): Jo
     parallelism: spec.parallelism,
     unit: spec.unit,
     checkpointIntervalMs: Number(spec.checkpointIntervalMs),
-    ...rowRates(loads),
-    operators: operatorsOf(spec, loads),
-    edges: edgesOf(spec, parts?.edges),
-    get actors() {
-      actors ??= parts?.actors() ?? [];
-      return actors;
+    get rowsReadPerSecond() {
+      return rates().rowsReadPerSecond;
     },
-    regions: parts?.regions ?? report.regions.map(endedRegion),
-    services: servicesOf(spec, report, parts?.instances ?? report.instances.map(instanceOf)),
-    hosts: parts?.hosts ?? [],
+    get rowsWrittenPerSecond() {
+      return rates().rowsWrittenPerSecond;
+    },
+    get operators() {
+      return operators();
+    },
+    get edges() {
+      return edges();
+    },
+    get regions() {
+      return regions();
+    },
+    get services() {
+      return services();
+    },
+    get hosts() {
+      return hosts();
+    },
+  };
+}
+
+function once<T>(make: () => T): () => T {
+  let made: { readonly value: T } | undefined;
+  return () => {
+    made ??= { value: make() };
+    return made.value;
   };
 }
 
@@ -159,11 +174,13 @@ interface Totals extends Writable<OperatorLoadDetail> {
 function operatorsOf(spec: JobSpec, loads: readonly Loads[]): OperatorDetail[] {
   const totals = new Map(spec.operators.map(({ operator }) => [operator, noTotals(operator)]));
   for (const { newest, change } of loads) {
-    for (const [i, own] of (newest?.load.operators ?? []).entries()) {
-      const total = totals.get(own.operator);
-      if (total !== undefined) addLoad(total, own, i, change);
+    if (newest === undefined) continue;
+    const { operators, inputs } = newest.load;
+    for (let i = 0; i < operators.length; i++) {
+      const total = totals.get(operators[i]!.operator);
+      if (total !== undefined) addLoad(total, operators[i]!, i, change);
     }
-    for (const input of newest?.load.inputs ?? []) {
+    for (const input of inputs) {
       const total = totals.get(input.to);
       if (total === undefined) continue;
       total.queuedBytes += Number(input.queuedBytes);
@@ -184,7 +201,7 @@ function noTotals(operator: string): Totals {
   return { operator, ...NO_LOAD, busyMax: 0, backPressuredMax: 0, known: 0 };
 }
 
-function addLoad(total: Totals, own: OperatorLoad, at: number, change: Change<LoadedReport> | undefined): void {
+function addLoad(total: Totals, own: OperatorLoad, at: number, change: Change<ToldLoad> | undefined): void {
   total.rowsIn += Number(own.rowsIn);
   total.rowsOut += Number(own.rowsOut);
   total.requestsInFlight += own.requests;
@@ -202,23 +219,29 @@ function addLoad(total: Totals, own: OperatorLoad, at: number, change: Change<Lo
   total.known += 1;
 }
 
-function regionsByChain({ actors }: JobSpec): Map<string, Set<string>> {
+/** By the spec: it does not change. */
+const chainRegions = new WeakMap<JobSpec, ReadonlyMap<string, ReadonlySet<string>>>();
+
+function regionsByChain(spec: JobSpec): ReadonlyMap<string, ReadonlySet<string>> {
+  const known = chainRegions.get(spec);
+  if (known !== undefined) return known;
   const regions = new Map<string, Set<string>>();
-  for (const { actor, subtask, region } of actors) {
+  for (const { actor, subtask, region } of spec.actors) {
     const chain = actor.slice(0, actor.length - `-${subtask}`.length);
     const own = regions.get(chain);
     if (own === undefined) regions.set(chain, new Set([region]));
     else own.add(region);
   }
+  chainRegions.set(spec, regions);
   return regions;
 }
 
 const SHARES = ["busy", "backPressured", "idle"] as const;
 
-function edgesOf({ graph }: JobSpec, queues: ReadonlyMap<string, EdgeQueue> = new Map()): EdgeDetail[] {
+function edgesOf({ graph }: JobSpec, queues: ReadonlyMap<string, ReadonlyMap<string, EdgeQueue>>): EdgeDetail[] {
   return graph.flatMap(({ operator: to, inputs }) =>
     inputs.map(({ operator: from, exchange, durable }) => {
-      const queue = queues.get(`${from} ${to}`) ?? { channels: 0, queuedBytes: 0, queuedBatches: 0 };
+      const queue = queues.get(to)?.get(from) ?? NO_QUEUE;
       return { from, to, exchange, durable, ...queue, creditBytes: queue.channels * limits.channelCreditBytes };
     }),
   );
@@ -226,12 +249,16 @@ function edgesOf({ graph }: JobSpec, queues: ReadonlyMap<string, EdgeQueue> = ne
 
 function servicesOf(spec: JobSpec, report: JobReport, instances: readonly InstanceDetail[]): ServiceDetail[] {
   const counts = new Map(report.services.map((one) => [one.service, one]));
+  const own = new Map(spec.services.map(({ service }) => [service, [] as InstanceDetail[]]));
+  for (const instance of instances) own.get(instance.service)?.push(instance);
+  const callers = new Map(spec.services.map(({ service }) => [service, [] as string[]]));
+  for (const { operator, service } of spec.graph) callers.get(service)?.push(operator);
   return spec.services.map(({ service, instances: declared }) => ({
     service,
-    callers: spec.graph.filter((operator) => operator.service === service).map(({ operator }) => operator),
+    callers: callers.get(service)!,
     instancesWanted: instancesWanted({ service, instances: declared }, report.wishes),
     ...(counts.has(service) && { counts: counts.get(service)! }),
-    instances: instances.filter((instance) => instance.service === service),
+    instances: own.get(service)!,
   }));
 }
 
@@ -245,11 +272,29 @@ export function instanceOf(report: InstanceReport): InstanceDetail {
   const { service, instance, worker, state, message, queuedRows, rowMs } = report;
   const newest = report.transitions.at(-1);
   return {
-    ...{ service, instance, worker, state, message, queuedRows, rowMs },
+    service,
+    instance,
+    worker,
+    state,
     sinceMs: Number(newest?.enteredMs ?? 0n),
     code: newest?.code ?? "",
-    ...{ runningRows: 0, requests: 0, calls: 0, rows: 0, errors: 0, rowsPerSecond: 0 },
-    ...{ callMsP50: 0, callMsP99: 0, batchRowsMean: 0, aside: 0, probation: 0, gpus: [], memoryBytes: 0, cpuMs: 0 },
+    message,
+    queuedRows,
+    runningRows: 0,
+    requests: 0,
+    calls: 0,
+    rows: 0,
+    errors: 0,
+    rowsPerSecond: 0,
+    rowMs,
+    callMsP50: 0,
+    callMsP99: 0,
+    batchRowsMean: 0,
+    aside: 0,
+    probation: 0,
+    gpus: [],
+    memoryBytes: 0,
+    cpuMs: 0,
     transitions: report.transitions.map((one) => ({ ...one, enteredMs: Number(one.enteredMs) })),
   };
 }
@@ -259,9 +304,9 @@ export function actorOf(
   { actor, region, subtask }: JobSpec["actors"][number],
   attempt: number,
   placed: { readonly worker: string; readonly host: string } = { worker: "", host: "" },
-  report: ActorReport | undefined,
-  { newest, change }: Loads,
+  told: ToldActor | undefined,
 ): ActorDetail {
+  const { newest, change } = told?.loads ?? NO_LOADS;
   const [from, to, ms] = [change?.from, change?.to, change?.ms ?? 0];
   const shares = from === undefined ? NO_SHARES : sharesOf(from.load, to!.load, ms);
   const queue = queueOf(newest?.load.inputs ?? []);
@@ -272,13 +317,13 @@ export function actorOf(
     attempt,
     worker: placed.worker,
     host: placed.host,
-    state: report?.state ?? "",
-    code: report?.code ?? "",
-    message: report?.message ?? "",
-    rowsRead: Number(report?.rowsRead ?? 0n),
-    rowsWritten: Number(report?.rowsWritten ?? 0n),
-    rowsInFlight: Number(report?.rowsInFlight ?? 0n),
-    deadLetters: Number(report?.deadLetters ?? 0n),
+    state: told?.state ?? "",
+    code: told?.code ?? "",
+    message: told?.message ?? "",
+    rowsRead: told?.rowsRead ?? 0,
+    rowsWritten: told?.rowsWritten ?? 0,
+    rowsInFlight: told?.rowsInFlight ?? 0,
+    deadLetters: told?.deadLetters ?? 0,
     rowsReadPerSecond: from === undefined ? 0 : perSecond(from.rowsRead, to!.rowsRead, ms),
     rowsWrittenPerSecond: from === undefined ? 0 : perSecond(from.rowsWritten, to!.rowsWritten, ms),
     queuedBytes: queue.queuedBytes,
@@ -295,7 +340,7 @@ function operatorOf(
   own: OperatorLoad,
   at: number,
   { inputs }: ActorLoad,
-  change: Change<LoadedReport> | undefined,
+  change: Change<ToldLoad> | undefined,
 ): OperatorLoadDetail {
   const [before, now, ms] = [change?.from.load.operators[at], change?.to.load.operators[at], change?.ms ?? 0];
   const shares = before === undefined ? NO_SHARES : sharesOf(before, now!, ms);
@@ -327,7 +372,7 @@ function sharesOf(before: Spent, now: Spent, ms: number): TimeShares {
   return { busy, backPressured, idle: 1 - busy - backPressured };
 }
 
-export function perSecond(before: bigint, now: bigint, ms: number): number {
+export function perSecond(before: bigint | number, now: bigint | number, ms: number): number {
   return ((Number(now) - Number(before)) * 1_000) / ms;
 }
 
@@ -342,20 +387,27 @@ function queueOf(inputs: readonly InputLoad[], reader?: string) {
   return queue;
 }
 
-/** What waits on channels, by the operators that they are between. */
-export function queuesOf(loads: readonly Loads[]): Map<string, EdgeQueue> {
-  const queues = new Map<string, EdgeQueue>();
+/** What waits on channels, by the operator that they lead to and the one that they come from. */
+function queuesOf(loads: readonly Loads[]): Map<string, Map<string, EdgeQueue>> {
+  const queues = new Map<string, Map<string, EdgeQueue>>();
   for (const { newest } of loads) {
     for (const { from, to, channels, queuedBytes, queuedBatches } of newest?.load.inputs ?? []) {
-      const queue = queues.get(`${from} ${to}`) ?? { channels: 0, queuedBytes: 0, queuedBatches: 0 };
+      const own = queues.get(to) ?? new Map<string, EdgeQueue>();
+      if (own.size === 0) queues.set(to, own);
+      let queue = own.get(from);
+      if (queue === undefined) {
+        queue = { ...NO_QUEUE };
+        own.set(from, queue);
+      }
       queue.channels += channels;
       queue.queuedBytes += Number(queuedBytes);
       queue.queuedBatches += queuedBatches;
-      queues.set(`${from} ${to}`, queue);
     }
   }
   return queues;
 }
+
+const NO_QUEUE: EdgeQueue = { channels: 0, queuedBytes: 0, queuedBatches: 0 };
 
 /** @param usage undefined: not known */
 export function used(usage: ProcessUsage | undefined): { readonly memoryBytes: number; readonly cpuMs: number } {

@@ -58,6 +58,7 @@ export interface JobSample {
   readonly restarts: number;
 }
 
+/** All of a job but its actors (`ActorPlace`), of which there may be many. What nobody asks for of it is not put together. */
 export interface JobDetail extends JobSummary {
   readonly planHash: string;
   /** SHA-256 of its code. */
@@ -74,7 +75,6 @@ export interface JobDetail extends JobSummary {
   readonly operators: readonly OperatorDetail[];
   /** Between operators: the graph. */
   readonly edges: readonly EdgeDetail[];
-  readonly actors: readonly ActorDetail[];
   readonly regions: readonly RegionDetail[];
   readonly services: readonly ServiceDetail[];
   readonly hosts: readonly HostDetail[];

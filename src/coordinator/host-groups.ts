@@ -2,8 +2,9 @@
  * Actors that need devices, and what was granted to them: the actors of one region and subtask have a host of their own, whose
  * process sees their devices and no others (X7 of `placement.ts`). All other actors of a job share one host on each worker.
  */
-import type { JobSpec } from "../wire/control.js";
-import type { GroupPlace } from "./placement.js";
+import type { ActorSpec, JobSpec } from "../wire/control.js";
+import { coresOf } from "./actor-shares.js";
+import type { ActorGroup, GroupPlace } from "./placement.js";
 
 export class HostGroups {
   readonly #groupOf = new Map<string, string>();
@@ -18,6 +19,10 @@ export class HostGroups {
       const group = `${region}-${subtask}`;
       this.#groupOf.set(actor, this.#regionOf.has(group) ? group : "");
     }
+  }
+
+  get isEmpty(): boolean {
+    return this.#regionOf.size === 0;
   }
 
   /** Empty: the actors that need no devices. */
@@ -37,4 +42,30 @@ export class HostGroups {
   granted(group: string): GroupPlace | undefined {
     return this.#granted.get(group);
   }
+}
+
+/** The actors of one region as they are placed together: by subtask. @param where those of the group of an actor were before */
+export function groupsOf(
+  members: readonly ActorSpec[],
+  where: (actor: string) => Pick<ActorGroup, "before" | "kept">,
+): ActorGroup[] {
+  const groups = new Map<number, ActorSpec[]>();
+  for (const spec of members) {
+    const group = groups.get(spec.subtask);
+    if (group === undefined) groups.set(spec.subtask, [spec]);
+    else group.push(spec);
+  }
+  return [...groups.values()].map((specs) => ({
+    actors: specs.map(({ actor }) => actor),
+    ...where(specs[0]!.actor),
+    gpus: specs.flatMap(({ gpus }) => gpus),
+    needs: {
+      cpu: specs.reduce((sum, spec) => sum + coresOf(spec), 0),
+      memoryBytes: specs.reduce((sum, { resources }) => sum + resources.memoryBytes, 0n),
+      gpuThousandths: 0,
+      gpuKind: "",
+      gpuMemoryBytes: 0n,
+      gpuOptional: false,
+    },
+  }));
 }

@@ -20,17 +20,18 @@ import type {
   WorkerReport,
 } from "../wire/control.js";
 import type { LoadReport } from "../wire/frames.js";
-import { type ActorShare, ActorShares, coresOf } from "./actor-shares.js";
+import { type ActorShare, ActorShares } from "./actor-shares.js";
 import type { ActorDetail, ActorPlace, JobDetail, JobSample, JobSummary } from "./describe.js";
-import { actorOf, detailOf, queuesOf, rowsOf, summaryOf } from "./describe-job.js";
+import { actorOf, detailOf, rowsOf, summaryOf } from "./describe-job.js";
 import type { Promised } from "./holdings.js";
 import { hostDetails, standingsOf, usagesOf } from "./host-details.js";
-import { HostGroups } from "./host-groups.js";
+import { groupsOf, HostGroups } from "./host-groups.js";
 import { InstanceBook } from "./instance-book.js";
 import type { EnumeratorFacts, GroupFacts, HostFacts, InstanceFacts, JobFacts } from "./job.js";
 import { JobSamples, sampleOf } from "./job-samples.js";
 import { type ActorGroup, type GroupPlace, type Holding, NOTHING, type WorkerFacts } from "./placement.js";
 import { failureOf, RegionBook } from "./region-book.js";
+import { RegionTurns } from "./region-turns.js";
 import { Wishes } from "./wishes.js";
 
 type Writable<T> = { -readonly [K in keyof T]: T[K] };
@@ -53,6 +54,7 @@ interface KnownHost extends Writable<HostFacts> {
 export class JobBook {
   readonly job: JobId;
   readonly regions: ReadonlyMap<string, RegionBook>;
+  readonly turns = new RegionTurns();
   /** Keys of snapshots that a savepoint is copying. */
   readonly pinned = new Set<string>();
   #state: JobState = "SUBMITTED";
@@ -61,7 +63,8 @@ export class JobBook {
   #error: { code: string; message: string } | undefined;
   /** What is waited for, by region; empty: by the job. */
   #waitingFor = new Map<string, string>();
-  /** The most that enumerators have announced: one that moves begins to count anew. */
+  /** What living hosts announce now, and the most that they ever did: an enumerator that moves begins to count anew. */
+  #announced = 0n;
   #rowsTotal = 0n;
   #startedMs = 0;
   #finishedMs = 0;
@@ -69,6 +72,7 @@ export class JobBook {
   /** Actors of each region: there may be many of both. */
   readonly #members = new Map<string, ActorSpec[]>();
   readonly #shares = new ActorShares(this.#members);
+  #subtasks: ReadonlyMap<string, number> | undefined;
   #hosts = new Map<string, KnownHost>();
   readonly #instances: InstanceBook;
   #enumerators = new Map<string, Writable<EnumeratorFacts>>();
@@ -93,9 +97,11 @@ export class JobBook {
     this.regions = new Map(
       [...this.#members].map(([region, members]) => {
         const actors = members.map(({ actor }) => actor);
-        return [region, new RegionBook(region, actors, clock, this.#members.size)];
+        const changed = (one: RegionBook) => this.turns.add(one);
+        return [region, new RegionBook(region, actors, clock, this.#members.size, changed)];
       }),
     );
+    this.turns.begin([...this.regions.values()]);
     for (const source of spec.sources) this.#enumerators.set(source, { source, host: "", attempt: 0, deployed: false });
   }
 
@@ -149,7 +155,8 @@ export class JobBook {
     return this.spec.operators;
   }
   subtaskOf(actor: string): number {
-    return this.spec.actors.find((spec) => spec.actor === actor)!.subtask;
+    this.#subtasks ??= new Map(this.spec.actors.map((spec) => [spec.actor, spec.subtask]));
+    return this.#subtasks.get(actor)!;
   }
   get checkpointIntervalMs(): number {
     return Number(this.spec.checkpointIntervalMs);
@@ -160,9 +167,10 @@ export class JobBook {
     const regions = [...this.regions.values()];
     const now = this.clock.monotonicMs();
     const placedOn = new Set<string>();
-    for (const { phase, placed } of regions) {
+    for (const { phase, placed, workers: own } of regions) {
       if (phase === "FINISHED") continue;
-      for (const [actor, { worker }] of placed) if (this.#groups.of(actor) === "") placedOn.add(worker);
+      if (this.#groups.isEmpty) for (const worker of own) placedOn.add(worker);
+      else for (const [actor, { worker }] of placed) if (this.#groups.of(actor) === "") placedOn.add(worker);
     }
     return {
       job: this.job,
@@ -219,23 +227,7 @@ export class JobBook {
 
   /** A region's actors as they are placed together: by subtask. */
   groups(region: RegionBook): ActorGroup[] {
-    const groups = new Map<number, ActorSpec[]>();
-    for (const spec of this.#members.get(region.region)!) {
-      groups.set(spec.subtask, [...(groups.get(spec.subtask) ?? []), spec]);
-    }
-    return [...groups.values()].map((specs) => ({
-      actors: specs.map(({ actor }) => actor),
-      ...this.#where(region, specs[0]!.actor),
-      gpus: specs.flatMap(({ gpus }) => gpus),
-      needs: {
-        cpu: specs.reduce((sum, spec) => sum + coresOf(spec), 0),
-        memoryBytes: specs.reduce((sum, { resources }) => sum + resources.memoryBytes, 0n),
-        gpuThousandths: 0,
-        gpuKind: "",
-        gpuMemoryBytes: 0n,
-        gpuOptional: false,
-      },
-    }));
+    return groupsOf(this.#members.get(region.region)!, (actor) => this.#where(region, actor));
   }
 
   #where(region: RegionBook, actor: string): Pick<ActorGroup, "before" | "kept"> {
@@ -343,6 +335,7 @@ export class JobBook {
   expectHost(host: string, worker: string, group = "", gpus: readonly HostGpu[] = []): void {
     if (this.#hosts.has(host)) return; // asked for again
     this.#groups.grant(group, { worker, gpus });
+    this.turns.addOn(worker);
     const now = this.clock.monotonicMs();
     const holding = { gpus, holds: true, shown: false };
     const base = { host, worker, group, ...holding, state: "asked", failure: undefined } as const;
@@ -383,16 +376,20 @@ export class JobBook {
     if (host === undefined || host.state === "gone" || report.sequence <= host.sequence) return false;
     let changed = host.state !== "up";
     host.heardMs = this.clock.monotonicMs();
-    if (changed) Object.assign(host, { state: "up", wasUp: true, sinceMs: host.heardMs });
+    if (changed) {
+      Object.assign(host, { state: "up", wasUp: true, sinceMs: host.heardMs });
+      this.turns.addOn(host.worker);
+    }
     host.sequence = report.sequence;
+    this.#announced += report.rowsTotal - host.rowsTotal;
+    if (this.#announced > this.#rowsTotal) this.#rowsTotal = this.#announced;
     host.rowsTotal = report.rowsTotal;
     host.services = report.services;
     host.standings = report.standings;
-    const living = [...this.#hosts.values()].filter((one) => one.state !== "gone");
-    const announced = living.reduce((total, one) => total + one.rowsTotal, 0n);
-    if (announced > this.#rowsTotal) this.#rowsTotal = announced;
+    let region: RegionBook | undefined;
     for (const actor of report.actors) {
-      if (this.regions.get(actor.region)?.onReport(actor, report.host, host.worker)) changed = true;
+      if (region?.region !== actor.region) region = this.regions.get(actor.region); // those of a region come together
+      if (region?.onReport(actor, report.host, host.worker)) changed = true;
     }
     return changed;
   }
@@ -488,6 +485,8 @@ export class JobBook {
   #lose(host: KnownHost, code: string, message: string): void {
     if (host.state === "gone") return;
     Object.assign(host, { state: "gone", standings: [], sinceMs: this.clock.monotonicMs() });
+    this.#announced -= host.rowsTotal;
+    this.turns.addOn(host.worker);
     // That an instance's client closed is what the host's end looks like from inside.
     host.failure =
       code !== "" && code !== "MILL_SERVICE_LOST"
@@ -540,25 +539,21 @@ export class JobBook {
   #actorsRunning(): number {
     let running = 0;
     for (const region of this.regions.values()) {
-      for (const { state } of region.reports()) if (state === "RUNNING") running++;
+      for (const { state } of region.told()) if (state === "RUNNING") running++;
     }
     return running;
   }
 
-  /** All that there is to show of it. */
+  /** All that there is to show of it but its actors, put together as it is looked at. */
   detail(): JobDetail {
-    const report = this.describe();
-    const usages = usagesOf(this.job, this.#usages);
-    const hosts = this.#hosts.values();
-    const loads = this.spec.actors.map(({ actor, region }) => this.regions.get(region)!.loadsOf(actor));
-    return detailOf(this.spec, report, {
+    const [hosts, regions] = [[...this.#hosts.values()], [...this.regions.values()]];
+    const usages = () => usagesOf(this.job, this.#usages);
+    return detailOf(this.spec, this.describe(), {
       actorsRunning: this.#actorsRunning(),
-      loads,
-      actors: () => this.spec.actors.map((spec) => this.#actorDetail(spec)),
-      regions: [...this.regions.values()].map((region) => region.detail()),
-      edges: queuesOf(loads),
-      hosts: hostDetails(this.#hosts.values(), this.regions.values(), usages, this.clock),
-      instances: this.#instances.detail(standingsOf(hosts), usages),
+      loads: () => regions.flatMap((region) => region.loads()),
+      regions: () => regions.map((region) => region.detail()),
+      hosts: () => hostDetails(hosts, regions, usages(), this.clock),
+      instances: () => this.#instances.detail(standingsOf(hosts), usages()),
     });
   }
 
@@ -576,14 +571,13 @@ export class JobBook {
       const { actor, region: name } = spec;
       const region = this.regions.get(name)!;
       const worker = region.placed.get(actor)?.worker ?? "";
-      const state = region.reportOf(actor)?.state ?? "";
+      const state = region.toldBy(actor)?.state ?? "";
       return { actor, region: name, worker, state, detail: () => this.#actorDetail(spec) };
     });
   }
 
   #actorDetail(spec: ActorSpec): ActorDetail {
     const region = this.regions.get(spec.region)!;
-    const [report, loads] = [region.reportOf(spec.actor), region.loadsOf(spec.actor)];
-    return actorOf(spec, region.attempt, region.placed.get(spec.actor), report, loads);
+    return actorOf(spec, region.attempt, region.placed.get(spec.actor), region.toldBy(spec.actor));
   }
 }

@@ -24,7 +24,7 @@ export interface JobControlOptions {
   book(job: string): JobBook;
   /** Writes down what the next leader has to know. */
   note(book: JobBook): Promise<void>;
-  look(): void;
+  look(book: JobBook): void;
 }
 
 /** Above what anyone has of one service; a slip of the hand should not start more processes than a cluster can bear. */
@@ -100,7 +100,7 @@ export class JobControl {
     if (book.wishes.revision !== before) {
       this.options.events.tell({ kind: "job.changed", job, message: what });
       this.#order(book);
-      this.options.look();
+      this.options.look(book);
     }
     return book.wishes;
   }

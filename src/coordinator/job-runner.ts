@@ -22,7 +22,7 @@ export interface JobRunnerOptions {
   readonly events: Events;
   term(): bigint;
   send(book: JobBook, subject: string, frame: Uint8Array, then?: Then): void;
-  look(): void;
+  look(book: JobBook): void;
   /** Writes down what the next leader has to know of the job; tried, and no more. */
   noteSoon(book: JobBook): void;
   /** Writes down how it ended, until that is done. */
@@ -50,7 +50,7 @@ export class JobRunner {
         else noteSoon(book);
         ports.log.info("job state", { job, state: action.state, ...action.error });
         events.tell(jobState(job, action.state, action.error));
-        look();
+        look(book);
         return;
       case "wait":
         book.waitFor(action.message);

@@ -145,18 +145,33 @@ export function decideJob(facts: JobFacts): JobAction[] {
   if (facts.state === "FAILING") return windUp(facts, facts.error?.code === "" ? "CANCELLED" : "FAILED");
   if (facts.state === "COMMITTING") return windUp(facts, "FINISHED");
 
-  const failure = findFailure(facts);
+  const of = groupBy(facts.instances, ({ service }) => service);
+  const failure = findFailure(facts, of);
   if (failure !== undefined) return [{ kind: "enter", state: "FAILING", error: failure }];
   if (facts.regions.every((phase) => phase === "FINISHED")) return [{ kind: "enter", state: "COMMITTING" }];
   if (facts.stopping && facts.rests) return [{ kind: "enter", state: "FAILING", error: STOPPED }];
   const actions = [
     ...[...hosts(facts), ...enumerators(facts)],
-    ...[...askAgain(facts), ...retire(facts), ...placeInstances(facts)],
+    ...[...askAgain(facts), ...retire(facts, of), ...placeInstances(facts, of)],
   ];
   if (facts.state === "DEPLOYING" && facts.regions.every((phase) => phase === "RUNNING" || phase === "FINISHED")) {
     actions.push({ kind: "enter", state: "RUNNING" });
   }
   return actions;
+}
+
+/** Instances of each service, newest first: there may be hundreds of both. */
+type InstancesOf = ReadonlyMap<string, readonly InstanceFacts[]>;
+
+function groupBy<T>(all: readonly T[], keyOf: (one: T) => string): Map<string, T[]> {
+  const groups = new Map<string, T[]>();
+  for (const one of all) {
+    const key = keyOf(one);
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [one]);
+    else group.push(one);
+  }
+  return groups;
 }
 
 /** An error without a code: the user wanted it so. */
@@ -173,20 +188,23 @@ function begin(facts: JobFacts): JobAction[] {
 function hosts(facts: JobFacts): JobAction[] {
   const counts = new Map<string, number>();
   for (const { worker } of facts.hosts) counts.set(worker, (counts.get(worker) ?? 0) + 1);
+  const there = new Set(facts.workers.map(({ worker }) => worker));
+  const known = groupBy(facts.hosts, ({ group, worker }) => `${worker} ${group}`);
   const places = [...facts.placedOn.map((worker) => ({ group: "", worker, gpus: [] })), ...facts.groups];
   const starts = places.flatMap((place): JobAction[] => {
     const { group, worker } = place;
-    const own = facts.hosts.filter((host) => host.worker === worker && host.group === group);
+    const own = known.get(`${worker} ${group}`) ?? [];
     const living = own.find((host) => host.state !== "gone");
-    if (living?.state === "up" || !facts.workers.some((known) => known.worker === worker)) return [];
+    if (living?.state === "up" || !there.has(worker)) return [];
     const failed = own.slice(own.findLastIndex(({ wasUp }) => wasUp) + 1);
     if (living === undefined && rests(failed, failed.length)) return [];
     const number = counts.get(worker) ?? 0;
     if (living === undefined) counts.set(worker, number + 1);
     return [{ kind: "start-host", host: living?.host ?? `${facts.job}-${worker}-${facts.term}-${number}`, ...place }];
   });
+  const settled = new Map(facts.groups.map(({ group, worker }) => [group, worker]));
   const left = facts.hosts.filter(({ group, worker, state }) => {
-    return state !== "gone" && facts.groups.some((one) => one.group === group && one.worker !== worker);
+    return state !== "gone" && (settled.get(group) ?? worker) !== worker;
   });
   return [...starts, ...left.map((host): JobAction => ({ kind: "stop-host", host }))];
 }
@@ -211,12 +229,12 @@ function enumerators(facts: JobFacts): JobAction[] {
   });
 }
 
-function findFailure(facts: JobFacts): { code: string; message: string } | undefined {
+function findFailure(facts: JobFacts, of: InstancesOf): { code: string; message: string } | undefined {
   // What a host says itself before it ends tells more than that it has gone; regions are placed anew for the rest.
   const broken = facts.hosts.find((host) => host.failure?.passing === false)?.failure;
   if (broken !== undefined) return broken;
   for (const { service, loadAttemptsMax } of facts.services) {
-    const failed = failedInARow(facts, service);
+    const failed = failedInARow(of.get(service) ?? []);
     const [newest] = failed;
     if (newest !== undefined && failed.length >= loadAttemptsMax) {
       const tries = failed.length === 1 ? "" : ` ${failed.length} instances in a row failed; the last one:`;
@@ -241,8 +259,7 @@ const PERMANENT: ReadonlySet<string> = new Set([
  * Instances that failed before they served, newest first, down to the newest that did serve; none while one serves.
  * Those that failed of something else than the service do not count.
  */
-function failedInARow(facts: JobFacts, service: string): InstanceFacts[] {
-  const own = facts.instances.filter((instance) => instance.service === service);
+function failedInARow(own: readonly InstanceFacts[]): InstanceFacts[] {
   if (own.some((instance) => instance.state === "READY")) return [];
   return sinceServed(own).filter((instance) => instance.state === "FAILED" && !ELSEWHERE.has(instance.code));
 }
@@ -271,14 +288,17 @@ function askAgain(facts: JobFacts): JobAction[] {
 }
 
 /** J9. Those that wait are placed before any new one is asked for. */
-function placeInstances(facts: JobFacts): JobAction[] {
+function placeInstances(facts: JobFacts, of: InstancesOf): JobAction[] {
   const waits = ({ state, worker, instance }: InstanceFacts) =>
     state === "REQUESTED" && worker === "" && !facts.retired.has(instance);
-  const waiting = facts.instances.filter(waits).reverse();
-  const wanted = facts.services.flatMap((spec) => [
-    ...waiting.filter(({ service }) => service === spec.service).map(({ instance }) => ({ spec, instance })),
-    ...missing(facts, spec).map((instance) => ({ spec, instance })),
-  ]);
+  const wanted = facts.services.flatMap((spec) => {
+    const own = of.get(spec.service) ?? [];
+    const waiting = own.filter(waits).reverse();
+    return [
+      ...waiting.map(({ instance }) => ({ spec, instance })),
+      ...missing(facts, spec, own).map((instance) => ({ spec, instance })),
+    ];
+  });
   if (wanted.length === 0) return []; // what is free is not added up for nothing
   const { workers, holdings } = facts;
   const room = new Room(workers, holdings, coresOf(holdings));
@@ -293,9 +313,12 @@ function place(room: Room, { service, resources }: ServiceSpec, instance: string
 }
 
 /** Names of instances that a service lacks (J8). */
-function missing(facts: JobFacts, { service, instances: wanted }: ServiceSpec): string[] {
-  const own = facts.instances.filter((instance) => instance.service === service);
-  const alive = living(facts, service);
+function missing(
+  facts: JobFacts,
+  { service, instances: wanted }: ServiceSpec,
+  own: readonly InstanceFacts[],
+): string[] {
+  const alive = living(facts, own);
   const failed = sinceServed(own).filter(({ state, code }) => state === "FAILED" && code !== "MILL_WORKER_LOST");
   if (rests(failed, Math.ceil(failed.length / Math.max(wanted, 1)))) return [];
   const count = Math.max(wanted - alive.length, 0);
@@ -303,17 +326,15 @@ function missing(facts: JobFacts, { service, instances: wanted }: ServiceSpec): 
 }
 
 /** Newest first: those that are there, or will be, and stay. */
-function living(facts: JobFacts, service: string): InstanceFacts[] {
-  return facts.instances.filter(
-    (one) => one.service === service && !GONE.has(one.state) && !facts.retired.has(one.instance),
-  );
+function living(facts: JobFacts, own: readonly InstanceFacts[]): InstanceFacts[] {
+  return own.filter((one) => !GONE.has(one.state) && !facts.retired.has(one.instance));
 }
 
 /** J10 */
-function retire(facts: JobFacts): JobAction[] {
+function retire(facts: JobFacts, of: InstancesOf): JobAction[] {
   const retired = facts.instances.filter(({ instance, state }) => facts.retired.has(instance) && !GONE.has(state));
   const tooMany = facts.services.flatMap(({ service, instances }) => {
-    const all = living(facts, service);
+    const all = living(facts, of.get(service) ?? []);
     const serveLeast = [...all].sort((a, b) => usefulness(a) - usefulness(b));
     return serveLeast.slice(0, Math.max(all.length - instances, 0));
   });

@@ -60,16 +60,13 @@ const NAMED_MAX = 6;
 const NO_WORKER = "no worker takes work: start one with `millrace worker`";
 
 /**
- * @param load cores' worth of actors that each worker holds already
+ * @param room becomes less, also where not all of them find a place
  * @returns the place of each group, in their order
  */
 export function placeGroups(
   groups: readonly ActorGroup[],
-  workers: readonly WorkerFacts[],
-  holdings: readonly Holding[],
-  load: ReadonlyMap<string, number>,
+  room: Room,
 ): { readonly places: readonly GroupPlace[] } | { readonly places: undefined; readonly reason: string } {
-  const room = new Room(workers, holdings, load);
   const places: GroupPlace[] = [];
   for (const { needs, before, gpus, kept } of groups) {
     if (kept !== undefined && room.takes(before, needs)) {
@@ -115,6 +112,7 @@ interface Fit {
 export class Room {
   readonly #spaces: readonly Space[];
 
+  /** @param load cores' worth of what each worker holds already */
   constructor(workers: readonly WorkerFacts[], holdings: readonly Holding[], load: ReadonlyMap<string, number>) {
     const devices = new Map<string, Device>();
     this.#spaces = workers

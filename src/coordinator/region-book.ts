@@ -6,11 +6,10 @@ import type { LoggedRecord, StoredSnapshot } from "../checkpoint/retention.js";
 import type { ActorReport, RegionReport, Snapshot } from "../wire/control.js";
 import type { ActorCheckpoint, RegionRecord } from "../wire/stored.js";
 import type { RegionDetail } from "./describe.js";
-import type { LoadedReport, Loads } from "./describe-job.js";
 import type { HostFacts } from "./job.js";
 import { pauseMs } from "./pause.js";
-import { RateWindow } from "./rate-window.js";
 import { RegionHistory } from "./region-history.js";
+import { type Loads, ToldActor } from "./told-actor.js";
 
 interface OpenCheckpoint {
   readonly checkpoint: bigint;
@@ -24,11 +23,13 @@ interface OpenCheckpoint {
 }
 
 export class RegionBook {
-  phase: RegionPhase = "OPENING";
   attempt = 1;
   /** Worker and host of each actor; empty: not placed. */
   readonly placed = new Map<string, { readonly worker: string; host: string }>();
-  writing = false;
+  /** Those of all of them. */
+  readonly workers = new Set<string>();
+  #phase: RegionPhase = "OPENING";
+  #writing = false;
   /** Grows whenever an actor's worker changes. */
   placements = 0;
   #inherited = false;
@@ -45,10 +46,8 @@ export class RegionBook {
   #strays: StoredSnapshot[] = [];
   #wanted = false;
   #paused = false;
-  /** A savepoint that stops the job: nothing is committed any more that it does not ask for. */
-  held = false;
-  #reports = new Map<string, ActorReport>();
-  #loads = new Map<string, RateWindow<LoadedReport>>();
+  #held = false;
+  #told = new Map<string, ToldActor>();
   readonly #history: RegionHistory;
   #deployed = new Set<string>();
   #started = new Set<string>();
@@ -63,6 +62,8 @@ export class RegionBook {
     private readonly clock: Clock,
     /** Of its job. */
     regions = 1,
+    /** It is to be looked at (U1 of `region-turns.ts`). */
+    private readonly changed: (region: RegionBook) => void = () => {},
   ) {
     this.#history = new RegionHistory(regions);
     this.#checkpointMs = clock.monotonicMs();
@@ -91,6 +92,32 @@ export class RegionBook {
     };
   }
 
+  get phase(): RegionPhase {
+    return this.#phase;
+  }
+  set phase(phase: RegionPhase) {
+    this.#phase = phase;
+    this.changed(this);
+  }
+
+  /** A record of its log. */
+  get writing(): boolean {
+    return this.#writing;
+  }
+  set writing(writing: boolean) {
+    this.#writing = writing;
+    this.changed(this);
+  }
+
+  /** For a savepoint that stops the job: nothing is committed any more that it does not ask for. */
+  get held(): boolean {
+    return this.#held;
+  }
+  set held(held: boolean) {
+    this.#held = held;
+    this.changed(this);
+  }
+
   describe(): RegionReport {
     const { region, phase, attempt } = this;
     return { region, phase, attempt, committed: this.#commit?.number ?? 0n, checkpointMs: this.#tookMs };
@@ -109,18 +136,17 @@ export class RegionBook {
     return { region, phase, attempt, actors: this.actors.length, committed, ...(open && { open }), ...history };
   }
 
-  reports(): Iterable<ActorReport> {
-    return this.#reports.values();
+  /** What actors have told of this attempt; of those that have told nothing yet there is nothing. */
+  told(): Iterable<ToldActor> {
+    return this.#told.values();
   }
 
-  reportOf(actor: string): ActorReport | undefined {
-    return this.#reports.get(actor);
+  toldBy(actor: string): ToldActor | undefined {
+    return this.#told.get(actor);
   }
 
-  loadsOf(actor: string): Loads {
-    const window = this.#loads.get(actor);
-    const runs = this.#reports.get(actor)?.state === "RUNNING";
-    return { newest: window?.newest, change: runs ? window?.change : undefined };
+  loads(): Loads[] {
+    return Array.from(this.#told.values(), ({ loads }) => loads);
   }
 
   /** Snapshots for the manifest; every actor has acknowledged. */
@@ -146,7 +172,7 @@ export class RegionBook {
   /** Every sink of the region has published what this checkpoint and all before it hold; durable exchanges may not have. */
   hasPublished(checkpoint: bigint): boolean {
     if (this.phase === "FINISHED") return true;
-    return this.actors.every((actor) => (this.#reports.get(actor)?.sinksPublished ?? 0n) >= checkpoint);
+    return this.actors.every((actor) => (this.toldBy(actor)?.sinksPublished ?? 0n) >= checkpoint);
   }
 
   /** For `decideRetention`. */
@@ -167,6 +193,7 @@ export class RegionBook {
   /** Asks for a checkpoint that is opened from now on; wanted until one is committed. */
   wantCheckpoint(): void {
     this.#wanted = true;
+    this.changed(this);
   }
   get wanted(): boolean {
     return this.#wanted;
@@ -175,6 +202,7 @@ export class RegionBook {
   /** It rests behind a checkpoint that is opened from now on, or goes on. */
   pause(paused: boolean): void {
     if (paused && !this.#paused && this.phase !== "FINISHED") this.#wanted = true;
+    if (paused !== this.#paused) this.changed(this);
     this.#paused = paused;
   }
   /** Nothing of it is at work, and nothing will be. */
@@ -195,17 +223,20 @@ export class RegionBook {
   /** An earlier leader's attempt. A listing may have left out its newest records, so it may be heard of when it fences. */
   inherit(attempt: number): void {
     if (attempt < this.attempt) return;
+    this.changed(this);
     this.#inherited = true;
     this.#checkpointMs = Number.NEGATIVE_INFINITY; // nobody knows how long ago: its next one is due as soon as it is at work
     if (attempt === this.attempt) return;
     this.#enterAttempt(attempt);
     this.placements += 1;
+    this.workers.clear();
     this.placed.clear(); // told by actors of the attempt that was taken for the newest (C7)
   }
 
   /** A record that is in the log, whoever wrote it. */
   onRecord(record: RegionRecord): void {
     invariant(record.number === this.#newest + 1n, "a record counts only behind the newest one");
+    this.changed(this);
     this.#newest = record.number;
     const open = this.#open?.checkpoint === record.number ? this.#open : undefined;
     this.#remember(record, open);
@@ -256,6 +287,7 @@ export class RegionBook {
   openCheckpoint(checkpoint: bigint): void {
     const times = { sinceMs: this.clock.monotonicMs(), triggeredMs: this.clock.nowMs() };
     this.#open = { checkpoint, wanted: this.#wanted, ...times, acknowledged: new Map(), unaligned: false };
+    this.changed(this);
   }
 
   /** @param failure why */
@@ -287,8 +319,7 @@ export class RegionBook {
 
   #enterAttempt(attempt: number): void {
     this.attempt = attempt;
-    this.#reports.clear();
-    this.#loads.clear();
+    this.#told.clear();
     this.#deployed.clear();
     this.#started.clear();
   }
@@ -297,6 +328,8 @@ export class RegionBook {
   place(workers: ReadonlyMap<string, string>): void {
     this.placements += 1;
     for (const [actor, worker] of workers) this.placed.set(actor, { worker, host: "" });
+    this.workers.clear();
+    for (const { worker } of this.placed.values()) this.workers.add(worker);
     this.phase = "DEPLOYING";
   }
 
@@ -313,34 +346,39 @@ export class RegionBook {
   }
 
   onDeployed(host: string, attempt: number): void {
-    if (attempt === this.attempt) this.#deployed.add(host);
+    if (attempt !== this.attempt) return;
+    this.#deployed.add(host);
+    this.changed(this);
   }
 
   onStarted(host: string, attempt: number): void {
-    if (attempt === this.attempt) this.#started.add(host);
+    if (attempt !== this.attempt) return;
+    this.#started.add(host);
+    this.changed(this);
   }
 
   /** @returns whether anything that decisions rest on has changed */
   onReport(report: ActorReport, host: string, worker: string): boolean {
     if (report.attempt !== this.attempt) return false; // C7
-    const before = this.#reports.get(report.actor);
-    this.#reports.set(report.actor, report);
-    if (isLoaded(report)) this.#loadWindow(report.actor).add(report, report.load.forMs);
-    if (this.placed.get(report.actor) === undefined) {
-      // Found at work by a new leader.
-      this.placements += 1;
-      this.placed.set(report.actor, { worker, host });
-      this.#deployed.add(host);
-      this.#started.add(host);
+    // Of most of what thousands of actors tell five times a second, nothing is new: one look-up has to do.
+    let told = this.#told.get(report.actor);
+    if (told === undefined) {
+      told = new ToldActor(report.actor);
+      this.#told.set(report.actor, told);
+      if (this.placed.get(report.actor) === undefined) this.#find(report.actor, host, worker);
     }
-    const { state, published, sinksPublished } = report;
-    return before?.state !== state || before.published !== published || before.sinksPublished !== sinksPublished;
+    const changed = told.hear(report);
+    if (changed) this.changed(this);
+    return changed;
   }
 
-  #loadWindow(actor: string): RateWindow<LoadedReport> {
-    const known = this.#loads.get(actor) ?? new RateWindow<LoadedReport>();
-    this.#loads.set(actor, known);
-    return known;
+  /** At work, by a new leader. */
+  #find(actor: string, host: string, worker: string): void {
+    this.placements += 1;
+    this.placed.set(actor, { worker, host });
+    this.workers.add(worker);
+    this.#deployed.add(host);
+    this.#started.add(host);
   }
 
   /** @returns whether that was awaited */
@@ -350,19 +388,21 @@ export class RegionBook {
     if (attempt !== this.attempt || checkpoint !== open?.checkpoint || open.acknowledged.has(actor)) return false;
     open.unaligned ||= snapshot.unaligned;
     open.acknowledged.set(actor, { actor, finished, inline, key, sha256, sizeBytes });
-    return open.acknowledged.size === this.actors.length;
+    if (open.acknowledged.size < this.actors.length) return false;
+    this.changed(this);
+    return true;
   }
 
   #member(actor: string): MemberFacts {
-    const report = this.#reports.get(actor);
+    const told = this.toldBy(actor);
     return {
       actor,
       host: this.placed.get(actor)?.host ?? "",
-      state: report?.state,
-      published: report?.published ?? 0n,
-      sinksPublished: report?.sinksPublished ?? 0n,
+      state: told?.state,
+      published: told?.published ?? 0n,
+      sinksPublished: told?.sinksPublished ?? 0n,
       acknowledged: this.#open?.acknowledged.has(actor) ?? false,
-      failure: report?.state === "FAILED" ? failureOf(report.code, report.message) : undefined,
+      failure: told?.state === "FAILED" ? failureOf(told.code, told.message) : undefined,
     };
   }
 
@@ -375,10 +415,6 @@ export class RegionBook {
       return { host, state: view?.state ?? "gone", deployed, started, failure: view?.failure };
     });
   }
-}
-
-function isLoaded(report: ActorReport): report is LoadedReport {
-  return report.load !== null;
 }
 
 /** @param open undefined: an earlier leader's */

@@ -21,7 +21,7 @@ import { completeFrame, deployFrame, startFrame, stopRegionFrame, triggerFrame }
 import { type RegionRecord, regionRecordFrame } from "../wire/stored.js";
 import { type Events, regionRestarted } from "./events.js";
 import type { JobBook } from "./job-book.js";
-import { type Holding, placeGroups, type WorkerFacts } from "./placement.js";
+import { type Holding, placeGroups, Room, type WorkerFacts } from "./placement.js";
 import { failureOf, type RegionBook } from "./region-book.js";
 import { RegionFloors } from "./region-floor.js";
 import { readRegionLog } from "./region-log.js";
@@ -42,8 +42,8 @@ export interface RegionRunnerOptions {
   readonly term: bigint;
   readonly events: Events;
   send(book: JobBook, host: string, frame: Uint8Array, then?: Then): void;
-  /** Looks at all jobs again, soon. */
-  look(): void;
+  /** Looks at the job again, soon. */
+  look(book: JobBook): void;
   workers(): readonly WorkerFacts[];
   /** All that is promised on them. */
   holdings(): readonly Holding[];
@@ -56,6 +56,8 @@ export class RegionRunner {
   #floors: RegionFloors;
   #retention: RegionRetention;
   #telemetry: RegionTelemetry;
+  /** What is free in one look, less what is placed in it: adding up what is promised takes as long as there is much. */
+  #room: Room | undefined;
 
   constructor(private readonly options: RegionRunnerOptions) {
     const { store, ports } = options;
@@ -69,22 +71,29 @@ export class RegionRunner {
     this.#telemetry = new RegionTelemetry(ports);
   }
 
-  /** @returns milliseconds until a checkpoint of any of its regions is due, whatever else happens */
-  look(book: JobBook): number {
+  /**
+   * At those of its regions whose turn it is.
+   * @param untilMs what is left then is left for the next look
+   * @returns when a checkpoint of any of them is due, whatever else happens; 0: something is left
+   */
+  look(book: JobBook, untilMs = Number.POSITIVE_INFINITY): number {
+    const { clock } = this.options.ports;
     const policy = {
       checkpointIntervalMs: book.checkpointIntervalMs,
       checkpointTimeoutMs: limits.checkpointTimeoutMs,
       failuresMax: limits.regionFailuresMax,
       checkpointFailuresMax: limits.checkpointFailuresMax,
     };
-    let dueMs = Number.POSITIVE_INFINITY;
-    for (const region of book.regions.values()) {
+    this.#room = undefined;
+    for (const region of book.turns.take(clock.monotonicMs())) {
       region.settle((actor, worker) => book.hostFor(actor, worker)?.host);
       const facts = region.facts((host) => book.host(host), book.adopting);
+      const nowMs = clock.monotonicMs();
       for (const action of decideRegion(facts, policy)) this.#carryOut(book, region, action);
-      dueMs = Math.min(dueMs, dueInMs(facts, policy));
+      book.turns.due(region, nowMs + dueInMs(facts, policy));
+      if (clock.monotonicMs() >= untilMs) return 0;
     }
-    return dueMs;
+    return book.turns.dueMs;
   }
 
   #carryOut(book: JobBook, region: RegionBook, action: RegionAction): void {
@@ -94,7 +103,7 @@ export class RegionRunner {
     switch (action.kind) {
       case "enter":
         region.phase = action.phase;
-        look();
+        look(book);
         return;
       case "read-log":
         this.#write(book, region, async () => {
@@ -117,14 +126,17 @@ export class RegionRunner {
       case "place": {
         const groups = book.groups(region);
         const { workers, holdings } = this.options;
-        const placed = placeGroups(groups, workers(), holdings(), book.load());
+        this.#room ??= new Room(workers(), holdings(), book.load());
+        const placed = placeGroups(groups, this.#room);
         if (placed.places === undefined) {
+          this.#room = undefined; // some of them may have been given room
           book.waitFor(placed.reason, region.region);
+          book.turns.unplaced(region);
           return;
         }
         book.waitFor("", region.region);
         book.place(region, groups, placed.places);
-        look();
+        look(book);
         return;
       }
       case "deploy": {
@@ -140,11 +152,14 @@ export class RegionRunner {
       case "open-checkpoint":
         region.openCheckpoint(action.checkpoint);
         this.#telemetry.opened(book.job, region.region, action.checkpoint);
-        look();
+        look(book);
         return;
-      case "trigger":
-        this.#send(book, region, action.host, triggerFrame.encode({ ...base, checkpoint: action.checkpoint }));
+      case "trigger": {
+        const { checkpoint } = action;
+        const traceparent = this.#telemetry.traceOf(book.job, region.region, checkpoint);
+        this.#send(book, region, action.host, triggerFrame.encode({ ...base, checkpoint, traceparent }));
         return;
+      }
       case "complete":
         this.#send(book, region, action.host, completeFrame.encode({ ...base, checkpoint: action.checkpoint }));
         return;
@@ -156,16 +171,16 @@ export class RegionRunner {
         this.options.events.tell(regionRestarted(book.job, region.region, attempt + 1, action.failure));
         this.#telemetry.restarted(book.job, region.region);
         region.restart(action.failure);
-        look();
+        look(book);
         return;
       case "rest":
         ports.log.info("region rests", { region: region.region, attempt });
         region.rest();
-        look();
+        look(book);
         return;
       case "fail":
         book.onRefused(action.failure.code, action.failure.message);
-        look();
+        look(book);
     }
   }
 
@@ -215,7 +230,7 @@ export class RegionRunner {
       try {
         await work();
         region.writing = false;
-        this.options.look();
+        this.options.look(book);
       } catch (cause) {
         const error = MillraceError.from(cause);
         this.options.ports.log.warn("a region's log could not be reached", { region: region.region, error });
@@ -223,7 +238,7 @@ export class RegionRunner {
         if (!passing) book.onRefused(code, `the log of region "${region.region}": ${message}`);
         this.options.ports.clock.after(limits.storeBackoffMsMax, () => {
           region.writing = false;
-          this.options.look();
+          this.options.look(book);
         });
       }
     };

@@ -34,6 +34,12 @@ export class RegionTelemetry {
     known.open = { checkpoint, startMs, span: this.#telemetry.root("checkpoint", { startMs, attributes }) };
   }
 
+  /** Span of the checkpoint that is open; empty: it is not traced, or another leader opened it. */
+  traceOf(job: string, region: string, checkpoint: bigint): string {
+    const open = this.#regions.get(job)?.get(region)?.open;
+    return open?.checkpoint === checkpoint ? (open.span?.traceparent ?? "") : "";
+  }
+
   /** The record is in the region's log. */
   recorded(job: string, region: string, { kind, number, actors }: RegionRecord): void {
     if (!this.#telemetry.on) return;

@@ -72,7 +72,9 @@ export function isHandedOn(
 
 /** Which regions are on both sides of an exchange. */
 export function sidesOf({ regions }: Pick<JobBook, "regions">, { readers, writers }: ExchangeSpec): ExchangeSides {
-  const regionOf = (actor: string) => [...regions.values()].find(({ actors }) => actors.includes(actor))!.region;
+  const found = new Map<string, string>();
+  for (const { region, actors } of regions.values()) for (const actor of actors) found.set(actor, region);
+  const regionOf = (actor: string) => found.get(actor)!;
   return {
     readers: readers.map(regionOf),
     writers: writers.map(({ writer, actor }) => ({ writer, region: regionOf(actor) })),

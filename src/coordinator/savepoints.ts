@@ -31,7 +31,7 @@ export interface SavepointsOptions extends KeepOptions {
   leads(): Promise<boolean>;
   /** Writes down what the next leader has to know of the job. */
   note(book: JobBook): Promise<void>;
-  look(): void;
+  look(book: JobBook): void;
   /** For people: it is there, or why it is not. */
   tell(happening: Happening): void;
 }
@@ -90,7 +90,7 @@ export class Savepoints {
     const sinceMs = this.options.ports.clock.monotonicMs();
     const [asked, taken] = [new Set<string>(), new Map<string, RegionRecord>()];
     this.#open.set(book, { name, stop, sinceMs, readers, asked, taken, state: "taking", error: undefined });
-    this.options.look();
+    this.options.look(book);
     return reportOf(false, undefined);
   }
 
@@ -145,12 +145,12 @@ export class Savepoints {
         open.asked.add(action.region);
         region.held = open.stop || [...open.readers.values()].some((readers) => readers.has(action.region)); // V5
         region.wantCheckpoint();
-        this.options.look();
+        this.options.look(book);
         return;
       }
       case "take":
         this.#take(book, open, book.regions.get(action.region)!);
-        this.options.look();
+        this.options.look(book);
         return;
       case "record":
         open.state = "recording";
@@ -233,7 +233,7 @@ export class Savepoints {
     const about = { kind: "savepoint.taken", job: book.job, about: name } as const;
     if (error === undefined) this.options.tell({ ...about, message: `savepoint ${book.job}/${name} is there` });
     else this.options.tell({ ...about, severity: "error", code: error.code, message: error.message });
-    this.options.look();
+    this.options.look(book);
   }
 }
 

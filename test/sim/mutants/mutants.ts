@@ -56,8 +56,8 @@ export const MUTANTS: readonly Mutant[] = [
   ]),
   mutant("sinks publish a checkpoint when it is triggered, before its manifest exists (actor A3)", 1, [
     "actors/host.js",
-    "actor.trigger(command.checkpoint);",
-    "actor.trigger(command.checkpoint), void actor.complete(command.checkpoint);",
+    "actor.trigger(command.checkpoint, command.traceparent);",
+    "actor.trigger(command.checkpoint, command.traceparent), void actor.complete(command.checkpoint);",
   ]),
   mutant("what a restored snapshot has pending is not published (output U3)", 12, [
     "connectors/file-writer.js",

@@ -23,7 +23,7 @@ function setUp() {
 }
 
 function stateOf(book: JobBook): ActorState | undefined {
-  return [...book.regions.get("region-read-0")!.reports()].find(({ actor }) => actor === "read-0")?.state;
+  return [...book.regions.get("region-read-0")!.told()].find(({ actor }) => actor === "read-0")?.state;
 }
 
 function hostReport(sequence: bigint, state: ActorState, about: { host?: string; read?: bigint } = {}): HostReport {

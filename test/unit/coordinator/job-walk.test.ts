@@ -18,7 +18,7 @@ const EVENTS: Readonly<Record<string, Event>> = {
     if (world.workers.size < 3) world.join();
   },
   decide: (world) => world.decide(),
-  decideAgain: (world) => world.decide(),
+  beat: (world) => world.decide(true),
   pass: (world) => world.ports.clock.freeze(limits.heartbeatIntervalMs),
   work: (world, at) => {
     const host = pick(world.hosts.values(), at);
@@ -113,7 +113,7 @@ describe("coordinator/job: a walk at random", () => {
     });
     for (let round = 0; round < CALM_ROUNDS_MAX && !ENDED.includes(world.state); round++) {
       world.reportAll();
-      await world.decide();
+      await world.decide(true);
       await checkLater();
       world.progress();
       await world.ports.clock.freeze(limits.heartbeatIntervalMs / 2);

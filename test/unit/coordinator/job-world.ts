@@ -9,15 +9,18 @@
  * `coordinator.test.ts` has, and rows, which the simulation has.
  */
 import assert from "node:assert/strict";
+import { isDeepStrictEqual } from "node:util";
 import { MillraceError } from "../../../src/base/errors.js";
 import type { Namespace } from "../../../src/base/ids.js";
 import { limits } from "../../../src/base/limits.js";
 import { MemoryBus } from "../../../src/bus/memory-bus.js";
+import { decideRegion, type RegionAction } from "../../../src/checkpoint/region.js";
 import { Events } from "../../../src/coordinator/events.js";
 import { holdingsOf } from "../../../src/coordinator/holdings.js";
 import { decideJob, hasEnded, isRunning, type JobAction } from "../../../src/coordinator/job.js";
 import { JobBook } from "../../../src/coordinator/job-book.js";
 import { type Holding, NOTHING } from "../../../src/coordinator/placement.js";
+import { RegionBook } from "../../../src/coordinator/region-book.js";
 import { RegionRunner, type Then } from "../../../src/coordinator/region-runner.js";
 import { MemoryStore } from "../../../src/storage/memory-store.js";
 import type { ActorState, Deploy, JobState, Snapshot, Trigger, WorkerReport } from "../../../src/wire/control.js";
@@ -71,6 +74,9 @@ export class World {
   readonly deployed = new Map<string, Set<string>>();
   /** On their way. */
   readonly snapshots: Snapshot[] = [];
+  /** Regions that were looked at for what has changed, and what each asked for when it was looked at last. */
+  private readonly looked = new Set<RegionBook>();
+  private readonly asked = new WeakMap<RegionBook, readonly RegionAction[]>();
   /** Every record of the regions' logs, also those that are no longer kept. */
   readonly created: RegionRecord[] = [];
   term = 0n;
@@ -100,6 +106,7 @@ export class World {
     this.term += 1n;
     this.known.clear();
     this.book = new JobBook(spec, this.ports.clock);
+    for (const region of this.book.regions.values()) this.watch(region);
     const { term } = this;
     this.runner = new RegionRunner({
       bus: this.bus,
@@ -234,7 +241,8 @@ export class World {
     return holdingsOf([...this.known.values()], this.book.promised());
   }
 
-  async decide(): Promise<void> {
+  /** @param beat a heartbeat: all regions are looked at, also those of which nothing has changed */
+  async decide(beat = false): Promise<void> {
     if (!this.book.adopting) {
       this.book.adopted();
       const facts = this.book.facts([...this.known.values()], this.term, () => this.holdings());
@@ -243,13 +251,53 @@ export class World {
         this.carryOut(action);
       }
     }
-    if (isRunning(this.state)) this.runner.look(this.book);
+    if (isRunning(this.state)) {
+      this.looked.clear();
+      this.runner.look(this.book);
+      for (const region of this.book.regions.values()) if (!this.looked.has(region)) this.checkUnseen(region);
+    }
+    if (beat && isRunning(this.state)) {
+      this.book.turns.addAll();
+      this.runner.look(this.book);
+    }
     await this.ports.clock.settle();
     await this.checkLogs();
     if (this.state !== "FAILING" && this.state !== "FAILED") return;
     const { code, message } = this.book.describe();
     this.firstError ??= { code, message };
     assert.deepEqual({ code, message }, this.firstError, "J3: the error was replaced");
+  }
+
+  private watch(region: RegionBook): void {
+    const facts = region.facts.bind(region);
+    region.facts = (...given) => {
+      const told = facts(...given);
+      this.looked.add(region);
+      this.asked.set(region, decideRegion(told, this.policy));
+      return told;
+    };
+  }
+
+  /** U1. Where nothing has changed since, it would ask for nothing that it has not asked for then; heartbeats alone see what time brings. */
+  private checkUnseen(region: RegionBook): void {
+    const before = this.asked.get(region) ?? [];
+    region.settle((actor, worker) => this.book.hostFor(actor, worker)?.host);
+    const facts = RegionBook.prototype.facts.call(region, (host) => this.book.host(host), this.book.adopting);
+    const adopted = facts.phase === "PLACING" && facts.inherited && !facts.adopting;
+    for (const action of decideRegion(facts, this.policy)) {
+      if (adopted || action.kind === "give-up") continue;
+      const known = before.some((one) => isDeepStrictEqual(one, action));
+      assert.ok(known, `U1: ${region.region} (${facts.phase}) was not looked at, and has to ${action.kind}`);
+    }
+  }
+
+  private get policy() {
+    return {
+      checkpointIntervalMs: this.book.checkpointIntervalMs,
+      checkpointTimeoutMs: limits.checkpointTimeoutMs,
+      failuresMax: limits.regionFailuresMax,
+      checkpointFailuresMax: limits.checkpointFailuresMax,
+    };
   }
 
   async log(region: string): Promise<RegionRecord[]> {

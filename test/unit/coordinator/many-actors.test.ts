@@ -44,6 +44,28 @@ describe("coordinator: what ten thousand actors must not cost", () => {
     await cluster.coordinator.close();
   });
 
+  it("a job hears of workers that hold something of it, or did until now, and of no others", async () => {
+    const cluster = await new Cluster().running();
+    const book = cluster.coordinator.book(job);
+    const heard: string[] = [];
+    const before = book.onWorker.bind(book);
+    book.onWorker = (report) => {
+      heard.push(report.worker);
+      before(report);
+    };
+    const idle = await cluster.join("w3");
+    await idle.report();
+    await cluster.workers[0]!.report();
+    await cluster.clock.settle();
+    assert.deepEqual(heard, ["w1"]);
+    cluster.workers[0]!.hosts.clear();
+    cluster.workers[0]!.instances.clear();
+    for (let i = 0; i < 3; i++) await cluster.workers[0]!.report();
+    await cluster.clock.settle();
+    assert.deepEqual(heard.slice(0, 2), ["w1", "w1"], "that it holds nothing any more");
+    await cluster.coordinator.close();
+  });
+
   it("a look that took long is not followed by another at once, and is by one soon", async () => {
     const cluster = await new Cluster().running();
     const looks = countLooks(cluster);
@@ -115,13 +137,13 @@ describe("coordinator/actor-shares: what actors need on each worker", () => {
 });
 
 describe("coordinator/job-book: actors, few at a time", () => {
-  it("each is what the whole job says of it", () => {
+  it("where each is, and all of it when it is asked for", () => {
     const book = new JobBook(spec, fakePorts().clock);
     book.regions.get("region-read-0")!.place(new Map([["read-0", "w1"]]));
     const places = book.actorPlaces();
     assert.deepEqual(
-      places.map(({ detail }) => detail()),
-      book.detail().actors,
+      places.map(({ detail }) => detail()).map(({ actor, worker, state }) => [actor, worker, state]),
+      places.map(({ actor, worker, state }) => [actor, worker, state]),
     );
     assert.deepEqual(
       places.map(({ actor, worker }) => [actor, worker]),
@@ -131,6 +153,31 @@ describe("coordinator/job-book: actors, few at a time", () => {
         ["alone-0", ""],
       ],
     );
+  });
+});
+
+describe("coordinator/describe-job: a page that shows a part of a job", () => {
+  it("has that part put together, once, and no other", () => {
+    const book = new JobBook(spec, fakePorts().clock);
+    const made: string[] = [];
+    for (const region of book.regions.values()) {
+      const [loads, detail] = [region.loads.bind(region), region.detail.bind(region)];
+      region.loads = () => {
+        made.push("loads");
+        return loads();
+      };
+      region.detail = () => {
+        made.push("region");
+        return detail();
+      };
+    }
+    const job = book.detail();
+    void [job.services, job.hosts, job.counts];
+    assert.deepEqual(made, []);
+    void [job.edges, job.operators, job.rowsReadPerSecond];
+    assert.deepEqual(made, ["loads", "loads"]);
+    void [job.regions, job.regions];
+    assert.deepEqual(made.slice(2), ["region", "region"]);
   });
 });
 

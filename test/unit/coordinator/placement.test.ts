@@ -14,7 +14,7 @@ const NOTHING: ReadonlyMap<string, number> = new Map();
 function placed(
   ...[some, workers, load = NOTHING]: [ReturnType<typeof groups>, WorkerFacts[], ReadonlyMap<string, number>?]
 ) {
-  const result = placeGroups(some, workers, [], load);
+  const result = placeGroups(some, new Room(workers, [], load));
   return result.places === undefined ? result.reason : result.places.map(({ worker }) => worker);
 }
 
@@ -103,7 +103,7 @@ describe("coordinator/placement: memory", () => {
       /^needs 65 GiB of memory; worker a has 4 GiB/,
     );
     const holdings = [{ worker: "b", granted: { ...granted(), memoryBytes: 62n * 2n ** 30n } }];
-    assert.deepEqual(placeGroups(groups(1, "b", needs({ memory: 3 })), workers, holdings, NOTHING), {
+    assert.deepEqual(placeGroups(groups(1, "b", needs({ memory: 3 })), new Room(workers, holdings, NOTHING)), {
       places: [{ worker: "a", gpus: [] }],
     });
   });
@@ -203,7 +203,7 @@ describe("coordinator/placement: devices", () => {
     const holdings = [{ worker: "b", granted: { ...granted(), gpus: kept } }];
     const where = (draining: boolean) => {
       const workers = [worker("a", { gpus: [gpu("GPU-2")] }), worker("b", { gpus: [gpu("GPU-1")], draining })];
-      const { places } = placeGroups([group], workers, holdings, NOTHING);
+      const { places } = placeGroups([group], new Room(workers, holdings, NOTHING));
       return places?.map(({ worker, gpus }) => [worker, ...gpus.map(({ uuid }) => uuid)]);
     };
     assert.deepEqual(where(false), [["b", "GPU-1"]]);

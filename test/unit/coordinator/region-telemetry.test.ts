@@ -31,6 +31,14 @@ describe("coordinator/region-telemetry: checkpoints and restarts", () => {
     assert.deepEqual(attributes["millrace.bytes"], 42);
   });
 
+  it("hosts are told the span of the checkpoint that is open, and of no other", () => {
+    regions.opened("j", "r", 7n);
+    assert.equal(regions.traceOf("j", "r", 7n), told.named("checkpoint").traceparent);
+    assert.deepEqual([regions.traceOf("j", "r", 6n), regions.traceOf("j", "other", 7n)], ["", ""]);
+    regions.recorded("j", "r", record("COMMIT", 7n, 1n));
+    assert.equal(regions.traceOf("j", "r", 7n), "");
+  });
+
   it("one that was given up is told as such, and a record of another leader is not ours", () => {
     regions.opened("j", "r", 7n);
     regions.recorded("j", "r", record("COMMIT", 6n, 1n));
