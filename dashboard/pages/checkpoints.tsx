@@ -113,7 +113,7 @@ function Timeline({ regions }: { readonly regions: readonly Region[] }) {
                   return (
                     <rect
                       key={one.number}
-                      class={one.savepoint ? "savepoint" : one.state.toLowerCase()}
+                      class={one.asked ? "asked" : one.state.toLowerCase()}
                       x={x(begin)}
                       width={Math.max(x(one.endedMs) - x(begin), 2)}
                       y={row * ROW + 21 - height}
@@ -137,11 +137,11 @@ const COLUMNS: readonly Column<Checkpoint & { region: string }>[] = [
   { title: "Number", number: true, cell: ({ number }) => number },
   {
     title: "State",
-    cell: ({ state, reason, savepoint, unaligned }) => (
+    cell: ({ state, reason, asked, unaligned }) => (
       <>
         <State of={state} />{" "}
         <span class="quiet">
-          {[reason, savepoint ? "for a savepoint" : "", unaligned ? "unaligned" : ""].filter(Boolean).join(", ")}
+          {[reason, asked ? "asked for" : "", unaligned ? "unaligned" : ""].filter(Boolean).join(", ")}
         </span>
       </>
     ),

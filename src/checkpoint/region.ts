@@ -15,7 +15,7 @@
  *   C7  What an earlier attempt says changes nothing.
  *   C8  An attempt that an earlier leader began goes on if all of it is at work; else the next one begins.
  *   C9  `checkpointFailuresMax` checkpoints in a row that were given up count as a failure of the region.
- *   C10 A checkpoint that a savepoint asks for is opened as soon as none is open, due or not; a region that is held opens no other.
+ *   C10 A checkpoint that is asked for, by a savepoint or by people, is opened as soon as none is open, due or not; a region that is held opens no other.
  *   C11 A region of a paused job rests: after a checkpoint that was opened for it is committed and published, its actors stop; the next
  *       attempt is placed when the job goes on. Until then nothing of it is placed.
  *

@@ -215,8 +215,8 @@ export interface CheckpointDetail {
   readonly attempt: number;
   /** Some actor did not wait for a barrier: what was on its way is part of the snapshot. */
   readonly unaligned: boolean;
-  /** A savepoint asked for it. */
-  readonly savepoint: boolean;
+  /** It was asked for, by a savepoint, a pause or somebody; else its time had come. */
+  readonly asked: boolean;
 }
 
 export interface RestartDetail {

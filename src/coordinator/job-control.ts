@@ -27,6 +27,11 @@ export interface JobControlOptions {
   look(book: JobBook): void;
 }
 
+export interface AskedCheckpoint {
+  readonly region: string;
+  readonly after: number;
+}
+
 /** Above what anyone has of one service; a slip of the hand should not start more processes than a cluster can bear. */
 export const INSTANCES_MAX = 1_000;
 
@@ -54,6 +59,23 @@ export class JobControl {
   /** As a pause, and then it is cancelled. */
   stop(job: string, revision?: bigint): Promise<JobWishes> {
     return this.#change(job, revision, "stops behind its next checkpoints", (wishes) => wishes.stop());
+  }
+
+  /**
+   * Each region that is not over takes a checkpoint, due or not. Nothing is noted: a leader that dies forgets it.
+   * @returns where the log of each stands: its checkpoint comes behind it
+   */
+  checkpoint(job: string): AskedCheckpoint[] {
+    const book = this.#open(job);
+    if (book.wishes.paused) throw conflict(`job ${job} is paused: its regions take no checkpoints. Resume it first.`);
+    const regions = [...book.regions.values()].filter(({ over }) => !over);
+    if (regions.some(({ held }) => held)) {
+      throw conflict(`a savepoint of job ${job} is being taken: its regions take no others meanwhile. Wait for it.`);
+    }
+    // What a savepoint has asked for is not asked for anew: it takes the first that comes.
+    for (const region of regions) if (!region.wanted) region.wantCheckpoint();
+    this.options.look(book);
+    return regions.map(({ region, newest }) => ({ region, after: Number(newest) }));
   }
 
   /** @param instances 0 to `INSTANCES_MAX` */

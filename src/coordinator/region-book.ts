@@ -13,7 +13,7 @@ import { type Loads, ToldActor } from "./told-actor.js";
 
 interface OpenCheckpoint {
   readonly checkpoint: bigint;
-  /** A savepoint asked for it. */
+  /** It was asked for; else its time had come. */
   readonly wanted: boolean;
   readonly sinceMs: number;
   /** The same by the clock on the wall. */
@@ -197,6 +197,10 @@ export class RegionBook {
   }
   get wanted(): boolean {
     return this.#wanted;
+  }
+  /** Number of its newest record; 0n: there is none. */
+  get newest(): bigint {
+    return this.#newest;
   }
 
   /** It rests behind a checkpoint that is opened from now on, or goes on. */
@@ -423,7 +427,7 @@ function sinceTrigger(open: OpenCheckpoint | undefined, clock: Clock) {
     triggeredMs: open?.triggeredMs ?? 0,
     durationMs: open === undefined ? 0 : clock.monotonicMs() - open.sinceMs,
     unaligned: open?.unaligned ?? false,
-    savepoint: open?.wanted ?? false,
+    asked: open?.wanted ?? false,
   };
 }
 

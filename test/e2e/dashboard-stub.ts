@@ -198,7 +198,7 @@ export class MadeUp {
         actors: Math.ceil(size.actors / size.regions),
         attempt: 1,
         unaligned: false,
-        savepoint: n === 9,
+        asked: n === 9,
       })),
       restarts: range(restarts, (n) => ({
         attempt: 1 + restarts - n,

@@ -37,6 +37,10 @@ describe("integration: the commands scale, drain, pause and resume", function ()
     };
     await becomes("rows are written", async () => (await show()).rowsWritten > 10);
 
+    assert.match(
+      finished(await ask("checkpoints", job, "--trigger")),
+      /^\d+ regions? of job \S+ to take a checkpoint$/m,
+    );
     assert.match(finished(await ask("pause", job)), new RegExp(`^job ${job} rests behind a checkpoint$`, "m"));
     await becomes("all regions rest", async () => (await show()).regions.every(({ phase }) => phase === "PLACING"));
     // While it rests no time presses: it cannot end before all this is done.

@@ -12,6 +12,7 @@ import {
   Count,
   Id,
   JobPath,
+  List,
   listQuery,
   OneOf,
   Operation,
@@ -24,6 +25,16 @@ import { CHECKPOINT_STATES, CheckpointDetail } from "../schemas/jobs.js";
 const CheckpointOfRegion = Type.Object(
   { region: Text("Region that it is of."), ...CheckpointDetail.properties },
   { title: "CheckpointOfRegion" },
+);
+
+const AskedCheckpoints = Type.Object(
+  {
+    job: Text("The job."),
+    regions: List(
+      Type.Object({ region: Text("A region that is not over."), after: Count("Its checkpoint has a higher number.") }),
+    ),
+  },
+  { title: "AskedCheckpoints" },
 );
 
 const SavepointView = Type.Object(
@@ -88,6 +99,24 @@ export const checkpointRoutes: Routes = (app, { leader, store, ports }) => {
       const orderOf = ({ endedMs, region, number }: (typeof all)[number]) =>
         `${String(endedMs).padStart(15, "0")} ${region} ${String(number).padStart(12, "0")}`;
       return pageOf(all, orderOf, query);
+    },
+  );
+
+  app.post(
+    "/v1/jobs/:job/checkpoints",
+    {
+      config: { role: "operator", leader: true },
+      schema: {
+        operationId: "triggerCheckpoints",
+        tags: ["checkpoints"],
+        summary: "Let every region take a checkpoint now; they are in the list when they have ended",
+        params: JobPath,
+        response: answers({ 202: AskedCheckpoints }),
+      },
+    },
+    async ({ params: { job } }, reply) => {
+      const regions = leader()!.control.checkpoint(job);
+      return reply.code(202).header("location", `/v1/jobs/${job}/checkpoints`).send({ job, regions });
     },
   );
 

@@ -121,7 +121,9 @@ export const CheckpointDetail = Type.Object(
     actors: Count("Actors in it."),
     attempt: Count("Of its region."),
     unaligned: Type.Boolean({ description: "What was on its way is part of a snapshot." }),
-    savepoint: Type.Boolean({ description: "A savepoint asked for it." }),
+    asked: Type.Boolean({
+      description: "It was asked for, by a savepoint, a pause or somebody; else its time had come.",
+    }),
   },
   { title: "Checkpoint" },
 );

@@ -101,7 +101,7 @@ const CHECKPOINT_COLUMNS: readonly Column<Checkpoint>[] = [
   { title: "TOOK", of: ({ durationMs }) => (durationMs === 0 ? "-" : duration(durationMs)) },
   { title: "SIZE", of: ({ bytes: size }) => bytes(size) },
   { title: "ACTORS", of: ({ actors }) => actors },
-  { title: "REMARKS", of: ({ savepoint, unaligned, reason }) => remarks({ savepoint, unaligned }, reason) },
+  { title: "REMARKS", of: ({ asked, unaligned, reason }) => remarks({ "asked for": asked, unaligned }, reason) },
 ];
 
 function remarks(of: Readonly<Record<string, boolean>>, reason: string): string {

@@ -1,4 +1,4 @@
-/** Commands that show what the coordinator knows, over its HTTP API: jobs, job, checkpoints, services, workers. */
+/** Commands that show what the coordinator knows, over its HTTP API: jobs, job, checkpoints (also to ask for some), services, workers. */
 import type * as told from "../../coordinator/describe.js";
 import { ApiClient, type ApiFlags, apiSettings, part } from "../api/client.js";
 import {
@@ -10,6 +10,7 @@ import {
   servicesText,
   workersText,
 } from "../api/views.js";
+import { countOf } from "../outputs.js";
 
 export interface ListFlags extends ApiFlags {
   readonly json?: boolean;
@@ -32,8 +33,17 @@ export async function jobCommand(job: string, flags: ListFlags): Promise<void> {
   print(flags, found, () => jobText(found));
 }
 
-export async function checkpointsCommand(job: string, flags: ListFlags & { readonly region?: string }): Promise<void> {
+export interface CheckpointsFlags extends ListFlags {
+  readonly region?: string;
+  readonly trigger?: boolean;
+}
+
+export async function checkpointsCommand(job: string, flags: CheckpointsFlags): Promise<void> {
   const path = `/v1/jobs/${part(job)}/checkpoints`;
+  if (flags.trigger === true) {
+    const asked = await clientOf(flags).change<{ readonly regions: readonly unknown[] }>("POST", path);
+    return print(flags, asked, () => `${countOf(asked.regions.length, "region")} of job ${job} to take a checkpoint\n`);
+  }
   const checkpoints = await clientOf(flags).list<Checkpoint>(path, { region: flags.region });
   print(flags, { job, checkpoints }, () => checkpointsText(job, checkpoints));
 }

@@ -21,6 +21,7 @@ function addListings(program: Command): void {
     .action(lazily(async () => (await jobs()).jobCommand));
   api(program.command("checkpoints <job>").description("list checkpoints of a job that have ended, newest last"))
     .option("--region <region>", "only those of this region")
+    .option("--trigger", "list none, but let every region take one now")
     .addOption(json())
     .action(lazily(async () => (await jobs()).checkpointsCommand));
   api(program.command("services <job>").description("list services of a job with their instances"))

@@ -50,6 +50,34 @@ describe("api/control: changing what runs", () => {
       assert.equal((await patch(wrong)).json().code, "MILL_REQUEST_INVALID", JSON.stringify(wrong));
   });
 
+  it("asks every region for a checkpoint, due or not, unless a savepoint holds them", async () => {
+    const regions = async () => (await api.get(`/v1/jobs/${job}/regions`)).json().items as { region: string }[];
+    const url = `/v1/jobs/${job}/checkpoints`;
+    const before = (await api.get(url)).json().items.length;
+    const answer = await api.post(url);
+    assert.equal(answer.statusCode, 202);
+    const asked = answer.json().regions as { region: string; after: number }[];
+    assert.deepEqual(asked.map(({ region }) => region).sort(), (await regions()).map(({ region }) => region).sort());
+    await api.cluster.pass(3 * beatMs);
+    const taken = (await api.get(url)).json().items as { region: string; number: number; asked: boolean }[];
+    assert.ok(taken.length > before);
+    for (const { region, after } of asked)
+      assert.ok(
+        taken.some((one) => one.region === region && one.number > after && one.asked),
+        region,
+      );
+    // As one that is being taken does.
+    for (const region of api.cluster.coordinator.book(job).regions.values()) region.held = true;
+    const held = await api.post(url);
+    assert.equal(held.json().code, "MILL_REQUEST_CONFLICT", held.body);
+  });
+
+  it("asks no region of a paused job for a checkpoint", async () => {
+    const url = `/v1/jobs/${job}/checkpoints`;
+    await api.post(`/v1/jobs/${job}/pause`);
+    assert.equal((await api.post(url)).json().code, "MILL_REQUEST_CONFLICT");
+  });
+
   it("drains a worker", async () => {
     const answer = await api.post("/v1/workers/w1/drain");
     assert.equal(answer.statusCode, 202);

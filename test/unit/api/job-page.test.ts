@@ -42,6 +42,6 @@ describe("api/routes/jobs: one job", () => {
 
 function checkpoint(number: number): CheckpointDetail {
   const times = { triggeredMs: 1, endedMs: 2, durationMs: 1 };
-  const what = { bytes: 1, actors: 1, attempt: 1, unaligned: false, savepoint: false };
+  const what = { bytes: 1, actors: 1, attempt: 1, unaligned: false, asked: false };
   return { number, state: "COMMITTED", reason: "", ...times, ...what };
 }

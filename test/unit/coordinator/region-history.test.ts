@@ -52,7 +52,7 @@ describe("coordinator/region-book: what is told of checkpoints", () => {
     record(1n, "COMMIT");
     const committed: CheckpointDetail = {
       ...{ number: 1, state: "COMMITTED", reason: "", triggeredMs, endedMs: triggeredMs + 250, durationMs: 250 },
-      ...{ bytes: 200, actors: 2, attempt: 1, unaligned: true, savepoint: false },
+      ...{ bytes: 200, actors: 2, attempt: 1, unaligned: true, asked: false },
     };
     assert.deepEqual(book.detail().checkpoints, [committed]);
     book.wantCheckpoint();
@@ -61,7 +61,7 @@ describe("coordinator/region-book: what is told of checkpoints", () => {
     record(2n, "COMMIT");
     const { checkpoints, open, committed: newest } = book.detail();
     assert.deepEqual([checkpoints.map(({ number }) => number), open, newest], [[2, 1], undefined, 2]);
-    assert.deepEqual([checkpoints[0]!.savepoint, checkpoints[0]!.unaligned], [true, false]);
+    assert.deepEqual([checkpoints[0]!.asked, checkpoints[0]!.unaligned], [true, false]);
   });
 
   it("one that was given up: because actors were silent, or its region started again", async () => {
