@@ -111,7 +111,7 @@ describe("security: planted secrets", function () {
     const coordinator = await cluster.up("coordinator", ...DEBUG);
     await cluster.up("worker", "--name", "w1", ...DEBUG);
     await coordinator.says("leads", 60_000);
-    url = await until("the API's address", async () => /http:\/\/127\.0\.0\.1:\d+/.exec(coordinator.said)?.[0]);
+    url = await until("the API's address", async () => /dashboard at (http:\/\/\S+)/.exec(coordinator.said)?.[1]);
     tap = await connect({ servers: cluster.nats.url, user: "tap", pass: "tap" });
     void (async () => {
       for await (const { subject, data } of tap.subscribe(">")) seen.add(`bus ${subject}`, data);

@@ -50,11 +50,12 @@ export async function coordinatorCommand(flags: ClusterFlags & HttpFlags, comman
   });
   const sayNoMore = sayWhoLeads(leadership, holder, { ports, namespace, api });
   await leadership.open();
+  const told = untilTold(); // before it says that it is up: who is told then gives its lease back
   process.stdout.write(
     `coordinator of namespace ${settings.namespace} is up on ${settings.nats.servers} and ${settings.store}\n`,
   );
   if (api !== undefined) process.stdout.write(`HTTP API and dashboard at ${api.url}\n`);
-  await untilTold();
+  await told;
   sayNoMore();
   await api?.close();
   await leadership.close();

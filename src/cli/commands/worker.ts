@@ -54,10 +54,11 @@ export async function workerCommand(flags: WorkerFlags, command: Command): Promi
     used: machineUsed,
   });
   await worker.open();
+  const asked = untilTold(() => void worker.close());
   process.stdout.write(
     `worker ${name} is up on ${settings.nats.servers} and ${settings.store}, with ${offerText(offer)}\n`,
   );
-  await Promise.race([untilTold(() => void worker.close()), drainAsked]);
+  await Promise.race([asked, drainAsked]);
   if (worker.holds > 0)
     process.stdout.write(
       `worker ${name} takes nothing new and waits for ${worker.holds} processes; signal again to stop them\n`,
