@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { realPorts } from "../src/base/real/ports.js";
 import { runEmbedded } from "../src/cli/embedded.js";
+import type { HttpSettings } from "../src/cli/http-api.js";
 import type { JobHandle } from "../src/cli/job-handle.js";
 import { packageRoot } from "../src/cli/packages.js";
 import { readSubmission } from "../src/cli/submission.js";
@@ -12,6 +13,7 @@ export async function startNumbers(
   minio: MinioServer,
   folder: string,
   params: Readonly<Record<string, string>>,
+  http?: HttpSettings,
 ): Promise<JobHandle> {
   const ports = realPorts();
   const submission = await readSubmission(join(packageRoot, "bench/topologies/numbers.ts"), {
@@ -20,7 +22,7 @@ export async function startNumbers(
     cache: join(folder, "cache"),
   });
   const store = openStore(`s3://${minio.bucket}/bench`, { s3: { ...minio } }, ports);
-  return runEmbedded(submission, { outputRoot: folder, s3: {}, ports, store });
+  return runEmbedded(submission, { outputRoot: folder, s3: {}, ports, store, ...(http && { http }) });
 }
 
 export function percentile(values: readonly number[], part: number): number {

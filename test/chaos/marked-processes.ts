@@ -99,7 +99,7 @@ export class MarkedProcesses {
 }
 
 function kindOf(command: readonly string[]): ProcessKind {
-  const program = command[1] ?? "";
+  const program = command.slice(1).find((word) => !word.startsWith("-")) ?? ""; // behind the flags of Node
   if (program.endsWith("/host-main.js")) return "host";
   if (program.endsWith("/instance-main.js")) return "instance";
   if (!program.endsWith("/cli/main.js")) return "other";

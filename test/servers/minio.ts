@@ -135,7 +135,7 @@ async function createBucket(endpoint: string, credentials: Credentials, bucket: 
   }
 }
 
-function freePort(): Promise<number> {
+export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const probe = createServer();
     probe.once("error", reject);
