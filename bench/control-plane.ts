@@ -2,7 +2,7 @@
  * What a coordinator costs that has 10,000 actors and 200 services, and one with a tenth of both: a real process, NATS and MinIO, and one
  * process that plays all workers, hosts and instances (`control-plane-host.ts`). The longest time for which it answered nobody while it
  * deployed, and how often it lost its lease; its memory; its processor share while nothing happens but reports; lists over HTTP, one after the
- * other; and the time from the request for a savepoint to the last host that was told to begin its checkpoint. Once as one job, once as a
+ * other; and the time from the request for a checkpoint of every region to the last host that was told to begin its own. Once as one job, once as a
  * hundred; the worse counts.
  *
  * Hosts of 100 actors, one to each worker and job. `list_cpu_ms` is the coordinator's own processor time for one list, which tells

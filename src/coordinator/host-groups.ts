@@ -4,6 +4,7 @@
  */
 import type { ActorSpec, JobSpec } from "../wire/control.js";
 import { coresOf } from "./actor-shares.js";
+import { groupBy } from "./group-by.js";
 import type { ActorGroup, GroupPlace } from "./placement.js";
 
 export class HostGroups {
@@ -49,12 +50,7 @@ export function groupsOf(
   members: readonly ActorSpec[],
   where: (actor: string) => Pick<ActorGroup, "before" | "kept">,
 ): ActorGroup[] {
-  const groups = new Map<number, ActorSpec[]>();
-  for (const spec of members) {
-    const group = groups.get(spec.subtask);
-    if (group === undefined) groups.set(spec.subtask, [spec]);
-    else group.push(spec);
-  }
+  const groups = groupBy(members, ({ subtask }) => subtask);
   return [...groups.values()].map((specs) => ({
     actors: specs.map(({ actor }) => actor),
     ...where(specs[0]!.actor),

@@ -23,6 +23,7 @@
 import type { Failure, RegionPhase } from "../checkpoint/region.js";
 import type { Granted, HostGpu, JobState, ServiceSpec } from "../wire/control.js";
 import type { LifeCycle } from "../wire/frames.js";
+import { groupBy } from "./group-by.js";
 import { pauseMs } from "./pause.js";
 import { coresOf, type Holding, Room, type WorkerFacts } from "./placement.js";
 
@@ -162,17 +163,6 @@ export function decideJob(facts: JobFacts): JobAction[] {
 
 /** Instances of each service, newest first: there may be hundreds of both. */
 type InstancesOf = ReadonlyMap<string, readonly InstanceFacts[]>;
-
-function groupBy<T>(all: readonly T[], keyOf: (one: T) => string): Map<string, T[]> {
-  const groups = new Map<string, T[]>();
-  for (const one of all) {
-    const key = keyOf(one);
-    const group = groups.get(key);
-    if (group === undefined) groups.set(key, [one]);
-    else group.push(one);
-  }
-  return groups;
-}
 
 /** An error without a code: the user wanted it so. */
 const STOPPED = { code: "", message: "stopped behind its last checkpoints" };

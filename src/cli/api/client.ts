@@ -190,6 +190,9 @@ export class ApiClient {
   }
 }
 
+/** As the flags of a command and the environment say. @throws as `apiSettings` */
+export const clientOf = (flags: ApiFlags): ApiClient => new ApiClient(apiSettings(flags, process.env));
+
 /** H2, with the next step of somebody at the command line. */
 export function errorOf(problem: Parameters<typeof errorOfProblem>[0], { url, token }: ApiSettings): MillraceError {
   const error = errorOfProblem(problem);

@@ -4,20 +4,28 @@
  */
 import { MillraceError } from "../../base/errors.js";
 import type { JobWishes } from "../../wire/control.js";
-import { ApiClient, type ApiFlags, apiSettings, part } from "../api/client.js";
+import { type ApiFlags, type ChangeOptions, clientOf, part } from "../api/client.js";
 import { countOf } from "../outputs.js";
 
-const clientOf = (flags: ApiFlags) => new ApiClient(apiSettings(flags, process.env));
 const say = (text: string) => void process.stdout.write(`${text}\n`);
 
-/** What is wanted of the job now, and its ETag. */
-const wishesOf = (client: ApiClient, job: string) => client.getTagged<JobWishes>(`/v1/jobs/${part(job)}/wishes`);
+/** Changes what is wanted of a job. @param path below the job's @returns what was wanted before */
+async function changeWishes(
+  job: string,
+  flags: ApiFlags,
+  method: "POST" | "PATCH",
+  path: string,
+  body: Pick<ChangeOptions, "body"> = {},
+): Promise<JobWishes> {
+  const client = clientOf(flags);
+  const at = `/v1/jobs/${part(job)}`;
+  const { value, etag } = await client.getTagged<JobWishes>(`${at}/wishes`);
+  await client.change(method, `${at}/${path}`, { ...body, ifMatch: etag });
+  return value;
+}
 
 export async function scaleCommand(job: string, service: string, instances: number, flags: ApiFlags): Promise<void> {
-  const client = clientOf(flags);
-  const { etag } = await wishesOf(client, job);
-  const path = `/v1/jobs/${part(job)}/services/${part(service)}`;
-  await client.change("PATCH", path, { body: { instances }, ifMatch: etag });
+  await changeWishes(job, flags, "PATCH", `services/${part(service)}`, { body: { instances } });
   say(`service ${service} of job ${job} is to have ${countOf(instances, "instance")}`);
 }
 
@@ -40,17 +48,13 @@ export async function drainCommand(name: string, { job, service, ...flags }: Dra
 }
 
 export async function pauseCommand(job: string, flags: ApiFlags): Promise<void> {
-  const client = clientOf(flags);
-  const { value, etag } = await wishesOf(client, job);
-  await client.change("POST", `/v1/jobs/${part(job)}/pause`, { ifMatch: etag });
-  say(value.paused ? `job ${job} was paused already` : `job ${job} rests behind a checkpoint`);
+  const before = await changeWishes(job, flags, "POST", "pause");
+  say(before.paused ? `job ${job} was paused already` : `job ${job} rests behind a checkpoint`);
 }
 
 export async function resumeCommand(job: string, flags: ApiFlags): Promise<void> {
-  const client = clientOf(flags);
-  const { value, etag } = await wishesOf(client, job);
-  await client.change("POST", `/v1/jobs/${part(job)}/resume`, { ifMatch: etag });
-  say(value.paused ? `job ${job} goes on` : `job ${job} was not paused`);
+  const before = await changeWishes(job, flags, "POST", "resume");
+  say(before.paused ? `job ${job} goes on` : `job ${job} was not paused`);
 }
 
 export async function cancelCommand(job: string, flags: ApiFlags): Promise<void> {

@@ -1,6 +1,6 @@
 /** `millrace dead-letters`: records that a job refused, over the HTTP API: listed, shown, given back to the job, set aside. */
 import { MillraceError } from "../../base/errors.js";
-import { ApiClient, type ApiFlags, apiSettings, part } from "../api/client.js";
+import { type ApiClient, clientOf, part } from "../api/client.js";
 import { bytes, type Column, plain, table, time } from "../api/tables.js";
 import { consent } from "../consent.js";
 import { countOf } from "../outputs.js";
@@ -35,7 +35,6 @@ interface Discarded {
   readonly more: boolean;
 }
 
-const clientOf = (flags: ApiFlags) => new ApiClient(apiSettings(flags, process.env));
 const lettersOf = (job: string) => `/v1/jobs/${part(job)}/dead-letters`;
 const pathOf = (job: string, letter: string) => `${lettersOf(job)}/${part(letter)}`;
 

@@ -1,6 +1,6 @@
 /** Commands that show what the coordinator knows, over its HTTP API: jobs, job, checkpoints (also to ask for some), services, workers. */
 import type * as told from "../../coordinator/describe.js";
-import { ApiClient, type ApiFlags, apiSettings, part } from "../api/client.js";
+import { type ApiFlags, clientOf, part } from "../api/client.js";
 import {
   type Checkpoint,
   checkpointsText,
@@ -15,8 +15,6 @@ import { countOf } from "../outputs.js";
 export interface ListFlags extends ApiFlags {
   readonly json?: boolean;
 }
-
-const clientOf = (flags: ApiFlags) => new ApiClient(apiSettings(flags, process.env));
 
 /** One JSON value on one line, or text for people. */
 export function print(flags: ListFlags, value: object, text: () => string): void {

@@ -4,7 +4,7 @@
  */
 import { MillraceError } from "../../base/errors.js";
 import { realClock } from "../../base/real/ports.js";
-import { ApiClient, apiSettings, part } from "../api/client.js";
+import { type ApiClient, clientOf, part } from "../api/client.js";
 import { plain } from "../api/tables.js";
 import { type Paint, paintFor } from "../colours.js";
 import type { ListFlags } from "./jobs.js";
@@ -32,7 +32,7 @@ const AGAIN_MAX = 60;
 
 /** @param job undefined: of the whole cluster */
 export async function logsCommand(job: string | undefined, flags: LogsFlags): Promise<void> {
-  const client = new ApiClient(apiSettings(flags, process.env));
+  const client = clientOf(flags);
   const paint = paintFor(process.stdout);
   const print = (event: Event) =>
     void process.stdout.write(flags.json ? `${JSON.stringify(event)}\n` : eventText(event, job === undefined, paint));

@@ -5,7 +5,7 @@
 import { MillraceError } from "../../base/errors.js";
 import { realClock } from "../../base/real/ports.js";
 import type { JobSummary } from "../../coordinator/describe.js";
-import { ApiClient, type ApiFlags, apiSettings, part } from "../api/client.js";
+import { type ApiClient, type ApiFlags, clientOf, part } from "../api/client.js";
 import { jobsToShow, type TopFacts, topView } from "../api/top-view.js";
 import type { Job } from "../api/views.js";
 import { paintFor } from "../colours.js";
@@ -24,7 +24,7 @@ export async function topCommand(wanted: string | undefined, flags: ApiFlags): P
   const { stdin, stdout } = process;
   if (!stdin.isTTY || !stdout.isTTY)
     throw new MillraceError("MILL_CONFIG", "top needs a terminal. For programs there is `millrace jobs --json`.");
-  const client = new ApiClient(apiSettings(flags, process.env));
+  const client = clientOf(flags);
   const paint = paintFor(stdout);
   // A first look before the screen changes: what is wrong with the address or the job is said as ever.
   let facts = await look(client, wanted);
