@@ -7,7 +7,9 @@
  * Invariants:
  *   I1  Batches leave in the order in which they came, rows in theirs, whatever order answers come in. Where the order is not wanted
  *       a batch leaves as soon as all of it is answered.
- *   I2  Input rows and bytes under way stay within the window; a full window holds `process` back.
+ *   I2  Input rows and bytes under way stay within the window; a full window holds `process` back. Above `limits.inferAheadRows` a batch
+ *       comes in only for instances that would stand still without it, behind calls that take long: what is under way is in each
+ *       snapshot, so no more of it is taken than keeps instances busy.
  *   I3  Every row that came in is handed on, or refused with a reason, exactly once.
  *   I4  `end` resolves when the last answer was handed on.
  *   I5  Once the actor has stopped nothing is handed on or refused any more.
@@ -110,13 +112,34 @@ export class InferOperator implements Operator {
     const batch = moved instanceof Promise ? await whenMoved(given, moved, this.runtime.park) : moved;
     const requests = { ...this.#requestsOf(batch), span };
     const [rows, bytes] = [Math.max(requests.rows.numRows, 1), batchBytes(batch)];
-    const enter = () => this.#error !== undefined || this.#window.tryEnter(rows, bytes);
-    if (!enter()) await this.runtime.park(batch, enter, () => this.#window.changed());
+    // Answers that have come in leave before more goes out.
+    if (this.#window.rows >= this.node.service.batch.rowsMax) await this.runtime.ports.clock.sleep(0);
+    const enter = () => this.#error !== undefined || this.#tryEnter(rows, bytes);
+    if (!enter()) await this.runtime.park(batch, enter, this.#changed);
     if (this.#error !== undefined) throw this.#error;
     this.runtime.counters.rowsInFlight += rows;
     this.#enter({ batch, ids: requests.ids, rows, bytes, calls: this.#send(requests), done: 0, span });
     this.resume();
   }
+
+  /** I2 */
+  #tryEnter(rows: number, bytes: number): boolean {
+    if (this.#window.tryEnter(rows, bytes, limits.inferAheadRows)) return true;
+    return !this.#hasAnswered && this.client.isStarved && this.#window.tryEnter(rows, bytes);
+  }
+
+  /** Something is about to be handed on, or is held back behind this operator: that makes room, or no instance could. */
+  get #hasAnswered(): boolean {
+    const isAnswered = (entry: Entry | undefined) => entry?.open === 0;
+    return this.node.ordered ? isAnswered(this.#entries[0]) : this.#entries.some(isAnswered);
+  }
+
+  #changed = (): Promise<void> => {
+    this.client.whenStarved(this.#onStarved);
+    return this.#window.changed();
+  };
+
+  #onStarved = (): void => this.#window.wake();
 
   #spanOf(batch: RecordBatch): Span | undefined {
     const trace = traceOf(batch);

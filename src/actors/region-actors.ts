@@ -136,7 +136,8 @@ export class RegionActors {
     let told = { ...base, inline: snapshot[0]!, key: "", sha256: "" };
     if (bytes > limits.snapshotInlineBytesMax) {
       const key = jobKeys(job).snapshot(region, checkpoint, attempt, actor);
-      const [sha256] = await Promise.all([sha256Of(snapshot, this.options.ports.clock), store.put(key, snapshot)]);
+      const sha256 = await sha256Of(snapshot, this.options.ports.clock);
+      await store.put(key, snapshot, { sha256 }); // which signs it, where it goes in one piece
       told = { ...base, inline: new Uint8Array(), key, sha256 };
     }
     if (this.#stopped) return;

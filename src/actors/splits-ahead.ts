@@ -70,7 +70,9 @@ export class SplitsAhead {
     if (this.#filling) return;
     this.#filling = true;
     try {
-      while (!this.#over && this.#ready.length < this.#wanted) {
+      // What is begun while it asks is asked for the next time: one record for each split would be written.
+      const upTo = this.#next + BigInt(this.#wanted - this.#ready.length);
+      while (!this.#over && this.#next < upTo) {
         if ((await (this.#asking ?? this.#askNext())) === "later") break;
       }
     } catch {

@@ -15,9 +15,10 @@ export class Window {
     return this.#rows;
   }
 
-  /** Takes the room if there is any. */
-  tryEnter(rows: number, bytes: number): boolean {
-    if (this.#rows > 0 && (this.#rows + rows > this.rowsMax || this.#bytes + bytes > this.bytesMax)) return false;
+  /** Takes the room if there is any. @param rowsMax a smaller bound for this piece */
+  tryEnter(rows: number, bytes: number, rowsMax = this.rowsMax): boolean {
+    const bound = Math.min(rowsMax, this.rowsMax);
+    if (this.#rows > 0 && (this.#rows + rows > bound || this.#bytes + bytes > this.bytesMax)) return false;
     this.force(rows, bytes);
     return true;
   }
@@ -31,10 +32,15 @@ export class Window {
   leave(rows: number, bytes: number): void {
     this.#rows -= rows;
     this.#bytes -= bytes;
+    this.wake();
+  }
+
+  /** Lets those who wait try again. */
+  wake(): void {
     for (const wake of this.#waiting.splice(0)) wake();
   }
 
-  /** Resolves after the next `leave`. */
+  /** Resolves after the next `leave` or `wake`. */
   changed(): Promise<void> {
     return new Promise((resolve) => this.#waiting.push(resolve));
   }

@@ -216,9 +216,11 @@ export const limits = {
   /** Keys whose state is encoded for a snapshot before other work has its turn. */
   keyedEncodeKeys: 1_024,
 
-  /** Rows and bytes of requests that one `infer` operator has in flight or waiting to be emitted. */
-  inferWindowRows: 1_024,
+  /** Rows and bytes that one `infer` operator has under way: asked about, or waiting to be emitted. */
+  inferWindowRows: 4_096,
   inferWindowBytes: 128 * MiB,
+  /** Rows up to which it takes more although instances have enough to do. They are in each snapshot: a large window is paid for there. */
+  inferAheadRows: 256,
   /** Ids of rows that an operator remembers between two checkpoints, to release them. */
   inferPassedIdsMax: 65_536,
   /** Time after which a request that its instance does not hold was lost, and not late: longer than a message is on its way. */
@@ -387,7 +389,7 @@ export const limits = {
   /** Sets of attributes that one metric of a process has. */
   telemetrySeriesMax: 2_000,
   /** Jobs whose checkpoints a coordinator keeps metrics of. */
-  telemetryJobsMax: 64,
+  telemetryJobsMax: 256,
   /** Batches that the span of a commit is linked to. */
   telemetryLinksMax: 128,
   /** Time that an export of metrics may take, and what is left at the end of a process. */

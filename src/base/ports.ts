@@ -17,7 +17,7 @@ export interface Clock {
   monotonicMs(): number;
   /** Calls `fn` once after `delayMs` (0 or more). */
   after(delayMs: number, fn: () => void): Timer;
-  /** Resolves after `delayMs`, or rejects with the signal's reason. */
+  /** Resolves after `delayMs`, or rejects with the signal's reason. 0: when what has arrived meanwhile has had its turn. */
   sleep(delayMs: number, signal?: AbortSignal): Promise<void>;
 }
 

@@ -82,6 +82,8 @@ export class ServiceClient {
   #renamed = 0;
   /** The oldest request has found no room; what may give it some dispatches again. */
   #blocked = false;
+  /** Told when there is nothing to send, and an instance that would take it. */
+  #suppliers = new Set<() => void>();
   #error: MillraceError | undefined;
   #sweep: Timer | undefined;
 
@@ -110,6 +112,16 @@ export class ServiceClient {
 
   get queuedRows(): number {
     return rowsOf(this.#queue);
+  }
+
+  /** Nothing waits here, and an instance has less than the calls that it makes at once and as much again. */
+  get isStarved(): boolean {
+    return this.#queue.length === 0 && this.#instances.wantsMore();
+  }
+
+  /** Calls `supply` once, as soon as it is. The same function is called once, however often it was given. */
+  whenStarved(supply: () => void): void {
+    this.#suppliers.add(supply);
   }
 
   /** Subscribes to answers and load reports, and asks all instances for theirs. */
@@ -247,6 +259,7 @@ export class ServiceClient {
     if (this.#queue.length === 0) {
       this.#blocked = false;
       this.#sweepLater();
+      this.#askForMore();
       return;
     }
     const now = this.options.ports.clock.monotonicMs();
@@ -266,6 +279,14 @@ export class ServiceClient {
     this.#blocked = i < this.#queue.length;
     if (i > pausing.length) this.#queue = [...pausing, ...this.#queue.slice(i)];
     this.#sweepLater();
+    this.#askForMore();
+  }
+
+  #askForMore(): void {
+    if (this.#suppliers.size === 0 || !this.isStarved) return;
+    const suppliers = [...this.#suppliers];
+    this.#suppliers.clear();
+    for (const supply of suppliers) supply();
   }
 
   get #hasRequests(): boolean {

@@ -63,6 +63,17 @@ export class InstanceTable<Request extends Outstanding> {
     return [...this.#known.values()].filter((one) => this.#takes(one)).length;
   }
 
+  /** Whether any takes requests and has, of all clients, less than the calls that it makes at once and as much again. */
+  wantsMore(): boolean {
+    const now = this.ports.clock.monotonicMs();
+    const enough = 2 * this.service.batch.rowsMax * this.service.concurrency;
+    for (const one of this.#known.values()) {
+      if (!this.#takes(one) || !isOpen(one, { suspect: false }, standing(one.health, now))) continue;
+      if (Math.max(one.outstandingRows, this.#reportedRows(one, now)) < enough) return true;
+    }
+    return false;
+  }
+
   get(id: string): KnownInstance<Request> | undefined {
     return this.#known.get(id);
   }
@@ -172,18 +183,24 @@ export class InstanceTable<Request extends Outstanding> {
     return peers.map(({ health }) => health);
   }
 
+  /** Rows there as last reported, unless that is too old to count, and what was sent since. */
+  #reportedRows({ report, heardMs, sentSinceRows }: KnownInstance<Request>, nowMs: number): number {
+    return (nowMs - heardMs > limits.loadStaleMs ? 0 : depthOf(report)) + sentSinceRows;
+  }
+
   #viewOf(instance: KnownInstance<Request>, request: Outstanding, nowMs: number): InstanceView {
     const { batch, concurrency } = this.service;
-    const { id, report, heardMs, outstandingRows, sentSinceRows, lastSent, runningSinceMs } = instance;
+    const { id, report, outstandingRows, sentSinceRows, lastSent, runningSinceMs } = instance;
     const { state, rowMs } = report;
-    const depth = nowMs - heardMs > limits.loadStaleMs ? 0 : depthOf(report);
+    const reportedRows = this.#reportedRows(instance, nowMs);
+    const depth = reportedRows - sentSinceRows;
     return {
       instance: id,
       state,
       rowMs,
       outstandingRows,
       lastSent,
-      reportedRows: depth + sentSinceRows,
+      reportedRows,
       doneMs: Math.min(nowMs - runningSinceMs, (Math.min(depth, batch.rowsMax) * rowMs) / concurrency),
       outstandingRowsMax: request.suspect ? 1 : outstandingMax(batch.rowsMax, concurrency, rowMs),
     };
@@ -206,7 +223,7 @@ function holdsSuspect(instance: KnownInstance<Outstanding>): boolean {
 
 function isOpen(
   instance: KnownInstance<Outstanding>,
-  { suspect }: Outstanding,
+  { suspect }: Pick<Outstanding, "suspect">,
   stands: ReturnType<typeof standing>,
 ): boolean {
   if (instance.full || holdsSuspect(instance)) return false;

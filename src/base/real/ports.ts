@@ -1,7 +1,7 @@
 /** The real clock, randomness and a log that is silent until the command line gives a better one. */
 import { randomInt } from "node:crypto";
 import { performance } from "node:perf_hooks";
-import type { Clock, Log, Ports, Random } from "../ports.js";
+import type { Clock, Log, Ports, Random, Timer } from "../ports.js";
 import { noTelemetry, type Telemetry } from "../telemetry.js";
 
 export const realClock: Clock = {
@@ -15,17 +15,24 @@ export const realClock: Clock = {
     return new Promise((resolve, reject) => {
       if (signal?.aborted) return reject(signal.reason);
       const onAbort = () => {
-        clearTimeout(handle);
+        timer.cancel();
         reject(signal?.reason);
       };
-      const handle = setTimeout(() => {
+      const onEnd = () => {
         signal?.removeEventListener("abort", onAbort);
         resolve();
-      }, delayMs);
+      };
+      const timer = delayMs > 0 ? realClock.after(delayMs, onEnd) : nextTurn(onEnd);
       signal?.addEventListener("abort", onAbort, { once: true });
     });
   },
 };
+
+/** A timer would wait for a millisecond. */
+function nextTurn(fn: () => void): Timer {
+  const handle = setImmediate(fn);
+  return { cancel: () => clearImmediate(handle) };
+}
 
 const ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789";
 

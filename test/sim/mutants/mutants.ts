@@ -323,7 +323,7 @@ export const MUTANTS: readonly Mutant[] = [
   ]),
   mutant("the window of `infer` holds nothing back (infer I2)", 5, [
     "actors/window.js",
-    "if (this.#rows > 0 && (this.#rows + rows > this.rowsMax || this.#bytes + bytes > this.bytesMax))",
+    "if (this.#rows > 0 && (this.#rows + rows > bound || this.#bytes + bytes > this.bytesMax))",
     "if (this.#rows < 0)",
   ]),
 

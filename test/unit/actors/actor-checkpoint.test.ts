@@ -11,7 +11,7 @@ import { gate, turns, until } from "./support.js";
 
 const BOUND = 4_000;
 /** Windows and credits that a few rows fill. */
-const SMALL = { inferWindowRows: 64, channelCreditFrames: 4 };
+const SMALL = { inferAheadRows: 64, channelCreditFrames: 4 };
 
 interface Scenario {
   readonly name: string;
@@ -74,7 +74,7 @@ const scenarios: Scenario[] = [
     ordered: { sink: "out", key: () => "" },
     define: (world, sink) =>
       topology("t", (job) => {
-        const shape = { splits: 3, batches: 8, rows: SMALL.inferWindowRows / 4 };
+        const shape = { splits: 3, batches: 8, rows: SMALL.inferAheadRows / 4 };
         job
           .read(source(numbersIn, 0, shape, keyed, world.pause), { id: "in" })
           .infer(doubler, { id: "ask" })

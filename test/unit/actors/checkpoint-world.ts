@@ -464,6 +464,8 @@ export class World {
       giveUp(owner: object, error: MillraceError) {
         for (const reject of open.get(owner) ?? []) reject(error);
       },
+      isStarved: false,
+      whenStarved: () => {},
       release: (ids: readonly string[]) => {
         for (const id of ids) this.#released.add(id);
       },

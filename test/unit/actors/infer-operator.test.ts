@@ -47,7 +47,10 @@ function setUp(options: Options = {}) {
     batch: { rowsMax: options.rowsMax ?? 2, bucketBy: options.bucketBy ?? [] },
   });
   const passed: number[] = [];
+  const suppliers: (() => void)[] = [];
   const client = {
+    isStarved: false,
+    whenStarved: (supply: () => void) => void suppliers.push(supply),
     release: (released: readonly string[]) => void passed.push(released.length),
     call(records: RecordBatch, _owner: object, { bucket = "", rowIds = [] }: CallOptions = {}): Promise<Answer> {
       for (const id of rowIds) ids.push(id);
@@ -67,7 +70,12 @@ function setUp(options: Options = {}) {
         });
       });
     },
-  } as unknown as ServiceClient;
+  };
+  /** Instances have nothing to do. */
+  const starve = () => {
+    client.isStarved = true;
+    for (const supply of suppliers.splice(0)) supply();
+  };
   const from: Columns = options.each ? lists : input;
   const to: Columns = options.each ? { ...lists, answers: t.list(t.struct(output)) } : { ...input, ...output };
   const node: InferNode = {
@@ -88,9 +96,9 @@ function setUp(options: Options = {}) {
     await options.emit?.();
     out.push(batch);
   };
-  const made = new InferOperator(node, from, client, runtime, emit);
+  const made = new InferOperator(node, from, client as unknown as ServiceClient, runtime, emit);
   const emitted = () => rows(to, out) as { n: number; doubled: number; said: string }[];
-  return { made, asked, ids, passed, runtime, out, to, emitted };
+  return { made, asked, ids, passed, runtime, out, to, emitted, starve };
 }
 
 const batch = (...values: number[]) =>
@@ -158,21 +166,56 @@ describe("actors/infer-operator: rows of a batch", () => {
 
   it("a full window holds `process` back until a batch has been handed on (I2)", async () => {
     const { made, asked, emitted } = setUp({ rowsMax: 10_000 });
-    await made.process(batch(...range(0, limits.inferWindowRows)));
+    await made.process(batch(...range(0, limits.inferAheadRows)));
     const second = made.process(batch(7));
     assert.ok(await isOpen(second), "the second batch went in though the window was full");
     assert.equal(asked.length, 1);
     asked[0]!.answer();
     await second;
-    assert.equal(emitted().length, limits.inferWindowRows);
+    assert.equal(emitted().length, limits.inferAheadRows);
     asked[1]!.answer();
     await made.end();
+  });
+
+  it("a batch comes in ahead of what instances need up to a bound, and above it where one would stand still (I2)", async () => {
+    const { made, asked, starve } = setUp({ rowsMax: 10_000 });
+    await made.process(batch(...range(0, limits.inferAheadRows)));
+    const second = made.process(batch(7));
+    assert.ok(await isOpen(second), "the second batch went in though instances have enough to do");
+    starve();
+    await second;
+    const rest = limits.inferWindowRows - limits.inferAheadRows - 1;
+    await made.process(batch(...range(0, rest)));
+    const fourth = made.process(batch(8));
+    starve();
+    assert.ok(await isOpen(fourth), "the fourth batch went in though the window was full");
+    assert.equal(asked.length, 3);
+  });
+
+  for (const ordered of [true, false]) {
+    it(`what waits to leave ${ordered ? "in order" : "in any order"} is not more because instances have nothing to do (I2)`, async () => {
+      const { made, asked, starve } = setUp({ rowsMax: 10_000, ordered, emit: () => new Promise<void>(() => {}) });
+      await made.process(batch(...range(0, limits.inferAheadRows)));
+      asked[0]!.answer();
+      await turns();
+      const second = made.process(batch(7));
+      starve();
+      assert.ok(await isOpen(second), "a batch went in behind one that does not leave");
+    });
+  }
+
+  it("answers that have come in leave before more goes out", async () => {
+    const { made, asked, emitted } = setUp({ rowsMax: 2 });
+    await made.process(batch(1, 2));
+    setImmediate(() => asked[0]!.answer());
+    await made.process(batch(3));
+    assert.equal(emitted().length, 2);
   });
 
   it("what leaves slowly holds `process` back, too (I2)", async () => {
     let release: () => void = () => {};
     const { made, asked } = setUp({ rowsMax: 10_000, emit: () => new Promise<void>((resolve) => (release = resolve)) });
-    await made.process(batch(...range(0, limits.inferWindowRows)));
+    await made.process(batch(...range(0, limits.inferAheadRows)));
     asked[0]!.answer();
     const second = made.process(batch(7));
     assert.ok(await isOpen(second));
@@ -244,7 +287,7 @@ describe("actors/infer-operator: rows of a batch", () => {
 
   it("an error while `process` waits in a full window reaches it", async () => {
     const { made, asked } = setUp({ rowsMax: 10_000 });
-    await made.process(batch(...range(0, limits.inferWindowRows)));
+    await made.process(batch(...range(0, limits.inferAheadRows)));
     const second = made.process(batch(7));
     assert.ok(await isOpen(second));
     asked[0]!.fail(new MillraceError("MILL_MODEL_INPUTS", "no such input"));

@@ -100,6 +100,27 @@ describe("actors/splits-ahead: what waits to be begun", () => {
     });
   }
 
+  it("what is begun while it asks is asked for with the next quarter, and not in a question of its own (P3)", async () => {
+    const [asksMs, lastsMs, count] = [10, 2, 320];
+    const { clock, asked, wished, take } = setUp({
+      answer: async ({ number }) => {
+        const { more } = wished.at(-1)!;
+        await clock.sleep(asksMs);
+        return Array.from({ length: 1 + more }, (_, i) => split(number + BigInt(i)));
+      },
+    });
+    for (let number = 1n; number <= count; number++) {
+      let isTaken = false;
+      void take(number).then(() => {
+        isTaken = true;
+      });
+      do await clock.advance(lastsMs);
+      while (!isTaken);
+    }
+    const quarters = count / (limits.splitsReadyMax / 4);
+    assert.ok(asked.length < quarters * 1.5, `${asked.length} questions for ${count} splits`);
+  });
+
   it("refused ahead of time, it asks once for each split that it begins, and again when it needs the next (P3, D6 of the enumerator)", async () => {
     const { asked, read } = setUp({ answer: async ({ ahead }) => (ahead > 0 ? "later" : undefined) });
     await read(1n, 3, 10);

@@ -26,6 +26,30 @@ describe("services/client: requests and answers", () => {
     assert.deepEqual(doubled(await call), [2]);
   });
 
+  it("asks for more once nothing waits and an instance has less than its calls and as much again", async () => {
+    const { client, clock, instance } = await setUp();
+    let asked = 0;
+    const supply = () => {
+      asked += 1;
+    };
+    client.whenStarved(supply);
+    client.whenStarved(supply);
+    assert.ok(!client.isStarved, "there is no instance");
+    const a = await instance("a-0");
+    await a.says("READY");
+    assert.ok(client.isStarved);
+    assert.equal(asked, 1);
+    for (let n = 0; n <= SHARE; n++) void client.call(batch(n), owner);
+    await clock.settle();
+    assert.ok(!client.isStarved);
+    client.whenStarved(supply);
+    for (let n = 0; n < 2; n++) {
+      assert.equal(asked, 1, "it has enough to do");
+      await a.answers();
+    }
+    assert.equal(asked, 2);
+  });
+
   it("spells the input's schema out once to each instance", async () => {
     const { client, clock, instance } = await setUp();
     const a = await instance("a-0");

@@ -9,11 +9,17 @@ import { fakePorts } from "../coordinator/fake-ports.js";
 
 const columns = { n: t.int32 };
 const ROW_MS = 20;
+const ROWS_OF_CALL = 3;
 
-function table() {
+function table(rowsMax?: number) {
   const ports = fakePorts();
   const handler = { kind: "none", assets: {}, load: () => Promise.reject(new Error("not loaded here")) };
-  const declared = service("s", { input: columns, output: columns, handler }) as unknown as Service;
+  const declared = service("s", {
+    input: columns,
+    output: columns,
+    handler,
+    ...(rowsMax && { batch: { rowsMax } }),
+  }) as unknown as Service;
   const instances = new InstanceTable<Outstanding>(declared, ports);
   let sequence = 0n;
   let sent = 0;
@@ -46,6 +52,22 @@ describe("services/instance-table: what a client knows of instances that others 
     report("a", 0, 1);
     report("b", 2, 1);
     assert.equal(send(), "a");
+  });
+
+  it("one wants more while it has less than its calls and as much again, of this client and of all", () => {
+    const { instances, report, send } = table(ROWS_OF_CALL);
+    assert.equal(instances.wantsMore(), false, "nobody is there");
+    report("a", 0, 0);
+    const enough = 2 * ROWS_OF_CALL;
+    for (let rows = 0; rows < enough; rows++) {
+      assert.ok(instances.wantsMore(), `${rows} rows`);
+      send();
+    }
+    assert.equal(instances.wantsMore(), false);
+    report("b", enough - ROWS_OF_CALL, ROWS_OF_CALL);
+    assert.equal(instances.wantsMore(), false, "others keep it busy");
+    report("b", 0, ROWS_OF_CALL);
+    assert.ok(instances.wantsMore());
   });
 
   it("of two that are equally deep, it chooses the one whose call has run longer", async () => {
