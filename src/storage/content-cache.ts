@@ -13,7 +13,7 @@
  */
 import { createHash, randomUUID } from "node:crypto";
 import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { limits } from "../base/limits.js";
 import type { Ports } from "../base/ports.js";
 import { type ContentRef, checked } from "./content-checks.js";
@@ -24,7 +24,7 @@ import { piecesOf } from "./object-calls.js";
 import type { ByteRange } from "./object-store.js";
 
 const HASH = /^[0-9a-f]{64}$/;
-const LOCK = ".lock";
+const LOCK = ".held";
 /** Below the folder: what is being written, named by who writes it. */
 const STAGING = "staging";
 /** Of the bound: how much may be written before the files are counted again. */
@@ -155,8 +155,7 @@ export class ContentCache {
     const { clock } = this.options.ports;
     while (this.keeps(Number(ref.sizeBytes))) {
       try {
-        await mkdir(join(path, ".."), { recursive: true });
-        const lock = await takeLock(`${path}${LOCK}`, clock);
+        const lock = await inFolderOf(path, () => takeLock(`${path}${LOCK}`, clock));
         if (lock !== undefined) return lock;
       } catch (error) {
         this.#pause(error);
@@ -213,13 +212,12 @@ export class ContentCache {
     const staged = join(this.#folder, STAGING, `${await thisProcess()} ${randomUUID()}`);
     const source = new Told(pieces);
     try {
-      await mkdir(join(this.#folder, STAGING), { recursive: true });
       await this.#makeRoom(sizeBytes);
       await this.#write(staged, source.pieces());
-      await mkdir(join(this.#pathOf(sha256), ".."), { recursive: true });
       // Whoever gave the pieces has checked them (K1).
       await mark(staged, sha256, await stat(staged, { bigint: true }), this.options.ports.clock.nowMs());
-      await rename(staged, this.#pathOf(sha256));
+      const path = this.#pathOf(sha256);
+      await inFolderOf(path, () => rename(staged, path));
       if (this.#counted !== undefined) this.#counted.written += sizeBytes;
     } catch (error) {
       await rm(staged, { force: true }).catch(() => {});
@@ -248,6 +246,7 @@ export class ContentCache {
     if (counted !== undefined && counted.written + sizeBytes <= slack) {
       if (counted.bytes + counted.written + sizeBytes <= this.#bytesMax) return;
     }
+    await mkdir(this.#folder, { recursive: true });
     await this.#removeLeftovers();
     const files = await this.#list();
     let bytes = files.reduce((sum, file) => sum + file.sizeBytes, 0);
@@ -300,8 +299,19 @@ class Told {
   }
 }
 
+/** What `act` gives, which makes `path`; its folder is made where it is missing. */
+async function inFolderOf<T>(path: string, act: () => Promise<T>): Promise<T> {
+  try {
+    return await act();
+  } catch (error) {
+    if (codeOf(error) !== "ENOENT") throw error;
+  }
+  await mkdir(dirname(path), { recursive: true });
+  return act();
+}
+
 async function writePieces(path: string, pieces: AsyncIterable<Uint8Array>): Promise<void> {
-  const file = await open(path, "wx");
+  const file = await inFolderOf(path, () => open(path, "wx"));
   try {
     for await (const piece of pieces) {
       // Not `writeFile`, which writes half a MiB at a time.

@@ -1,11 +1,12 @@
 /**
- * Files that say which process is at something, so that of several that want the same only one does it.
+ * Links that say which process is at something, so that of several that want the same only one does it. They lead nowhere: their text
+ * comes and goes with them, in one call each.
  *
  * It spares work and protects nothing: two that hold one lock for a moment both do the work, and the second result replaces an equal
  * first. So there is no order among those who take a dead one's lock over.
  */
 import { randomUUID } from "node:crypto";
-import { link, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { lstat, readFile, readlink, symlink, unlink } from "node:fs/promises";
 import { hostname } from "node:os";
 import { limits } from "../base/limits.js";
 import type { Clock } from "../base/ports.js";
@@ -34,24 +35,18 @@ export async function thisProcess(): Promise<string> {
 /** @returns undefined: a process that is there holds it @throws what the file system says */
 export async function takeLock(path: string, clock: Clock): Promise<Lock | undefined> {
   const mine = `${textOf(await me())} ${randomUUID()}`;
-  const staged = `${path}.${randomUUID()}`;
-  await writeFile(staged, mine, { flag: "wx" });
-  try {
-    for (;;) {
-      try {
-        await link(staged, path); // appears with its text in it
-        return { release: () => removeIf(path, mine) };
-      } catch (error) {
-        if (codeOf(error) !== "EEXIST") throw error;
-      }
-      const held = await textAt(path);
-      if (held === undefined) continue; // released in between
-      const [holder = ""] = held.split(" ");
-      if (!(await isGone(holder, path, clock))) return undefined;
-      await removeIf(path, held);
+  for (;;) {
+    try {
+      await symlink(mine, path); // appears with its text in it
+      return { release: () => removeIf(path, mine) };
+    } catch (error) {
+      if (codeOf(error) !== "EEXIST") throw error;
     }
-  } finally {
-    await rm(staged, { force: true });
+    const held = await textAt(path);
+    if (held === undefined) continue; // released in between
+    const [holder = ""] = held.split(" ");
+    if (!(await isGone(holder, path, clock))) return undefined;
+    await removeIf(path, held);
   }
 }
 
@@ -64,7 +59,7 @@ export async function isGone(holder: string, path: string, clock: Clock): Promis
   const { host } = await me();
   const other = holderOf(holder);
   if (other?.host === host) return !(await isThere(other));
-  const found = await stat(path).catch(() => undefined);
+  const found = await lstat(path).catch(() => undefined);
   return found !== undefined && clock.nowMs() - found.mtimeMs > limits.contentStaleMs;
 }
 
@@ -108,7 +103,7 @@ function safe(host: string): string {
 
 async function textAt(path: string): Promise<string | undefined> {
   try {
-    return await readFile(path, "utf8");
+    return await readlink(path);
   } catch (error) {
     if (codeOf(error) === "ENOENT") return undefined;
     throw error;
@@ -116,5 +111,8 @@ async function textAt(path: string): Promise<string | undefined> {
 }
 
 async function removeIf(path: string, text: string): Promise<void> {
-  if ((await textAt(path).catch(() => undefined)) === text) await rm(path, { force: true });
+  if ((await textAt(path).catch(() => undefined)) !== text) return;
+  await unlink(path).catch((error: unknown) => {
+    if (codeOf(error) !== "ENOENT") throw error;
+  });
 }
