@@ -7,15 +7,25 @@ import { type Child, type Exit, Worker } from "../src/worker/worker.js";
 import { type Played, PlayedHost, PlayedInstance } from "./control-plane-host.js";
 
 export interface Triggers {
+  /** Hosts that were told to begin a checkpoint, one after the other, and that were told of its commit. */
   readonly count: number;
-  /** When the newest came, by the clock on the wall. */
+  readonly completed: number;
+  /** When the newest of the first came, by the clock on the wall. */
   readonly lastMs: number;
 }
 
 const [servers = "", namespace = "", count = ""] = process.argv.slice(2);
 const ports = realPorts();
 const bus = await connectNats({ servers, name: "bench" }, ports);
-const triggers = { count: 0, lastMs: 0 };
+const triggers = { count: 0, completed: 0, lastMs: 0 };
+const pieces: (() => void)[] = [];
+
+function work(): void {
+  pieces[0]!();
+  pieces.shift();
+  if (pieces.length > 0) setImmediate(work);
+}
+
 const played: Played = {
   bus,
   ports,
@@ -23,6 +33,12 @@ const played: Played = {
   triggered() {
     triggers.count += 1;
     triggers.lastMs = Date.now();
+  },
+  completed() {
+    triggers.completed += 1;
+  },
+  later(piece) {
+    if (pieces.push(piece) === 1) setImmediate(work);
   },
 };
 

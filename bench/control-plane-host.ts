@@ -24,8 +24,14 @@ export interface Played {
   readonly bus: Bus;
   readonly ports: Ports;
   readonly namespace: Namespace;
-  /** A host was told to begin a checkpoint. */
-  triggered(job: string): void;
+  /** A host was told to begin a checkpoint, or to publish what it holds, for the first time. */
+  triggered(): void;
+  completed(): void;
+  /**
+   * What each of a thousand machines would do by itself: piece by piece, in the order in which it was asked for, and between two pieces
+   * this process hears what else it is told. So `triggered` tells when a host was told, and not when those before it had obeyed.
+   */
+  later(piece: () => void): void;
 }
 
 interface PlayedRegion {
@@ -34,9 +40,13 @@ interface PlayedRegion {
   readonly actors: readonly string[];
   state: ActorState;
   published: bigint;
+  /** The newest checkpoint that it was told to begin, and the newest whose snapshots it has told of. */
+  triggered: bigint;
+  told: bigint;
 }
 
 const COMMANDS = new Set(["deploy", "deploy-enumerator", "start", "trigger", "complete", "stop-region"]);
+const NEW = { state: "DEPLOYED", published: 0n, triggered: 0n, told: 0n } as const;
 const SNAPSHOT = { finished: false, inline: new Uint8Array(64), key: "", sha256: "0".repeat(64), sizeBytes: 64n };
 
 export class PlayedHost {
@@ -46,7 +56,8 @@ export class PlayedHost {
   #loadsToldMs = 0;
   #beginMs: number;
   #timer: Timer | undefined;
-  #soon: Timer | undefined;
+  #reportsSoon = false;
+  #closed = false;
 
   constructor(
     private readonly played: Played,
@@ -69,33 +80,48 @@ export class PlayedHost {
   }
 
   #obey(kind: string, command: Trigger & { readonly actors: readonly string[] }): void {
-    const { region, attempt, checkpoint } = command;
+    const { region, attempt } = command;
     const known = this.#regions.get(region);
     if (kind === "deploy") {
       if (known === undefined || known.attempt < attempt)
-        this.#regions.set(region, { region, attempt, actors: command.actors, state: "DEPLOYED", published: 0n });
+        this.#regions.set(region, { region, attempt, actors: command.actors, ...NEW });
     } else if (known?.attempt !== attempt) return;
     else if (kind === "start") known.state = "RUNNING";
     else if (kind === "trigger") this.#trigger(known, command);
-    else if (kind === "complete") known.published = checkpoint;
+    else if (kind === "complete") this.#complete(known, command);
     else if (kind === "stop-region") this.#regions.delete(region);
-    this.#soon ??= this.played.ports.clock.after(0, () => {
-      this.#soon = undefined;
-      this.#report();
+    if (this.#reportsSoon || kind === "trigger") return; // of a trigger a report says nothing
+    this.#reportsSoon = true;
+    this.played.later(() => {
+      this.#reportsSoon = false;
+      if (!this.#closed) this.#report();
     });
   }
 
-  #trigger({ region, attempt, actors }: PlayedRegion, { checkpoint }: Trigger): void {
-    this.played.triggered(this.job);
-    for (const actor of actors) {
-      const about = { job: this.job, region, attempt, checkpoint, actor, unaligned: false };
-      this.#publish(snapshotFrame.encode({ ...SNAPSHOT, ...about }));
-    }
+  /** Who has told of its snapshots tells of them again; who has not is about to. */
+  #trigger(known: PlayedRegion, { checkpoint }: Trigger): void {
+    const { region, attempt, actors } = known;
+    const isNew = known.triggered < checkpoint;
+    if (!isNew && known.told < checkpoint) return;
+    known.triggered = checkpoint;
+    if (isNew) this.played.triggered();
+    this.played.later(() => {
+      known.told = checkpoint;
+      for (const actor of actors) {
+        const about = { job: this.job, region, attempt, checkpoint, actor, unaligned: false };
+        this.#publish(snapshotFrame.encode({ ...SNAPSHOT, ...about }));
+      }
+    });
+  }
+
+  #complete(known: PlayedRegion, { checkpoint }: Trigger): void {
+    if (known.published < checkpoint) this.played.completed();
+    known.published = checkpoint;
   }
 
   close(): void {
+    this.#closed = true;
     this.#timer?.cancel();
-    this.#soon?.cancel();
   }
 
   #beat(): void {

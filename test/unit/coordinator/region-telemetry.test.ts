@@ -47,6 +47,15 @@ describe("coordinator/region-telemetry: checkpoints and restarts", () => {
     assert.equal(told.named("checkpoint").ended![0], "GIVEN_UP");
   });
 
+  it("a hundred jobs whose checkpoints are open at once are all remembered", () => {
+    const jobs = Array.from({ length: 100 }, (_, i) => `job-${i}`);
+    for (const job of jobs) regions.opened(job, "r", 1n);
+    assert.deepEqual(
+      jobs.filter((job) => regions.traceOf(job, "r", 1n) === ""),
+      [],
+    );
+  });
+
   it("restarts are counted; of many jobs the oldest are forgotten, told once more before", () => {
     regions.opened("j", "r", 1n);
     assert.equal(told.total("restarts"), 0);
