@@ -77,9 +77,9 @@ export class ClientMessages {
     this.#say(report.subject, cancelFrame.encode(header));
   }
 
-  ask(rowIds: readonly string[]): void {
+  ask(rowIds: readonly string[], round: number): void {
     const { client, service } = this.options;
-    this.#say(this.#everybody, askFrame.encode({ client, service: service.id, rowIds: idBytes(rowIds) }));
+    this.#say(this.#everybody, askFrame.encode({ client, service: service.id, rowIds: idBytes(rowIds), round }));
   }
 
   release(rowIds: readonly string[]): void {

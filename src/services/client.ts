@@ -103,7 +103,7 @@ export class ServiceClient {
       clock: options.ports.clock,
       saved: options.saved,
       ready: () => [...this.#instances].filter(({ report }) => report.state === "READY").map(({ id }) => id),
-      ask: (rowIds) => this.#messages.ask(rowIds),
+      ask: (rowIds, round) => this.#messages.ask(rowIds, round),
       split: (request, parts) => splitPending(request, parts, {}),
       send: (requests) => this.#onAsked(requests),
       answered: (request, answers) => this.#onAnswered(request, answers),
@@ -139,7 +139,7 @@ export class ServiceClient {
       bus.subscribe(this.#subjects.orders(this.service.id), ({ payload }) => this.#onOrders(payload)),
       bus.subscribe(this.#subjects.held(this.service.id), ({ payload }) => this.#onHeld(payload)),
     ]);
-    this.#messages.ask([]);
+    this.#messages.ask([], 0);
   }
 
   /**

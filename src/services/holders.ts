@@ -31,8 +31,8 @@ export interface HoldersOptions<Request extends AskedRequest> {
   readonly saved: AnswerStore | undefined;
   /** Instances that take requests. */
   ready(): readonly InstanceId[];
-  /** Asks all instances at once. */
-  ask(rowIds: readonly string[]): void;
+  /** Asks all instances at once. @param round to be repeated by them */
+  ask(rowIds: readonly string[], round: number): void;
   /** @returns a request for each of the parts, in their order */
   split(request: Request, parts: readonly Part[]): readonly Request[];
   /** They can be sent, before all others. */
@@ -48,6 +48,7 @@ interface Probe extends AskedRequest {
 
 /** All that is asked about at once. */
 interface Round<Request extends AskedRequest> {
+  readonly number: number;
   /** With the instance that holds it for each row, "" for none; undefined: no row is held, as far as has been heard. */
   readonly requests: Map<Request | Probe, string[] | undefined>;
   /** Not heard yet. */
@@ -55,6 +56,7 @@ interface Round<Request extends AskedRequest> {
 }
 
 export class Holders<Request extends AskedRequest> {
+  #rounds = 0;
   /** They are asked about in the next round. */
   #next: (Request | Probe)[] = [];
   #round: Round<Request> | undefined;
@@ -119,7 +121,7 @@ export class Holders<Request extends AskedRequest> {
     }
   }
 
-  onHolding({ instance, rowIds }: HoldingHeader): void {
+  onHolding({ instance, rowIds, round: number }: HoldingHeader): void {
     const held = new Set(idsOf(rowIds));
     // One that drains takes no request, whatever it holds: its rows are looked for where it has saved them.
     const takes = this.options.ready().includes(instance as InstanceId);
@@ -127,11 +129,12 @@ export class Holders<Request extends AskedRequest> {
     const round = this.#round;
     if (round === undefined) return;
     if (takes && held.size > 0) this.#send(this.#found(round, held, instance));
-    const heard = round.awaited.delete(instance as InstanceId);
+    // What it said to a question before, late or twice, is true of those rows, and says nothing of these.
+    const heard = (number === round.number || number === 0) && round.awaited.delete(instance as InstanceId);
     if (round.requests.size === 0 || (heard && round.awaited.size === 0)) this.#end();
   }
 
-  /** Its round was over before this instance was heard, or a word of the round before was taken for its own. */
+  /** Its round was over before this instance was heard. */
   #sendLate(held: ReadonlySet<string>, instance: string): void {
     const late = [...this.#looking].filter(({ rowIds }) => rowIds.every((id) => held.has(id)));
     for (const request of late) {
@@ -186,10 +189,12 @@ export class Holders<Request extends AskedRequest> {
   #begin(): void {
     const requests = this.#next.splice(0);
     this.#round = {
+      number: ++this.#rounds,
       requests: new Map(requests.map((request) => [request, undefined])),
       awaited: new Set(this.options.ready()),
     };
-    this.options.ask(requests.flatMap(({ rowIds }) => rowIds));
+    const rowIds = requests.flatMap((request) => request.rowIds);
+    this.options.ask(rowIds, this.#rounds);
     this.#timer = this.options.clock.after(limits.askWaitMs, () => this.#end());
   }
 

@@ -317,12 +317,12 @@ export class Instance {
     );
   }
 
-  #tell({ client, rowIds }: AskHeader): void {
+  #tell({ client, rowIds, round }: AskHeader): void {
     const { service, instance } = this.options;
     this.#publishLoad();
     if (rowIds.length === 0) return;
     const held = this.#desk!.holding(idsOf(rowIds));
-    const header = { service: service.id, instance, rowIds: idBytes(held) };
+    const header = { service: service.id, instance, rowIds: idBytes(held), round };
     this.#publish(this.#subjects.answer(client), holdingFrame.encode(header));
   }
 

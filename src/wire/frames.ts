@@ -92,12 +92,14 @@ export interface AskHeader {
   readonly client: string;
   readonly service: string;
   readonly rowIds: Uint8Array;
+  readonly round: number;
 }
 
 export interface HoldingHeader {
   readonly service: string;
   readonly instance: string;
   readonly rowIds: Uint8Array;
+  readonly round: number;
 }
 
 export interface ReleaseHeader {

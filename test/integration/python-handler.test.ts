@@ -188,7 +188,7 @@ describe("examples/python-handler: an instance in Python, over NATS", () => {
 
   it("answers a client that comes up with a report at once", async () => {
     const before = reports.length;
-    const frame = askFrame.encode({ client: "client-2", service: "word-count", rowIds: new Uint8Array() });
+    const frame = askFrame.encode({ client: "client-2", service: "word-count", rowIds: new Uint8Array(), round: 0 });
     await bus.publish(subjects.ask("word-count" as never), frame);
     await until("a report", () => reports.length > before);
   });

@@ -206,7 +206,7 @@ describe("services/client: answers that are kept as objects (S11, guarantee 3)",
     const holding = (from: string, rowId: string) =>
       bus.publish(
         subjects.answer("client-1"),
-        holdingFrame.encode({ service: "double", instance: from as InstanceId, rowIds: idBytes([rowId]) }),
+        holdingFrame.encode({ service: "double", instance: from as InstanceId, rowIds: idBytes([rowId]), round: 0 }),
       );
     await leaving.says("DRAINING");
     const first = client.call(batch(1), owner, { rowIds: [a], ask: true });
@@ -235,7 +235,7 @@ describe("services/client: answers that are kept as objects (S11, guarantee 3)",
     const answer = client.call(batch(1), owner, { rowIds: [a], ask: true });
     answer.catch(() => {});
     await clock.advance(499);
-    const holding = { service: "double", instance: "x" as InstanceId, rowIds: idBytes([]) };
+    const holding = { service: "double", instance: "x" as InstanceId, rowIds: idBytes([]), round: 1 };
     await bus.publish(subjects.answer("client-1"), holdingFrame.encode(holding));
     await clock.advance(1);
     client.giveUp(owner, new Error("stopped") as never);

@@ -245,7 +245,7 @@ describe("services/client: rows that an instance may hold", () => {
     await clock.advance(1);
     assert.deepEqual(asked, [ids]);
     assert.deepEqual([a.requests.length, b.requests.length], [0, 0]);
-    const holding = holdingFrame.encode({ service: DOUBLE, instance: "b", rowIds: idBytes([ids[1]!]) });
+    const holding = holdingFrame.encode({ service: DOUBLE, instance: "b", rowIds: idBytes([ids[1]!]), round: 1 });
     await bus.publish(subjects.answer("client-1"), holding);
     await clock.settle();
     assert.deepEqual([a.requests.length, b.requests.map(({ values }) => values)], [0, [[2]]]);
@@ -265,7 +265,7 @@ describe("services/client: rows that an instance may hold", () => {
     await b.says("READY", { queuedRows: 100 });
     void client.call(batch(1), owner, { rowIds: [ids[0]!], ask: true });
     await clock.advance(1);
-    const holding = holdingFrame.encode({ service: DOUBLE, instance: "b", rowIds: idBytes([ids[0]!]) });
+    const holding = holdingFrame.encode({ service: DOUBLE, instance: "b", rowIds: idBytes([ids[0]!]), round: 1 });
     await bus.publish(subjects.answer("client-1"), holding);
     await clock.settle();
     await b.crashes();

@@ -30,7 +30,7 @@ async function restored() {
   await one.says("READY", { queuedRows: 9, rowMs: 10 });
   await two.says("READY");
   const holding = async (to: string, service: ServiceId, instance: string, ...ids: string[]) => {
-    await bus.publish(subjects.answer(to), holdingFrame.encode({ service, instance, rowIds: idBytes(ids) }));
+    await bus.publish(subjects.answer(to), holdingFrame.encode({ service, instance, rowIds: idBytes(ids), round: 0 }));
     await clock.settle();
   };
   const call = () => client.call(batch(1, 2), owner, { rowIds: IDS, ask: true });

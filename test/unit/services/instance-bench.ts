@@ -216,7 +216,7 @@ export class Bench {
   /** Ids, as letters, of the rows that the instance says it holds. */
   async ask(letters: string): Promise<string> {
     this.holding.splice(0);
-    const header = { client: "client-2", service: this.service.id, rowIds: rowIds(letters) };
+    const header = { client: "client-2", service: this.service.id, rowIds: rowIds(letters), round: 1 };
     void this.bus.publish(subjects.ask(this.service.id), askFrame.encode(header));
     await this.clock.settle();
     return this.holding.join("");

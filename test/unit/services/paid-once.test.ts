@@ -17,12 +17,13 @@ async function asked(about: Parameters<typeof setUp>[2] = {}) {
   const [one, two] = [await instance("one"), await instance("two")];
   await one.says("READY");
   await two.says("READY");
-  const holding = async ({ name }: FakeInstance, ...rowIds: string[]) => {
-    const frame = holdingFrame.encode({ service: "double", instance: name as InstanceId, rowIds: idBytes(rowIds) });
-    await bus.publish(subjects.answer("client-1"), frame);
+  const holdingOf = async (round: number, { name }: FakeInstance, ...rowIds: string[]) => {
+    const header = { service: "double", instance: name as InstanceId, rowIds: idBytes(rowIds), round };
+    await bus.publish(subjects.answer("client-1"), holdingFrame.encode(header));
     await clock.settle();
   };
-  return { client, clock, one, two, holding };
+  const holding = (instance: FakeInstance, ...rowIds: string[]) => holdingOf(1, instance, ...rowIds);
+  return { client, clock, one, two, holding, holdingOf };
 }
 
 describe("services/holders: a request whose rows are held in several places", () => {
@@ -46,6 +47,22 @@ describe("services/holders: a request whose rows are held in several places", ()
     await clock.settle();
     await holding(two, a, b);
     assert.deepEqual([rows(one), rows(two)], [[], [[1, 2]]]);
+    client.close();
+  });
+
+  it("waits for an instance whose word about an earlier question comes twice (S10)", async () => {
+    const { client, clock, one, two, holding, holdingOf } = await asked();
+    client.call(batch(1), owner, { rowIds: [a], ask: true }).catch(() => {});
+    await clock.settle();
+    await holding(one, a);
+    await holding(two);
+    client.call(batch(2), owner, { rowIds: [b], ask: true }).catch(() => {});
+    await clock.settle();
+    for (const again of [one, two]) await holding(again);
+    assert.deepEqual([rows(one), rows(two)], [[[1]], []], "the second is not sent before both were heard about it");
+    await holdingOf(2, one);
+    await holdingOf(2, two, b);
+    assert.deepEqual(rows(two), [[2]]);
     client.close();
   });
 

@@ -31,7 +31,7 @@ describe("services/client: an instance that holds a row and has no room for its 
     const answer = client.call(batch(1), owner, { rowIds: [a], ask: true });
     answer.catch(() => {});
     await clock.settle();
-    const holding = { service: "double", instance: "one" as InstanceId, rowIds: idBytes([a]) };
+    const holding = { service: "double", instance: "one" as InstanceId, rowIds: idBytes([a]), round: 1 };
     await bus.publish(subjects.answer("client-1"), holdingFrame.encode(holding));
     await clock.settle();
     for (let i = 0; i < 100 && (await isOpen(answer)); i++) {

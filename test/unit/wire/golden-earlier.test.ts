@@ -23,6 +23,8 @@ const LATER: Readonly<Record<string, object>> = {
   "load-report.1": { enteredMs: 0 },
   "exchange-entry.1": { content: null, traceparent: "" },
   "exchange-position.1": { seed: 0, seedBatches: 0, incarnation: "" },
+  "ask.1": { round: 0 },
+  "holding.1": { round: 0 },
   "credit.1": { arrived: 0, barriers: 0, ended: false },
 };
 

@@ -168,11 +168,13 @@ export const GOLDEN: Readonly<Record<string, GoldenFrame>> = {
     client: "ocr-0",
     service: "recognise",
     rowIds: Uint8Array.from({ length: 16 }, (_, i) => i),
+    round: 7,
   }),
   holding: golden("holding: one row", frames.holdingFrame, {
     service: "recognise",
     instance: "recognise-1",
     rowIds: Uint8Array.from({ length: 16 }, (_, i) => 16 + i),
+    round: 7,
   }),
   release: golden("release: none", frames.releaseFrame, { service: "recognise", rowIds: new Uint8Array() }),
   request: golden("request: two rows", frames.requestFrame, { ...request, ...spelt }, words, WORDS),
