@@ -14,9 +14,9 @@ import { startMinio } from "../test/servers/index.js";
 import { freePort } from "../test/servers/minio.js";
 import { percentile, round, startNumbers } from "./embedded-job.js";
 
-const WINDOW_MS = 8_000;
-/** The first checkpoint of a window also has to do with what has come without one: it is not judged. */
-const SKIPPED_MS = 2_000;
+const WINDOW_MS = 9_000;
+/** The first checkpoints of a window also have to do with what has come without one: they are not judged. */
+const SKIPPED_MS = 3_000;
 /** For each of the runs asked for. */
 const PAIRS_OF_RUN = 3;
 const LOOK_MS = 20;

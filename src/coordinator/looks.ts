@@ -5,7 +5,8 @@
  *   T1  A job is looked at soon after something of it has changed, and when its time has come; every job, at all of it, on every heartbeat.
  *   T2  Looks take turns of about `limits.lookTurnMs`, and then half of the time at most: a job of ten thousand actors does not keep the lease
  *       from being renewed, nor reports from being heard. What is left is looked at in the next turn. Where all else has taken longer, so
- *       may a turn, up to `limits.lookTurnMsMax`: a process that is kept busy by a store decides as much as it hears.
+ *       may a turn, up to `limits.lookTurnMsMax`: a process that is kept busy by a store decides as much as it hears. So may one in which a
+ *       checkpoint begins that was asked for: it has as many hosts to tell, and what they answer would come in between.
  *   T3  Jobs take turns, too: none is looked at again while another waits for longer. Those that a checkpoint was asked for go before all
  *       others, once for each question (U3 of `region-turns.ts`): what is to be recorded of others takes longer.
  */
@@ -90,10 +91,10 @@ export class Looks {
     this.#inTurn = true;
     const [first, others]: [JobBook[], JobBook[]] = [[], []];
     for (const book of this.#waiting) (book.turns.isAsked ? first : others).push(book);
-    for (const book of [...first, ...others]) {
-      this.#look(book, untilMs);
-      if (clock.monotonicMs() >= untilMs) break;
+    for (const book of first) {
+      if (clock.monotonicMs() < beginMs + limits.lookTurnMsMax) this.#look(book, beginMs + limits.lookTurnMsMax);
     }
+    for (const book of others) if (clock.monotonicMs() < untilMs) this.#look(book, untilMs);
     this.#inTurn = false;
     this.#endedMs = clock.monotonicMs();
     this.#restMs = Math.min(Math.ceil(this.#endedMs - beginMs), REST_MS_MAX);

@@ -157,6 +157,23 @@ describe("coordinator/looks: when jobs are looked at", () => {
     assert.deepEqual(taken(), ["c", "a", "b"]);
   });
 
+  it("those that a checkpoint was asked for all in one turn, as far as the longest goes; others as ever (T2)", async () => {
+    const { clock, looks, taken, of } = setUp("a", "b", "c");
+    looks.beat();
+    taken();
+    await clock.freeze(1); // a turn was just now
+    for (const name of ["a", "b"]) {
+      of(name).turns.isAsked = true;
+      of(name).work.left = 2 * limits.lookTurnMs;
+    }
+    of("c").work.left = 2 * limits.lookTurnMs;
+    looks.beat();
+    assert.deepEqual([of("a").work.left, of("b").work.left, of("c").work.left], [0, 0, 2 * limits.lookTurnMs]);
+    assert.deepEqual(taken(), ["a", "b"]);
+    await clock.advance(500);
+    assert.equal(of("c").work.left, 0);
+  });
+
   it("none where another leads, or once it is closed", async () => {
     const { clock, looks, taken, of, state } = setUp("a");
     of("a").work.dueMs = 50;
