@@ -1,6 +1,7 @@
 /**
  * Two embedded jobs in one process, with telemetry and without, of which one at a time may read: two processes, or two jobs one after the
- * other, differ by more than telemetry costs. It is told "on" or "off", and answers with what a window of that job has measured.
+ * other, differ by more than telemetry costs. Its arguments say which is started first. It is told "on" or "off", and answers with what a window
+ * of that job has measured.
  */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -48,10 +49,16 @@ Object.assign(globalThis, { [Symbol.for("millrace.bench.gates")]: new Map(passes
 
 const folder = await mkdtemp(join(tmpdir(), "millrace-bench-"));
 const telemetry = await withTelemetry(realPorts(), process.env, { role: "embedded", id: `bench-${process.pid}` });
-const jobs = [await start("on", telemetry.ports)];
-// Instances are processes of their own, and have the environment of this one.
-for (const name of Object.keys(process.env)) if (name.startsWith("OTEL_")) delete process.env[name];
-jobs.push(await start("off", realPorts()));
+const told = Object.entries(process.env).filter(([name]) => name.startsWith("OTEL_"));
+const jobs: JobHandle[] = [];
+for (const gate of process.argv.slice(2) as (keyof typeof gates)[]) {
+  // Instances are processes of their own, and have the environment of this one.
+  for (const [name, value] of told) {
+    if (gate === "on") process.env[name] = value;
+    else delete process.env[name];
+  }
+  jobs.push(await start(gate, gate === "on" ? telemetry.ports : realPorts()));
+}
 
 /** Resolves when its instances serve. */
 async function start(gate: keyof typeof gates, ports: ReturnType<typeof realPorts>): Promise<JobHandle> {

@@ -4,7 +4,8 @@
  *
  * Windows of two jobs in one process take turns, and which of two comes first changes from pair to pair: whatever else the machine does, it
  * does to both, and both run the same compiled code. Neighbours still differ by a tenth, most of it by garbage collection, so there are
- * many short ones, and `ratio_error` says how far their median is to be trusted (standard error, from the quartiles).
+ * many short ones, and `ratio_error` says how far their median is to be trusted (standard error, from the quartiles). The job that is started first
+ * in a process is faster or slower throughout, so there are several processes, and every other one starts the other job first.
  *
  * What is sent goes out in any window, so what that takes is not in `ratio` and `cpu_ratio`. It is in `steps_share`, which depends on the
  * machine's other work the least: processor time that telemetry itself takes for a batch, sending included, over all that a batch takes.
@@ -19,9 +20,9 @@ import { percentile, round } from "./embedded-job.js";
 /** Of the topology `numbers`. */
 const ROWS_OF_BATCH = 64;
 /** For each of the runs asked for. */
-const PAIRS_OF_RUN = 24;
+const PAIRS_OF_RUN = 20;
 /** Compiling. */
-const PAIRS_SKIPPED = 10;
+const PAIRS_SKIPPED = 8;
 
 export interface Measured {
   readonly rowsPerSecond: number;
@@ -42,7 +43,12 @@ export async function run(options: {
   try {
     const [endpoint] = (await once(receiver, "message")) as [string];
     const on = { OTEL_EXPORTER_OTLP_ENDPOINT: endpoint };
-    const pairs = await measure(on, options.runs * PAIRS_OF_RUN, options.log);
+    const pairs: Pair[] = [];
+    for (let run = 0; run < 2 * Math.ceil(options.runs / 2); run++) {
+      const of = await measure(on, run % 2 === 0 ? ["on", "off"] : ["off", "on"], options.log);
+      options.log(`run ${run + 1}: ${round(percentile(of.map(ratioOf), 0.5))}`);
+      pairs.push(...of);
+    }
     const steps = (await stepsOf(on)) - (await stepsOf({}));
     const median = (of: (pair: Pair) => number) => percentile(pairs.map(of), 0.5);
     receiver.send("how much");
@@ -74,15 +80,15 @@ function errorOf(values: readonly number[]): number {
 
 const ratioOf = ({ on, off }: Pair) => on.rowsPerSecond / off.rowsPerSecond;
 
-async function measure(env: Environment, count: number, log: (line: string) => void): Promise<Pair[]> {
-  const worker = start("telemetry-cost-worker.js", env);
+async function measure(env: Environment, order: readonly string[], log: (line: string) => void): Promise<Pair[]> {
+  const worker = start("telemetry-cost-worker.js", env, order);
   const ask = async (what: string): Promise<Measured> => {
     worker.send(what);
     return (await answerOf(worker)) as Measured;
   };
   await answerOf(worker);
   const pairs: Pair[] = [];
-  for (let turn = 0; turn < PAIRS_SKIPPED + count; turn++) {
+  for (let turn = 0; turn < PAIRS_SKIPPED + PAIRS_OF_RUN; turn++) {
     const [one, other] = turn % 2 === 0 ? (["on", "off"] as const) : (["off", "on"] as const);
     const measured = { [one]: await ask(one), [other]: await ask(other) } as unknown as Pair;
     if (turn < PAIRS_SKIPPED) continue;
@@ -115,7 +121,8 @@ function textOf({ rowsPerSecond, cpuMicrosPerRow }: Measured): string {
 
 type Environment = Readonly<Record<string, string>>;
 
-function start(program: string, env: Environment): ChildProcess {
+function start(program: string, env: Environment, args: readonly string[] = []): ChildProcess {
   const plain = Object.entries(process.env).filter(([name]) => !name.startsWith("OTEL_"));
-  return fork(fileURLToPath(new URL(program, import.meta.url)), [], { env: { ...Object.fromEntries(plain), ...env } });
+  const file = fileURLToPath(new URL(program, import.meta.url));
+  return fork(file, [...args], { env: { ...Object.fromEntries(plain), ...env } });
 }
