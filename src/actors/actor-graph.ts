@@ -137,8 +137,10 @@ export class ActorGraph {
         return new MapOperator(node, runtime, emit);
       case "mapRows":
       case "flatMap":
-      case "filter":
-        return new RowsOperator(node, this.#nodeOf(node.inputs[0]!).columns, runtime, runtime, emit);
+      case "filter": {
+        const input = this.#nodeOf(node.inputs[0]!).columns;
+        return new RowsOperator(node, input, runtime, runtime, emit, meter, this.#mover.outOf(input));
+      }
       case "apply":
         return new ApplyOperator(node, this.#nodeOf(node.inputs[0]!).columns, runtime, runtime, emit);
       case "select":

@@ -70,6 +70,8 @@ export class Actor {
   #snapshots: SnapshotTelemetry;
   /** What was restored is in its place. */
   #restored = false;
+  /** The newest checkpoint that was asked for before that. */
+  #early: (() => void) | undefined;
 
   constructor(private readonly options: ActorOptions) {
     const { actor, topology, owned } = options;
@@ -142,7 +144,11 @@ export class Actor {
 
   /** Takes part in a checkpoint; one that it has taken part in is acknowledged again. @param traceparent of the checkpoint */
   trigger(checkpoint: bigint, traceparent = ""): void {
-    if (!this.#restored || this.#state.kind === "FAILED") return; // asked again, if it still matters
+    if (this.#state.kind === "FAILED") return;
+    if (!this.#restored) {
+      this.#early = () => this.trigger(checkpoint, traceparent);
+      return;
+    }
     this.#snapshots.asked(checkpoint, traceparent);
     const known = this.#acknowledged;
     if (known?.cut.checkpoint === checkpoint)
@@ -286,9 +292,9 @@ export class Actor {
 
   async #save({ checkpoint, finished, unaligned, states, parked, captured, counters }: Taken): Promise<void> {
     const told = this.#snapshots.begun(checkpoint);
-    let late: readonly Parked[];
+    let rows: readonly Parked[];
     try {
-      late = (await Promise.all(captured)).flat();
+      rows = await asSaved([...parked, ...(await Promise.all(captured)).flat()]);
     } catch (error) {
       // The coordinator gives the checkpoint up and tries the next one.
       this.options.ports.log.warn("a snapshot could not be taken", { actor: this.id, checkpoint, error });
@@ -300,8 +306,9 @@ export class Actor {
       const operators: OperatorState[] = [];
       for (const [operator, encode] of states) operators.push({ operator, state: await encode(blobs) });
       const batches: ParkedBatch[] = [];
-      for (const { place, batch, moved } of [...parked, ...late]) {
-        batches.push({ place, blob: blobs.add(moved === undefined ? batch : await moved) });
+      for (const { place, batch, saved } of rows) {
+        batches.push({ place, blob: blobs.add(batch) });
+        for (const hash of saved?.contents?.() ?? []) blobs.contents.add(hash);
       }
       const header = {
         operators,
@@ -368,6 +375,7 @@ export class Actor {
     );
     if (restored?.finished === true) for (let i = 0; i < this.#graph.inputs.length; i++) this.#alignment.ended(i);
     this.#restored = true;
+    this.#early?.();
     if (restored === undefined) return;
     for (const operator of this.#graph.operators.values()) void operator.committed?.(restored.checkpoint);
     void this.complete(restored.checkpoint);
@@ -397,7 +405,8 @@ export class Actor {
       signal: this.#stop.signal,
       counters: this.counters,
       gate: this.#gate,
-      park: (batch, take, changed, moved) => this.#parking.wait(operator, batch, take, changed, moved),
+      park: (...batch) => this.#parking.wait(operator, ...batch),
+      keep: (batch, saved) => this.#parking.keep(operator, batch, saved),
       refuse: (record) => {
         deadLetters.add(1);
         return this.#refuse({ ...record, operator });
@@ -418,6 +427,13 @@ export class Actor {
     this.counters.deadLetters += 1;
     await this.#deadLetters.write(record);
   }
+}
+
+/** What a snapshot holds of them. One after another: there may be many, and each of many large values. */
+async function asSaved(parked: readonly Parked[]): Promise<Parked[]> {
+  const all: Parked[] = [];
+  for (const one of parked) all.push(one.saved === undefined ? one : { ...one, batch: await one.saved.rows() });
+  return all;
 }
 
 function bytesOf(snapshot: readonly Uint8Array[]): number {

@@ -38,7 +38,7 @@ export async function whenMoved(
   const come = async () => {
     made = await moved;
   };
-  await park(batch, () => true, come, moved);
+  await park(batch, () => true, come, { rows: () => moved });
   return made!;
 }
 

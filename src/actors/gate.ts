@@ -91,15 +91,25 @@ export class Gate {
 export interface Parked {
   readonly place: string;
   readonly batch: RecordBatch;
-  /** The same rows as a snapshot shall hold them: without the content that is being moved out. It waits for it; the cut does not. */
-  readonly moved?: Promise<RecordBatch> | undefined;
+  readonly saved?: Saved | undefined;
+}
+
+/** What a snapshot holds of a parked batch. Whoever saves it asks, and waits; the cut does not. */
+export interface Saved {
+  /** The same rows without the content that is moved out. */
+  rows(): RecordBatch | Promise<RecordBatch>;
+  /** Hashes of owned content that the work on the batch has put, and that nothing else may refer to yet. */
+  contents?(): Iterable<string>;
 }
 
 /**
- * Batches whose flows wait outside the gate. They are state of the actor: a checkpoint does not wait for what they wait for.
+ * Batches whose flows wait outside the gate, or that an operator works on outside any. They are state of the actor: a checkpoint does
+ * not wait for what they wait for.
  */
 export class Parking {
   #waiting = new Set<Parked>();
+  /** In the hands of their operators, which have let their flows go. */
+  #kept = new Set<Parked>();
   /** Restored, and not yet on their way: each of a place comes after those that wait there. */
   #toReplay = new Set<Parked>();
 
@@ -107,7 +117,7 @@ export class Parking {
 
   /** Per place, oldest first. */
   get list(): readonly Parked[] {
-    return [...this.#waiting, ...this.#toReplay];
+    return [...this.#kept, ...this.#waiting, ...this.#toReplay];
   }
 
   /**
@@ -119,9 +129,9 @@ export class Parking {
     batch: RecordBatch,
     take: () => boolean,
     changed: () => Promise<void>,
-    moved?: Promise<RecordBatch>,
+    saved?: Saved,
   ): Promise<void> {
-    const parked = { place, batch, moved };
+    const parked = { place, batch, saved };
     this.#waiting.add(parked);
     let inside = true;
     try {
@@ -140,6 +150,13 @@ export class Parking {
       if (!inside) this.gate.fork();
       this.#waiting.delete(parked);
     }
+  }
+
+  /** For an operator that works on a batch outside any flow: parked until what is returned is called, inside. */
+  keep(place: string, batch: RecordBatch, saved: Saved): () => void {
+    const parked = { place, batch, saved };
+    this.#kept.add(parked);
+    return () => void this.#kept.delete(parked);
   }
 
   /** For a flow outside that is handed a batch: parked until it has come in. */

@@ -25,7 +25,7 @@ import { invariant, isErrorCode, MillraceError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
 import { telemetryOf } from "../base/ports.js";
 import type { Span } from "../base/telemetry.js";
-import type { Answer, ServiceClient } from "../services/client.js";
+import type { Answer, PassedRows, ServiceClient } from "../services/client.js";
 import { isOfRows } from "../services/row-errors.js";
 import { contentIdsOf, rowIdsOf } from "../services/row-ids.js";
 import { type Run, runsOf } from "../services/runs.js";
@@ -45,6 +45,8 @@ import { Window } from "./window.js";
 interface Call {
   readonly start: number;
   readonly rows: number;
+  /** Of its rows, or none. */
+  readonly ids: readonly string[];
   readonly answer: Promise<Answer>;
   /** Once it has ended. */
   outcome: Outcome | undefined;
@@ -64,7 +66,6 @@ interface Entry {
   /** Calls that have not ended. */
   open: number;
   readonly batch: RecordBatch;
-  readonly ids: readonly string[];
   readonly calls: readonly Call[];
   readonly rows: number;
   readonly bytes: number;
@@ -80,9 +81,10 @@ export class InferOperator implements Operator {
   /** Wakes a pump that waits for any batch to be answered. */
   #answered: (() => void) | undefined;
   #error: unknown;
-  /** Ids of rows that were handed on since the last cut, and before each that is not known to be committed. */
-  #passed: string[] = [];
-  #cuts: { readonly checkpoint: bigint; readonly ids: readonly string[] }[] = [];
+  /** Rows that were handed on since the last cut, and before each that is not known to be committed; how many all of these are. */
+  #passed: PassedRows[] = [];
+  #cuts: { readonly checkpoint: bigint; readonly passed: readonly PassedRows[] }[] = [];
+  #passedRows = 0;
   /** Until then instances may hold rows of the attempt before, by the monotonic clock. */
   #askUntilMs = 0;
   #schema: Schema;
@@ -118,7 +120,7 @@ export class InferOperator implements Operator {
     if (!enter()) await this.runtime.park(batch, enter, this.#changed);
     if (this.#error !== undefined) throw this.#error;
     this.runtime.counters.rowsInFlight += rows;
-    this.#enter({ batch, ids: requests.ids, rows, bytes, calls: this.#send(requests), done: 0, span });
+    this.#enter({ batch, rows, bytes, calls: this.#send(requests), done: 0, span });
     this.resume();
   }
 
@@ -159,7 +161,7 @@ export class InferOperator implements Operator {
 
   /** I6 */
   cut(checkpoint: bigint): Encode | undefined {
-    this.#cuts.push({ checkpoint, ids: this.#passed });
+    this.#cuts.push({ checkpoint, passed: this.#passed });
     this.#passed = [];
     if (this.#entries.length === 0) return undefined;
     const entries = this.#entries.map((entry) => ({ ...entry }));
@@ -168,10 +170,11 @@ export class InferOperator implements Operator {
 
   /** I7 */
   committed(checkpoint: bigint): void {
-    const passed = this.#cuts.filter((cut) => cut.checkpoint <= checkpoint);
-    if (passed.length === 0) return;
+    const passed = this.#cuts.filter((cut) => cut.checkpoint <= checkpoint).flatMap((cut) => cut.passed);
     this.#cuts = this.#cuts.filter((cut) => cut.checkpoint > checkpoint);
-    this.client.release(passed.flatMap(({ ids }) => ids));
+    if (passed.length === 0) return;
+    for (const { ids } of passed) this.#passedRows -= ids.length;
+    this.client.release(passed);
   }
 
   restore(state: Uint8Array, blobs: BlobReader): void {
@@ -182,7 +185,7 @@ export class InferOperator implements Operator {
       this.#window.force(rows, bytes);
       const calls = entry.calls.map((call) => this.#restoreCall(call, requests, blobs));
       this.runtime.counters.rowsInFlight += rows;
-      this.#enter({ batch, ids: requests.ids, rows, bytes, calls, done: entry.done });
+      this.#enter({ batch, rows, bytes, calls, done: entry.done });
     }
   }
 
@@ -202,15 +205,16 @@ export class InferOperator implements Operator {
 
   #restoreCall(call: InferCall, requests: Requests, blobs: BlobReader): Call {
     const { start, rows, code, message, rejected } = call;
+    const ids = requests.ids.slice(start, start + rows);
     if (call.answer !== null) {
       const answer = { records: blobs.get(call.answer, this.#answerSchema), rejected };
-      return { start, rows, answer: Promise.resolve(answer), outcome: { answer } };
+      return { start, rows, ids, answer: Promise.resolve(answer), outcome: { answer } };
     }
     if (isErrorCode(code)) {
       const error = new MillraceError(code, message);
       const answer = Promise.reject(error);
       answer.catch(() => {}); // met by the pump when the batch's turn comes
-      return { start, rows, answer, outcome: { error } };
+      return { start, rows, ids, answer, outcome: { error } };
     }
     const { rows: all, cacheIds } = requests;
     const [run] = runsOf(this.node.service, all.slice(start, start + 1), cacheIds.slice(start, start + 1));
@@ -225,7 +229,7 @@ export class InferOperator implements Operator {
         if (this.node.each === undefined) await this.#emitSlices(entry);
         else await this.#emitLists(entry);
         this.#entries.splice(this.#entries.indexOf(entry), 1);
-        this.#pass(entry.ids);
+        for (const call of entry.calls) this.#pass(call);
         this.runtime.counters.rowsInFlight -= entry.rows;
         this.#window.leave(entry.rows, entry.bytes);
       }
@@ -286,9 +290,12 @@ export class InferOperator implements Operator {
   }
 
   /** Where no checkpoint comes for long, instances forget the oldest answers by themselves. */
-  #pass(ids: readonly string[]): void {
-    const room = limits.inferPassedIdsMax - this.#cuts.reduce((sum, cut) => sum + cut.ids.length, this.#passed.length);
-    for (const id of ids.slice(0, Math.max(room, 0))) this.#passed.push(id);
+  #pass({ ids, outcome }: Call): void {
+    const room = limits.inferPassedIdsMax - this.#passedRows;
+    if (ids.length === 0 || room <= 0) return;
+    const answer = outcome !== undefined && "answer" in outcome ? outcome.answer : undefined;
+    this.#passed.push(ids.length <= room ? { ids, by: answer?.by } : { ids: ids.slice(0, room), by: undefined });
+    this.#passedRows += Math.min(ids.length, room);
   }
 
   #requestsOf(batch: RecordBatch): Requests {
@@ -310,12 +317,12 @@ export class InferOperator implements Operator {
   #call(requests: Requests, { start, rows, bucket, affinity }: Run): Call {
     const whole = rows === requests.rows.numRows;
     const records = whole ? requests.rows : requests.rows.slice(start, start + rows);
-    const rowIds = requests.ids.slice(start, start + rows);
+    const rowIds = whole ? requests.ids : requests.ids.slice(start, start + rows);
     const cacheIds = requests.cacheIds.slice(start, start + rows);
     const ask = this.runtime.ports.clock.monotonicMs() < this.#askUntilMs;
     const trace = requests.span?.traceparent ?? "";
     const answer = this.client.call(records, this, { bucket, affinity, rowIds, cacheIds, ask, trace });
-    const call: Call = { start, rows, answer, outcome: undefined };
+    const call: Call = { start, rows, ids: rowIds, answer, outcome: undefined };
     answer.then(
       (ended) => {
         call.outcome = { answer: ended };

@@ -11,8 +11,8 @@ import { traceOf, withTrace } from "../types/batch-trace.js";
 import { batchBytes } from "../types/batches.js";
 import type { Emit } from "./operator.js";
 
-/** Those that call what a user wrote. `infer` and sinks have spans of their own; the others only pass on. */
-const WORKING = new Set<OperatorNode["kind"]>(["map", "mapRows", "flatMap", "filter", "apply", "reduce", "process"]);
+/** Those that work on a batch while they are handed it. Row functions, `infer` and sinks have spans of their own; the others only pass on. */
+const WORKING = new Set<OperatorNode["kind"]>(["map", "apply", "reduce", "process"]);
 
 type Clocked = Pick<Ports, "clock" | "telemetry">;
 

@@ -14,7 +14,7 @@ import type { Log, Ports } from "../base/ports.js";
 import type { ContentAccess } from "../topology/endpoints.js";
 import type { GrantedGpu } from "../topology/operator-context.js";
 import type { BlobReader, BlobWriter } from "./blobs.js";
-import type { Gate } from "./gate.js";
+import type { Gate, Saved } from "./gate.js";
 
 /** Takes one batch; resolves when it may be given the next. Called by a flow that is inside the actor's gate. */
 export type Emit = (batch: RecordBatch) => void | Promise<void>;
@@ -69,12 +69,9 @@ export interface OperatorRuntime {
   readonly counters: Counters;
   readonly gate: Pick<Gate, "flow">;
   /** Waits outside the gate, with a batch on its way into this operator, until `take` succeeds; see `Parking`. */
-  park(
-    batch: RecordBatch,
-    take: () => boolean,
-    changed: () => Promise<void>,
-    moved?: Promise<RecordBatch>,
-  ): Promise<void>;
+  park(batch: RecordBatch, take: () => boolean, changed: () => Promise<void>, saved?: Saved): Promise<void>;
+  /** Snapshots hold the batch, as one on its way into this operator, until what is returned is called by a flow that is inside. */
+  keep(batch: RecordBatch, saved: Saved): () => void;
   /** Takes the record out of the stream, or throws what fails the actor, as the user chose. */
   refuse(record: Omit<BadRecord, "operator">): void | Promise<void>;
   /** Fails the actor from outside a call. */

@@ -55,8 +55,9 @@ export class SinkOperator implements Operator {
       return true;
     };
     const changed = () => (ready === undefined ? readied! : this.#changed(place));
+    const saved = moved && { rows: () => moved };
     try {
-      if (!take()) await this.runtime.park(batch, take, changed, moved);
+      if (!take()) await this.runtime.park(batch, take, changed, saved);
       await this.output.write(ready!);
       this.runtime.counters.rowsWritten += batch.numRows;
       if (span !== undefined) this.telemetry?.written(span);

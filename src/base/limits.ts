@@ -60,6 +60,12 @@ export const limits = {
   /** Failed calls in a row that are tried again; a full log is waited for as long as it takes. */
   exchangeAttemptsMax: 8,
 
+  /** Bytes of a file that a sink hands on while it fills it, and how many such pieces it holds before whoever writes has to wait. */
+  sinkPieceBytes: 256 * KiB,
+  sinkPiecesHeldMax: 8,
+
+  /** Bytes of a body in pieces that a folder holds without having told the disk of them. */
+  storeUnsyncedBytesMax: 4 * MiB,
   /** Bytes above which an upload to S3 is a multipart one, and the size of a part. */
   storeMultipartBytes: 8 * MiB,
   storeAttemptsMax: 5,
@@ -223,6 +229,8 @@ export const limits = {
   inferAheadRows: 256,
   /** Ids of rows that an operator remembers between two checkpoints, to release them. */
   inferPassedIdsMax: 65_536,
+  /** Rows whose requests an instance remembers after it has answered them, to be told by their names which answers may go. */
+  answeredRowsMax: 262_144,
   /** Time after which a request that its instance does not hold was lost, and not late: longer than a message is on its way. */
   requestLostMs: 3_000,
   /** A heartbeat that comes later than this was kept back by a call: what has arrived meanwhile has not been looked at. */

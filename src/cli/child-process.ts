@@ -15,6 +15,7 @@ import { limits } from "../base/limits.js";
 import type { Log, LogFields } from "../base/ports.js";
 import { withoutSecrets } from "../base/secrets.js";
 import type { Child, Exit } from "../worker/worker.js";
+import { CHILD_ENVIRONMENT, CHILD_FLAGS } from "./child-memory.js";
 import { LINK_FD, LOG_FD } from "./child-pipes.js";
 import { processUsage } from "./process-usage.js";
 import { isAlive, watchSilence } from "./silence.js";
@@ -24,12 +25,6 @@ const LINE_CHARS_MAX = 65_536;
 /** Of what a child printed before it ended without a reason. */
 const LAST_WORDS_LINES = 3;
 const LAST_WORDS_CHARS = 1_000;
-
-/**
- * Room for garbage before all of a process's memory is first looked at, in MiB. What our children hold themselves is small, and what
- * they handle counts as theirs: left to itself, V8 would look at everything for every other payload of some megabytes.
- */
-export const CHILD_FLAGS: readonly string[] = ["--initial-old-space-size=128"];
 
 /** What a child says of itself before it ends with an error. */
 export interface ChildFailure {
@@ -101,7 +96,8 @@ export function startChild(
 
 /** CUDA shows a process these devices and no others; an empty list hides all. */
 function environment(devices: readonly string[] | undefined): NodeJS.ProcessEnv {
-  return devices === undefined ? process.env : { ...process.env, CUDA_VISIBLE_DEVICES: devices.join(",") };
+  const visible = devices === undefined ? {} : { CUDA_VISIBLE_DEVICES: devices.join(",") };
+  return { ...CHILD_ENVIRONMENT, ...process.env, ...visible };
 }
 
 function exitOf(status: number | null, signal: string | null, failure: ChildFailure | undefined, words: string): Exit {

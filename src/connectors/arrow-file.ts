@@ -6,7 +6,8 @@
  */
 import { type RecordBatch, Table, tableToIPC } from "apache-arrow";
 import type { Sink } from "../topology/endpoints.js";
-import { type FileEncoder, fileSink } from "./file-writer.js";
+import { fileSink } from "./file-writer.js";
+import type { FileEncoder } from "./growing-file.js";
 
 /** @param url a folder, or `s3://bucket/prefix`; a relative one is under the job's output root */
 export function arrow(url: string): Sink {

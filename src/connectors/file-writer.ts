@@ -3,6 +3,7 @@
  * and published under one without, so that publishing again is the same act.
  *
  *     staged     _staging/<attempt>-<operator>-<subtask>-<checkpoint>.<extension>
+ *                _staging/<attempt>-<operator>-<subtask>-after-<checkpoint before>.<extension>, where it is staged while it is filled
  *     published  <operator>-<subtask>-<checkpoint>.<extension>
  *
  * A reader of the folder who ignores names that start with `_`, as Spark, DuckDB and Arrow do, never sees a partial file.
@@ -12,18 +13,13 @@
  *   F2  A checkpoint without rows stages and publishes nothing.
  *   F3  A staged file is deleted only by a higher attempt of the same operator and subtask, after that has published all
  *       that its manifest names. A zombie may stage more after that; it is never published.
+ *   F4  No name is staged twice in an attempt, nor one that the manifest names with which the attempt began: publishing that again
+ *       would publish other rows.
  */
-import type { RecordBatch } from "apache-arrow";
 import { MillraceError } from "../base/errors.js";
 import type { OutputFolder, Sink, SinkContext, SinkWriter } from "../topology/endpoints.js";
 import type { Columns } from "../types/columns.js";
-
-/** Takes the batches of one file as they come. What is kept until `finish` is the format's choice. */
-export interface FileEncoder {
-  add(batch: RecordBatch): void;
-  /** The whole file; called once, after the last `add`. */
-  finish(): Uint8Array;
-}
+import { type FileEncoder, GrowingFile } from "./growing-file.js";
 
 /** What a snapshot keeps of a file, as JSON. */
 interface Prepared {
@@ -51,28 +47,41 @@ export function fileSink(kind: string, url: string, encoder: (columns: Columns) 
 function fileWriter(extension: string, encoderOf: (columns: Columns) => FileEncoder, context: SinkContext): SinkWriter {
   const { operator, subtask, attempt, output } = context;
   /** Of the checkpoint that is being filled, from its first row on. */
-  let encoder: FileEncoder | undefined;
+  let file: GrowingFile | undefined;
+  /** F4: rows that are written belong to a later checkpoint. */
+  let after = 0n;
   const nameOf = (checkpoint: bigint) => `${operator}-${subtask}-${checkpoint}.${extension}`;
+  const begun = () =>
+    new GrowingFile(
+      output,
+      encoderOf(context.columns),
+      `${STAGING}${attempt}-${operator}-${subtask}-after-${after}.${extension}`,
+    );
   return {
     write(batch) {
       if (batch.numRows === 0) return;
-      encoder ??= encoderOf(context.columns);
-      encoder.add(batch);
+      file ??= begun();
+      file.add(batch);
     },
+    room: () => file?.room(),
     prepare(checkpoint) {
-      const cut = encoder;
-      encoder = undefined;
+      const cut = file;
+      file = undefined;
+      after = checkpoint;
       const to = nameOf(checkpoint);
-      return cut === undefined
-        ? Promise.resolve(NOTHING)
-        : stage(output, cut, { from: `${STAGING}${attempt}-${to}`, to });
+      return cut === undefined ? Promise.resolve(NOTHING) : stage(cut, `${STAGING}${attempt}-${to}`, to);
     },
     publishes: nameOf,
     async commit(bytes) {
       if (bytes.byteLength > 0) await publish(output, decode(bytes));
     },
     async recover(pending) {
-      for (const bytes of pending) if (bytes.byteLength > 0) await publish(output, decode(bytes));
+      for (const bytes of pending) {
+        if (bytes.byteLength === 0) continue;
+        const prepared = decode(bytes);
+        await publish(output, prepared);
+        after = later(after, checkpointOf(prepared.to));
+      }
       // What is still staged after that is named by no manifest.
       for (const name of await output.list(STAGING)) {
         const by = attemptOf(name, context, extension);
@@ -80,14 +89,16 @@ function fileWriter(extension: string, encoderOf: (columns: Columns) => FileEnco
       }
     },
     async abort() {
-      encoder = undefined;
+      const dropped = file;
+      file = undefined;
+      await dropped?.drop();
     },
   };
 }
 
-async function stage(output: OutputFolder, encoder: FileEncoder, prepared: Prepared): Promise<Uint8Array> {
+async function stage(file: GrowingFile, whole: string, to: string): Promise<Uint8Array> {
   await Promise.resolve(); // the cut is made; encoding may wait until whoever cuts has cut everything
-  await output.put(prepared.from, encoder.finish());
+  const prepared: Prepared = { from: await file.staged(whole), to };
   return new TextEncoder().encode(JSON.stringify(prepared));
 }
 
@@ -108,6 +119,14 @@ function decode(bytes: Uint8Array): Prepared {
 /** The attempt that staged `name`, if it was one of this operator and subtask. */
 function attemptOf(name: string, { operator, subtask }: SinkContext, extension: string): number | undefined {
   const rest = `-${operator}-${subtask}-`;
-  const match = /^(\d+)(-.*-)\d+\.([a-z]+)$/.exec(name.slice(STAGING.length));
+  const match = /^(\d+)(-.*-\d+-)(?:after-)?\d+\.([a-z]+)$/.exec(name.slice(STAGING.length));
   return match !== null && match[2] === rest && match[3] === extension ? Number(match[1]) : undefined;
+}
+
+function checkpointOf(published: string): bigint {
+  return BigInt(/-(\d+)\.[a-z]+$/.exec(published)?.[1] ?? 0);
+}
+
+function later(a: bigint, b: bigint): bigint {
+  return a > b ? a : b;
 }

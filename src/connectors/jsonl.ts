@@ -1,29 +1,41 @@
 /**
  * Sink of JSON Lines: one object per row, UTF-8. Bytes are base64, tensors are arrays of their elements; 64-bit integers are strings where
  * they pass 2^53, and NaN and the infinities are the strings "NaN", "Infinity" and "-Infinity": JSON has no numbers for them.
+ *
+ * Rows are written as they come: what waits in memory has a bound, however much a checkpoint covers.
  */
 import { util } from "apache-arrow";
+import { limits } from "../base/limits.js";
 import type { Sink } from "../topology/endpoints.js";
 import { rowsOf } from "../types/batches.js";
 import type { Columns, ColumnType, Row } from "../types/columns.js";
 import type { TensorArrays, TensorDtype, TensorSpec, VariableTensor } from "../types/tensor-types.js";
 import { fileSink } from "./file-writer.js";
+import type { FileEncoder } from "./growing-file.js";
+import { TextPieces } from "./text-pieces.js";
 
 /** @param url a folder, or `s3://bucket/prefix`; a relative one is under the job's output root */
 export function jsonl(url: string): Sink {
-  return fileSink("jsonl", url, jsonlEncoder);
+  return jsonlInPieces(url, limits.sinkPieceBytes);
 }
 
-function jsonlEncoder(columns: Columns) {
+/** For tests: with few rows in a piece. */
+export function jsonlInPieces(url: string, pieceBytes: number): Sink {
+  return fileSink("jsonl", url, (columns) => jsonlEncoder(columns, pieceBytes));
+}
+
+function jsonlEncoder(columns: Columns, pieceBytes: number): FileEncoder {
   const spelled = Object.entries(columns).filter(([, type]) => hasTensors(type));
-  const parts: Buffer[] = [];
+  const text = new TextPieces(pieceBytes);
   return {
-    add(batch: Parameters<typeof rowsOf>[1]) {
-      const rows = rowsOf(columns, batch);
+    add(batch) {
+      const rows = rowsOf(columns, batch as Parameters<typeof rowsOf>[1]);
       for (const [name, type] of spelled) for (const row of rows) row[name] = spelledOut(type, row[name]);
-      parts.push(Buffer.from(rows.map((row) => `${JSON.stringify(row, jsonValue)}\n`).join("")));
+      text.add(rows.map((row) => `${JSON.stringify(row, jsonValue)}\n`).join(""));
     },
-    finish: () => Buffer.concat(parts),
+    take: () => text.take(),
+    giveBack: (piece) => text.giveBack(piece),
+    finish: () => text.rest(),
   };
 }
 

@@ -6,15 +6,15 @@ import type { OutputFolder } from "../topology/endpoints.js";
 export function outputFolder(store: ObjectStore): OutputFolder {
   return {
     url: store.url,
-    async put(name, bytes, signal) {
-      await store.put(name, bytes, signal === undefined ? {} : { signal });
+    async put(name, body, signal) {
+      await store.put(name, body, signal === undefined ? {} : { signal });
     },
     move: (from, to) => store.move(from, to),
-    delete: (name) => store.delete(name),
+    delete: (name) => store.delete(name, { unfinished: true }),
     async list(prefix) {
       const names: string[] = [];
-      for await (const { key } of store.list(prefix)) names.push(key);
-      return names;
+      for await (const { key } of store.list(prefix, { unfinished: true })) names.push(key);
+      return [...new Set(names)];
     },
   };
 }

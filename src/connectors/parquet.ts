@@ -7,7 +7,8 @@
 import { Table as ArrowTable, type RecordBatch, tableToIPC } from "apache-arrow";
 import { Compression, Table, WriterPropertiesBuilder, writeParquet } from "parquet-wasm";
 import type { Sink } from "../topology/endpoints.js";
-import { type FileEncoder, fileSink } from "./file-writer.js";
+import { fileSink } from "./file-writer.js";
+import type { FileEncoder } from "./growing-file.js";
 
 /** @param url a folder, or `s3://bucket/prefix`; a relative one is under the job's output root */
 export function parquet(url: string): Sink {

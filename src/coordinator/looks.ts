@@ -5,8 +5,10 @@
  *   T1  A job is looked at soon after something of it has changed, and when its time has come; every job, at all of it, on every heartbeat.
  *   T2  Looks take turns of about `limits.lookTurnMs`, and then half of the time at most: a job of ten thousand actors does not keep the lease
  *       from being renewed, nor reports from being heard. What is left is looked at in the next turn. Where all else has taken longer, so
- *       may a turn, up to `limits.lookTurnMsMax`: a process that is kept busy by a store decides as much as it hears.
- *   T3  Jobs take turns, too: none is looked at again while another waits for longer.
+ *       may a turn, up to `limits.lookTurnMsMax`: a process that is kept busy by a store decides as much as it hears. So may one in which a
+ *       checkpoint begins that was asked for: it has as many hosts to tell, and what they answer would come in between.
+ *   T3  Jobs take turns, too: none is looked at again while another waits for longer. Those that a checkpoint was asked for go before all
+ *       others, once for each question (U3 of `region-turns.ts`): what is to be recorded of others takes longer.
  */
 import { limits } from "../base/limits.js";
 import type { Clock, Timer } from "../base/ports.js";
@@ -33,7 +35,7 @@ export class Looks {
   #dueMs = new Map<JobBook, number>();
   #soon: Timer | undefined;
   #due: Timer | undefined;
-  /** Before the next turn: as long as the last one took. */
+  /** From the end of the last turn to the next: as long as it took. */
   #restMs = 0;
   #endedMs = Number.NEGATIVE_INFINITY;
   #inTurn = false;
@@ -73,7 +75,8 @@ export class Looks {
 
   #turnSoon(): void {
     if (this.#inTurn) return; // which sees to it at its end
-    this.#soon ??= this.options.clock.after(this.#restMs, () => {
+    const restMs = this.#endedMs + this.#restMs - this.options.clock.monotonicMs();
+    this.#soon ??= this.options.clock.after(Math.max(Math.ceil(restMs), 0), () => {
       this.#soon = undefined;
       this.#turn();
     });
@@ -86,10 +89,12 @@ export class Looks {
     const elseMs = Math.min(beginMs - this.#endedMs, limits.lookTurnMsMax);
     const untilMs = beginMs + Math.max(elseMs, limits.lookTurnMs);
     this.#inTurn = true;
-    for (const book of [...this.#waiting]) {
-      this.#look(book, untilMs);
-      if (clock.monotonicMs() >= untilMs) break;
+    const [first, others]: [JobBook[], JobBook[]] = [[], []];
+    for (const book of this.#waiting) (book.turns.isAsked ? first : others).push(book);
+    for (const book of first) {
+      if (clock.monotonicMs() < beginMs + limits.lookTurnMsMax) this.#look(book, beginMs + limits.lookTurnMsMax);
     }
+    for (const book of others) if (clock.monotonicMs() < untilMs) this.#look(book, untilMs);
     this.#inTurn = false;
     this.#endedMs = clock.monotonicMs();
     this.#restMs = Math.min(Math.ceil(this.#endedMs - beginMs), REST_MS_MAX);

@@ -198,6 +198,10 @@ export class RegionBook {
   get wanted(): boolean {
     return this.#wanted;
   }
+  /** It can begin with a checkpoint that was asked for. */
+  get isAsked(): boolean {
+    return this.#wanted && this.#open === undefined && !this.writing && this.phase === "RUNNING" && !this.over;
+  }
   /** Number of its newest record; 0n: there is none. */
   get newest(): bigint {
     return this.#newest;

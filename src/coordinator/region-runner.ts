@@ -14,7 +14,7 @@ import type { Namespace } from "../base/ids.js";
 import { limits } from "../base/limits.js";
 import type { Ports } from "../base/ports.js";
 import type { Bus } from "../bus/bus.js";
-import { decideRegion, dueInMs, type RegionAction } from "../checkpoint/region.js";
+import { decideRegion, dueInMs, type RegionAction, type RegionPolicy } from "../checkpoint/region.js";
 import { jobKeys } from "../storage/keys.js";
 import type { ObjectStore } from "../storage/object-store.js";
 import { completeFrame, deployFrame, startFrame, stopRegionFrame, triggerFrame } from "../wire/control.js";
@@ -87,13 +87,23 @@ export class RegionRunner {
     this.#room = undefined;
     for (const region of book.turns.take(clock.monotonicMs())) {
       region.settle((actor, worker) => book.hostFor(actor, worker)?.host);
-      const facts = region.facts((host) => book.host(host), book.adopting);
-      const nowMs = clock.monotonicMs();
-      for (const action of decideRegion(facts, policy)) this.#carryOut(book, region, action);
-      book.turns.due(region, nowMs + dueInMs(facts, policy));
+      const actions = this.#decide(book, region, policy);
+      if (actions.some(({ kind }) => kind === "open-checkpoint")) {
+        book.turns.taken(region); // its hosts are told at once, and not in a later turn
+        this.#decide(book, region, policy);
+      }
       if (clock.monotonicMs() >= untilMs) return 0;
     }
     return book.turns.dueMs;
+  }
+
+  #decide(book: JobBook, region: RegionBook, policy: RegionPolicy): readonly RegionAction[] {
+    const facts = region.facts((host) => book.host(host), book.adopting);
+    const nowMs = this.options.ports.clock.monotonicMs();
+    const actions = decideRegion(facts, policy);
+    for (const action of actions) this.#carryOut(book, region, action);
+    book.turns.due(region, nowMs + dueInMs(facts, policy));
+    return actions;
   }
 
   #carryOut(book: JobBook, region: RegionBook, action: RegionAction): void {
@@ -152,7 +162,6 @@ export class RegionRunner {
       case "open-checkpoint":
         region.openCheckpoint(action.checkpoint);
         this.#telemetry.opened(book.job, region.region, action.checkpoint);
-        look(book);
         return;
       case "trigger": {
         const { checkpoint } = action;

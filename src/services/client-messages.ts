@@ -13,6 +13,7 @@ import { idBytes } from "./row-ids.js";
 
 /** Of one frame; what was passed between several checkpoints may be released at once. */
 const RELEASED_ROWS_MAX = 65_536;
+const RELEASED_REQUESTS_MAX = 8_192;
 
 export interface ClientMessagesOptions {
   readonly bus: Bus;
@@ -86,7 +87,16 @@ export class ClientMessages {
     const service = this.options.service.id;
     for (let at = 0; at < rowIds.length; at += RELEASED_ROWS_MAX) {
       const ids = idBytes(rowIds.slice(at, at + RELEASED_ROWS_MAX));
-      this.#say(this.#everybody, releaseFrame.encode({ service, rowIds: ids }));
+      this.#say(this.#everybody, releaseFrame.encode({ service, rowIds: ids, requests: [] }));
+    }
+  }
+
+  /** All rows of requests that it has answered. */
+  releaseRequests({ report }: Receiver, ids: readonly string[]): void {
+    const service = this.options.service.id;
+    for (let at = 0; at < ids.length; at += RELEASED_REQUESTS_MAX) {
+      const requests = ids.slice(at, at + RELEASED_REQUESTS_MAX);
+      this.#say(report.subject, releaseFrame.encode({ service, rowIds: new Uint8Array(), requests }));
     }
   }
 

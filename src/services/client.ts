@@ -13,6 +13,7 @@
  *   S13 Where a service shares answers (`cache: "content"`) its rows are known by their content: equal ones are one row to its instances,
  *       whoever asks, and none of those who ask may say that the answer is not needed any more.
  *   S14 A request that its instance has refused, given back or failed is sent under another name: a late copy of it is not taken for it.
+ *   S15 Of a release an instance hears that has answered the rows, where it is known which: what goes to all of them costs each of them.
  *   S12 What may have gone to the fallback before is looked for there, too (`fallback.ts`).
  */
 import type { RecordBatch, Schema } from "apache-arrow";
@@ -42,7 +43,7 @@ import { Holders } from "./holders.js";
 import { InstanceTable, type KnownInstance } from "./instance-table.js";
 import type { RowAnswer } from "./journal.js";
 import { KeptIds } from "./kept-ids.js";
-import { type CallOptions, newPending, type Pending, rowsOf } from "./pending.js";
+import { type CallOptions, newPending, type PassedRows, type Pending, rowsOf } from "./pending.js";
 import { afterFailure } from "./retry.js";
 import { inOneBatch } from "./row-answers.js";
 import { isOfRows, poisoned, timedOut } from "./row-errors.js";
@@ -51,7 +52,7 @@ import { runsOf } from "./runs.js";
 import { splitPending } from "./split-pending.js";
 import { type Answer, checkRows, halves, joinAnswers, singles } from "./split-request.js";
 
-export type { CallOptions } from "./pending.js";
+export type { CallOptions, PassedRows } from "./pending.js";
 export type { Answer } from "./split-request.js";
 
 export interface ServiceClientOptions extends ClientMessagesOptions {
@@ -205,11 +206,17 @@ export class ServiceClient {
   }
 
   /** The answers of these rows may be forgotten: nobody will ask for them again. */
-  release(rowIds: readonly string[]): void {
-    this.options.fallback?.release(rowIds);
-    if (rowIds.length === 0 || this.service.cache === "content") return;
-    this.#messages.release(rowIds);
-    const kept = this.#kept.take(rowIds);
+  release(passed: readonly PassedRows[]): void {
+    // Who keeps what the fallback was asked before is not known.
+    this.options.fallback?.release(passed.map(({ ids }) => ({ ids, by: undefined })));
+    if (this.service.cache === "content") return;
+    this.#messages.release(passed.flatMap(({ ids, by }) => (by === undefined ? ids : [])));
+    for (const [instance, requests] of requestsOf(passed)) {
+      const known = this.#instances.get(instance as InstanceId);
+      if (known !== undefined) this.#messages.releaseRequests(known, requests); // else it is gone, and its answers with it
+    }
+    if (this.#kept.isEmpty) return;
+    const kept = this.#kept.take(passed.flatMap(({ ids }) => ids));
     if (kept.length > 0) void this.options.saved?.delete(kept);
   }
 
@@ -343,7 +350,8 @@ export class ServiceClient {
       this.counts.rows += request.rows;
       this.counts.repeatedRows += header.repeatedRows;
       this.counts.refusedRows += header.rejectedRows.length;
-      this.#resolve(request, payload, header.rejectedRows);
+      const by = request.scattered ? undefined : [{ instance: header.instance, request: header.id }];
+      this.#resolve(request, payload, header.rejectedRows, by);
     } else if (header.status === "FAILED") {
       const error = this.#errorOf(header);
       this.#instances.onOutcome(instance, isOfRows(error));
@@ -387,11 +395,11 @@ export class ServiceClient {
   }
 
   /** A payload that does not fit ends the call, too (S2); other rows than were sent would be taken for those of its neighbours. */
-  #resolve(request: Pending, payload: Uint8Array, rejected: Answer["rejected"]): void {
+  #resolve(request: Pending, payload: Uint8Array, rejected: Answer["rejected"], by: Answer["by"]): void {
     try {
       const records = decodeBatch(this.#outputSchema, payload);
       checkRows(request.rows, records.numRows, rejected);
-      request.resolve({ records, rejected });
+      request.resolve({ by, records, rejected });
     } catch (cause) {
       const what = `service "${this.service.id}" answered with what is not an answer to its request`;
       request.reject(new MillraceError("MILL_SERVICE_FAILED", `${what}: ${(cause as Error).message}`, {}, { cause }));
@@ -405,6 +413,7 @@ export class ServiceClient {
     const next = afterFailure(request, error, this.service.retry, clock.monotonicMs(), random.next());
     if (next.kind === "retry") {
       request.notBeforeMs = next.atMs;
+      request.scattered = true;
       this.counts.retries += 1;
       this.#rename(request);
       this.#queue.push(request);
@@ -484,6 +493,7 @@ export class ServiceClient {
   #again(instance: KnownInstance<Pending>, request: Pending): void {
     this.#instances.take(instance, request.id);
     request.tries -= 1;
+    request.scattered = true;
     this.counts.duplicateCalls += request.rows;
   }
 
@@ -563,4 +573,17 @@ export class ServiceClient {
     }
     this.#dispatch();
   }
+}
+
+/** Ids of requests by the instance that has answered them. */
+function requestsOf(passed: readonly PassedRows[]): ReadonlyMap<string, readonly string[]> {
+  const found = new Map<string, string[]>();
+  for (const { by } of passed) {
+    for (const { instance, request } of by ?? []) {
+      const known = found.get(instance);
+      if (known === undefined) found.set(instance, [request]);
+      else known.push(request);
+    }
+  }
+  return found;
 }

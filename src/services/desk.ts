@@ -23,6 +23,7 @@ import { concatBatches } from "../types/concat.js";
 import type { InstanceWork } from "../wire/control.js";
 import type { AnswerStore } from "./answer-store.js";
 import type { AnswerWriter } from "./answer-writer.js";
+import { AnsweredRequests } from "./answered-requests.js";
 import { BatchSize } from "./batch-size.js";
 import { CallAbort } from "./call-abort.js";
 import { CallTimes } from "./call-times.js";
@@ -83,6 +84,7 @@ export class Desk {
   /** Ids of rows that wait or run. */
   #underWay = new Set<string>();
   #journal = new Journal(limits.journalBytesMax);
+  #answered = new AnsweredRequests(limits.answeredRowsMax);
   /** Requests that are their clients' again. */
   #refused = new KeptIds(limits.refusalsKeptMax);
   #size: BatchSize;
@@ -157,7 +159,7 @@ export class Desk {
     const { rowIds } = request;
     const known = this.#known(rowIds);
     if (known?.every((answer) => answer !== undefined)) {
-      this.options.answers.ok(request, inOneBatch(known), request.rows);
+      this.#ok(request, inOneBatch(known), request.rows);
       return;
     }
     if (!this.#hasRoomFor(request)) {
@@ -253,8 +255,15 @@ export class Desk {
     return rowIds.filter((id) => this.#underWay.has(id) || this.#journal.find(id) !== undefined);
   }
 
-  release(rowIds: readonly string[]): void {
+  /** @param requests that were answered here, all of whose rows are meant as well */
+  release(rowIds: readonly string[], requests: readonly string[]): void {
     this.#journal.release(rowIds);
+    for (const request of requests) this.#journal.release(this.#answered.take(request));
+  }
+
+  #ok(request: QueuedRequest, outcome: RowOutcome, repeated: number): void {
+    if (this.options.service.cache !== "content") this.#answered.add(request.id, request.rowIds);
+    this.options.answers.ok(request, outcome, repeated);
   }
 
   #returnJoined(matches: (request: QueuedRequest) => boolean, why: string): void {
@@ -455,7 +464,7 @@ export class Desk {
 
   #answer(request: Admitted, outcome: RowOutcome): void {
     if (request.cut === undefined) {
-      this.options.answers.ok(request, outcome, 0);
+      this.#ok(request, outcome, 0);
       return;
     }
     const { whole, known } = request.cut;
@@ -467,7 +476,7 @@ export class Desk {
       shared?.set(whole.rowIds[i]!, row);
       return { records: outcome.records, row, rejected: outcome.rejected.get(row) };
     });
-    this.options.answers.ok(whole, inOneBatch(all), whole.rows - request.rows);
+    this.#ok(whole, inOneBatch(all), whole.rows - request.rows);
   }
 
   /** N8 */

@@ -265,7 +265,10 @@ export class Instance {
       const { client, requests } = header as CancelHeader;
       this.#desk!.cancel(client, new Set(requests));
     } else if (kind === "ask") this.#tell(header as AskHeader);
-    else if (kind === "release") this.#desk!.release(idsOf((header as ReleaseHeader).rowIds));
+    else if (kind === "release") {
+      const { rowIds, requests } = header as ReleaseHeader;
+      this.#desk!.release(idsOf(rowIds), requests);
+    }
   }
 
   #take(header: RequestHeader, payload: Uint8Array, bytes: number): void {

@@ -20,7 +20,9 @@ export interface RowAnswer {
 
 interface Call {
   readonly bytes: number;
-  readonly ids: Set<string>;
+  readonly ids: readonly string[];
+  /** Of its ids that were not released. */
+  left: number;
 }
 
 export class Journal {
@@ -40,20 +42,20 @@ export class Journal {
 
   /** @param ids one for each row of `records`; "" for rows without one */
   add(ids: readonly string[], records: RecordBatch, rejected: ReadonlyMap<number, RejectedRow>): void {
-    const own = new Set<string>();
-    for (const id of ids) if (id !== "" && !this.#answers.has(id)) own.add(id);
-    if (own.size === 0) return;
-    const call: Call = { bytes: batchBytes(records), ids: own };
+    const call: Call = { bytes: batchBytes(records), ids, left: 0 };
     if (call.bytes > this.bytesMax) return;
     for (let row = 0; row < ids.length; row++) {
       const id = ids[row]!;
-      if (own.has(id)) this.#answers.set(id, { records, row, rejected: rejected.get(row), call });
+      if (id === "" || this.#answers.has(id)) continue;
+      this.#answers.set(id, { records, row, rejected: rejected.get(row), call });
+      call.left += 1;
     }
+    if (call.left === 0) return;
     this.#calls.add(call);
     this.#bytes += call.bytes;
     for (const oldest of this.#calls) {
       if (this.#bytes <= this.bytesMax) break;
-      for (const id of oldest.ids) this.#answers.delete(id);
+      for (const id of oldest.ids) if (this.#answers.get(id)?.call === oldest) this.#answers.delete(id);
       this.#drop(oldest);
     }
   }
@@ -63,8 +65,8 @@ export class Journal {
       const call = this.#answers.get(id)?.call;
       if (call === undefined) continue;
       this.#answers.delete(id);
-      call.ids.delete(id);
-      if (call.ids.size === 0) this.#drop(call);
+      call.left -= 1;
+      if (call.left === 0) this.#drop(call);
     }
   }
 

@@ -1,6 +1,7 @@
 /** A request of a client, from the call to its answer. */
 import type { Span } from "../base/telemetry.js";
 import type { Given } from "./fallback.js";
+import type { Answer } from "./split-request.js";
 
 /** What a request may say beyond its rows. */
 export interface CallOptions {
@@ -16,6 +17,13 @@ export interface CallOptions {
   readonly ask?: boolean;
   /** What its span is a child of, as in a `traceparent` header; empty: it has none. */
   readonly trace?: string;
+}
+
+/** Rows of one call that nobody will ask about again. */
+export interface PassedRows {
+  readonly ids: readonly string[];
+  /** As their answer said. */
+  readonly by: Answer["by"];
 }
 
 export interface Pending extends Omit<Given, "resolve" | "reject"> {
@@ -40,6 +48,8 @@ export interface Pending extends Omit<Given, "resolve" | "reject"> {
   /** Instance that has said it holds the rows. */
   holder: string;
   readonly suspect: boolean;
+  /** Another instance than the one that answers in the end may keep answers of its rows. */
+  scattered: boolean;
   /** Of the call that it is, or is a part of; undefined: it is not traced. */
   span: Span | undefined;
   /** When the call began, by the monotonic clock; 0: nobody wants to know, or it is a part. */
@@ -72,6 +82,7 @@ export function newPending(
     avoid: "",
     holder: "",
     suspect: false,
+    scattered: ask,
     span: undefined,
     calledMs: 0,
   };

@@ -4,7 +4,15 @@ import type { MillraceError } from "../base/errors.js";
 import { concatBatches } from "../types/concat.js";
 import type { RejectedRow } from "../wire/frames.js";
 
+/** An instance, and the request of which it keeps the answers. */
+export interface AnsweredBy {
+  readonly instance: string;
+  readonly request: string;
+}
+
 export interface Answer {
+  /** Who keeps answers of its rows, for all of them; undefined: that is not known. */
+  readonly by?: readonly AnsweredBy[] | undefined;
   /** As many rows as were sent; the places of rejected rows hold anything. */
   readonly records: RecordBatch;
   readonly rejected: readonly RejectedRow[];
@@ -55,7 +63,16 @@ export async function joinAnswers(
       rejected.push({ row: start + row, code, message });
     }
   }
-  return { records: concatBatches(records), rejected };
+  return { by: allBy(settled), records: concatBatches(records), rejected };
+}
+
+function allBy(parts: readonly PromiseSettledResult<Answer>[]): readonly AnsweredBy[] | undefined {
+  const all: AnsweredBy[] = [];
+  for (const part of parts) {
+    if (part.status === "rejected" || part.value.by === undefined) return undefined;
+    all.push(...part.value.by);
+  }
+  return all;
 }
 
 /** @throws what is wrong with an answer to so many rows */

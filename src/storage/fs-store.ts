@@ -3,16 +3,17 @@
  * same file system) until it is synced, and appears by one rename or link (O1, O3). Folders are synced as well, up to
  * the first that was there before: a name that the disk has not seen is not durable (O4).
  *
- * A process that dies while it writes leaves its hidden file behind. Nobody lists it, and nobody removes it.
+ * A process that dies while it writes leaves its hidden file behind. That of a put in pieces has its key in its name: who asks for
+ * unfinished ones finds it, and may delete it. Nobody finds others, which are there for moments only.
  */
 import { randomUUID } from "node:crypto";
 import { type BigIntStats, createReadStream } from "node:fs";
 import { type FileHandle, link, mkdir, open, readdir, readFile, rename, rm, rmdir, stat } from "node:fs/promises";
-import { dirname, join, relative, sep } from "node:path";
+import { basename, dirname, join, relative, sep } from "node:path";
 import { pathToFileURL } from "node:url";
 import { limits } from "../base/limits.js";
 import { codeOf, explain, explainRead, isMissing, noFile } from "./fs-errors.js";
-import { checkKey, checkRange, compareKeys, isReserved, piecesOf, RESERVED } from "./object-calls.js";
+import { checkKey, checkRange, compareKeys, inHand, isReserved, piecesOf, RESERVED } from "./object-calls.js";
 import type {
   ByteRange,
   CallOptions,
@@ -21,7 +22,12 @@ import type {
   ObjectInfo,
   ObjectStore,
   PutOptions,
+  UnfinishedOptions,
 } from "./object-store.js";
+
+/** Of a hidden file: which key it is for, after an id of its own. */
+const FOR_KEY = /^[0-9a-f-]{36}-(.+)$/;
+const NAME_BYTES_MAX = 255;
 
 export class FsStore implements ObjectStore {
   readonly url: string;
@@ -96,13 +102,16 @@ export class FsStore implements ObjectStore {
     return found && infoOf(key, found);
   }
 
-  async *list(prefix: string, options: CallOptions = {}): AsyncIterable<ListedObject> {
+  async *list(prefix: string, options: UnfinishedOptions = {}): AsyncIterable<ListedObject> {
     options.signal?.throwIfAborted();
     const folder = prefix.includes("/") ? prefix.slice(0, prefix.lastIndexOf("/")) : "";
-    const keys = isReserved(prefix) ? [] : await this.#write(prefix, () => this.#keysBelow(join(this.root, folder)));
-    for (const key of keys.filter((candidate) => candidate.startsWith(prefix)).sort(compareKeys)) {
+    const files = isReserved(prefix)
+      ? []
+      : await this.#write(prefix, () => this.#filesBelow(join(this.root, folder), options.unfinished === true));
+    const matching = files.filter(({ key }) => key.startsWith(prefix));
+    for (const { key, path } of matching.sort((a, b) => compareKeys(a.key, b.key))) {
       options.signal?.throwIfAborted();
-      const found = await this.#stat(key, this.#path(key));
+      const found = await this.#stat(key, path);
       if (found !== undefined) yield { ...infoOf(key, found), sinceMs: Number(found.mtimeNs / 1_000_000n) };
     }
   }
@@ -121,9 +130,10 @@ export class FsStore implements ObjectStore {
     });
   }
 
-  async delete(key: string, options: CallOptions = {}): Promise<void> {
+  async delete(key: string, options: UnfinishedOptions = {}): Promise<void> {
     const path = this.#path(key);
     options.signal?.throwIfAborted();
+    if (options.unfinished) await this.#write(key, () => this.#deleteUnfinished(key, dirname(path)));
     if ((await this.head(key)) === undefined) return;
     await this.#write(key, () => rm(path, { force: true }));
   }
@@ -154,10 +164,17 @@ export class FsStore implements ObjectStore {
     signal: AbortSignal | undefined,
   ): Promise<{ readonly staged: string; readonly info: ObjectInfo }> {
     signal?.throwIfAborted();
-    const staged = join(dirname(path), `${RESERVED}${randomUUID()}`);
+    const staged = join(dirname(path), hiddenName(path, body));
     const file = await openBelow(staged);
     try {
-      for await (const piece of piecesOf(body, signal)) await file.writeFile(piece);
+      let unsynced = 0;
+      for await (const piece of piecesOf(body, signal)) {
+        await file.writeFile(piece);
+        unsynced += piece.byteLength;
+        if (unsynced < limits.storeUnsyncedBytesMax) continue;
+        await file.datasync(); // what a body that grows for minutes leaves for its end holds up all others
+        unsynced = 0;
+      }
       signal?.throwIfAborted();
       await file.sync();
       return { staged, info: infoOf(key, await file.stat({ bigint: true })) };
@@ -193,7 +210,8 @@ export class FsStore implements ObjectStore {
     return true;
   }
 
-  async #keysBelow(folder: string): Promise<string[]> {
+  /** Every file with its key, those of puts that have not come to their end by the key that they are for. */
+  async #filesBelow(folder: string, unfinished: boolean): Promise<{ readonly key: string; readonly path: string }[]> {
     let entries: Awaited<ReturnType<typeof listFolder>>;
     try {
       entries = await listFolder(folder);
@@ -201,15 +219,22 @@ export class FsStore implements ObjectStore {
       if (isMissing(error)) return [];
       throw error;
     }
-    const keys = await Promise.all(
+    const files = await Promise.all(
       entries.map(async (entry) => {
         const path = join(folder, entry.name);
-        if (entry.name.startsWith(RESERVED)) return [];
-        if (entry.isDirectory()) return this.#keysBelow(path);
-        return [relative(this.root, path).split(sep).join("/")];
+        const name = entry.name.startsWith(RESERVED) ? unfinishedName(entry.name) : entry.name;
+        if (name === undefined || (name !== entry.name && !unfinished)) return [];
+        if (entry.isDirectory()) return this.#filesBelow(path, unfinished);
+        return [{ key: relative(this.root, join(folder, name)).split(sep).join("/"), path }];
       }),
     );
-    return keys.flat();
+    return files.flat();
+  }
+
+  async #deleteUnfinished(key: string, folder: string): Promise<void> {
+    for (const file of await this.#filesBelow(folder, true)) {
+      if (file.key === key && basename(file.path).startsWith(RESERVED)) await rm(file.path, { force: true });
+    }
   }
 
   async #read<T>(key: string, signal: AbortSignal | undefined, act: () => Promise<T>): Promise<T> {
@@ -229,6 +254,17 @@ export class FsStore implements ObjectStore {
       throw explain(this.url, key, join(this.root, key), error);
     }
   }
+}
+
+/** What a body is written as before it has its name; one that may take long says for which, as far as there is room to. */
+function hiddenName(path: string, body: ObjectBody): string {
+  const hidden = `${RESERVED}${randomUUID()}`;
+  const named = `${hidden}-${basename(path)}`;
+  return inHand(body) || Buffer.byteLength(named) > NAME_BYTES_MAX ? hidden : named;
+}
+
+function unfinishedName(hidden: string): string | undefined {
+  return FOR_KEY.exec(hidden.slice(RESERVED.length))?.[1];
 }
 
 /** Gives the file a new time, by the file system's own clock: setting the length that it has counts as a change. */

@@ -28,6 +28,15 @@ export interface CallOptions {
   readonly signal?: AbortSignal;
 }
 
+/** For whoever clears up behind processes that died. */
+export interface UnfinishedOptions extends CallOptions {
+  /**
+   * Takes puts in pieces of an unknown number that have begun and not come to their end, as well: those of processes that died, and
+   * those that are still going on. Such a put fails when it is deleted. A store may know of none (S3: the bucket's own rule clears them).
+   */
+  readonly unfinished?: boolean;
+}
+
 export interface PutOptions extends CallOptions {
   readonly contentType?: string;
   /** Of all bytes of the body, as hexadecimal digits, where the caller has it: a store that needs it does not compute it again. */
@@ -67,15 +76,15 @@ export interface ObjectStore {
   /** The object in pieces. @throws as `get`, on the first piece */
   stream(key: string, options?: ReadOptions): AsyncIterable<Uint8Array>;
   head(key: string, options?: CallOptions): Promise<ObjectInfo | undefined>;
-  /** Every published object whose key starts with `prefix`, in key order (UTF-8 bytes). Never a half-written one. */
-  list(prefix: string, options?: CallOptions): AsyncIterable<ListedObject>;
+  /** Every published object whose key starts with `prefix`, in key order (UTF-8 bytes). Never a half-written one, unless it is asked for. */
+  list(prefix: string, options?: UnfinishedOptions): AsyncIterable<ListedObject>;
   /**
    * Makes the object known as `from` be known as `to` instead, replacing what was there; readers see one or the other
    * whole. Moving again after success changes nothing. @throws `MILL_STORE_NOT_FOUND` when neither is there
    */
   move(from: string, to: string, options?: CallOptions): Promise<void>;
   /** Does nothing when the key is absent. */
-  delete(key: string, options?: CallOptions): Promise<void>;
+  delete(key: string, options?: UnfinishedOptions): Promise<void>;
   /** Checks that the store answers and can be written. @throws `MILL_STORE_UNREACHABLE`, `MILL_STORE_REFUSED`, … naming the next step */
   check(options?: CallOptions): Promise<void>;
   close(): Promise<void>;

@@ -20,7 +20,7 @@ export interface OpenTelemetry {
 
 export async function openTelemetry(
   settings: TelemetrySettings,
-  ports: Pick<Ports, "clock" | "log">,
+  ports: Pick<Ports, "clock" | "log" | "random">,
 ): Promise<OpenTelemetry> {
   const { traces, metrics: sent, keepMetrics } = settings;
   const metrics = new Registry();

@@ -12,12 +12,7 @@ import { OTLPMetricExporter } from "@opentelemetry/exporter-metrics-otlp-proto";
 import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-proto";
 import { resourceFromAttributes } from "@opentelemetry/resources";
 import { MeterProvider, PeriodicExportingMetricReader } from "@opentelemetry/sdk-metrics";
-import {
-  BasicTracerProvider,
-  BatchSpanProcessor,
-  ParentBasedSampler,
-  TraceIdRatioBasedSampler,
-} from "@opentelemetry/sdk-trace-base";
+import { AlwaysOnSampler, BasicTracerProvider, BatchSpanProcessor } from "@opentelemetry/sdk-trace-base";
 import { limits } from "../base/limits.js";
 import type { Log, Ports } from "../base/ports.js";
 import type { Attributes } from "../base/telemetry.js";
@@ -47,20 +42,20 @@ export interface Otlp {
 export function openOtlp(
   settings: OtlpSettings,
   registry: Registry,
-  { clock, log }: Pick<Ports, "clock" | "log">,
+  { clock, log, random }: Pick<Ports, "clock" | "log" | "random">,
 ): Otlp {
   diag.setLogger(diagnostics(log, clock), { logLevel: DiagLogLevel.WARN, suppressOverrideMessage: true });
   const resource = resourceFromAttributes(settings.resource);
   const closing: (() => Promise<void>)[] = [];
   let tracer: Tracer | undefined;
   if (settings.traces) {
-    const sampler = new ParentBasedSampler({ root: new TraceIdRatioBasedSampler(SAMPLED_RATIO) });
+    const { samplerGiven } = settings;
     const provider = new BasicTracerProvider({
       resource,
       spanProcessors: [new BatchSpanProcessor(new OTLPTraceExporter())],
-      ...(settings.samplerGiven ? {} : { sampler }),
+      ...(samplerGiven ? {} : { sampler: new AlwaysOnSampler() }), // of what begins, and of what goes on
     });
-    tracer = new SpanTracer(provider.getTracer(SCOPE.name), clock);
+    tracer = new SpanTracer(provider.getTracer(SCOPE.name), clock, () => samplerGiven || random.next() < SAMPLED_RATIO);
     closing.push(() => provider.shutdown());
   }
   if (settings.metrics) {

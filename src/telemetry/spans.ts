@@ -46,6 +46,8 @@ export class SpanTracer implements Tracer {
   constructor(
     private readonly tracer: SdkTracer,
     private readonly clock: Clock,
+    /** False: a trace that would begin now is not recorded. Asked before anything is made for it; true: the tracer's own sampler decides. */
+    readonly begins: () => boolean = () => true,
   ) {
     this.#checkedMs = clock.monotonicMs();
     this.#offsetMs = clock.nowMs() - this.#checkedMs;

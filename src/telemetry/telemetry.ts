@@ -5,6 +5,8 @@ import type { Registry } from "./registry.js";
 
 /** Starts spans; `spans.ts` has the one on OpenTelemetry. */
 export interface Tracer {
+  /** Whether a trace is worth to be begun: most are not recorded, and cost no more than this. */
+  begins(): boolean;
   /** @param parent empty: it begins a trace @returns undefined: it is not recorded */
   start(name: string, parent: string, about: SpanStart): Span | undefined;
 }
@@ -21,7 +23,8 @@ export class ProcessTelemetry implements Telemetry {
   ) {}
 
   root(name: string, about: SpanStart = NONE): Span | undefined {
-    return this.tracer?.start(name, "", this.#whole(about));
+    if (this.tracer?.begins() !== true) return undefined;
+    return this.tracer.start(name, "", this.#whole(about));
   }
 
   span(name: string, parent: string, about: SpanStart = NONE): Span | undefined {

@@ -97,13 +97,16 @@ export interface Source<C extends Columns = Columns> {
 export interface OutputFolder {
   /** For messages. */
   readonly url: string;
-  /** Publishes one object atomically. */
-  put(name: string, bytes: Uint8Array, signal?: AbortSignal): Promise<void>;
+  /**
+   * Publishes one object atomically: bytes in hand, or pieces as they come, which are let go of one by one. A piece may be filled again
+   * when the next one is asked for. Pieces that fail, or the signal, leave nothing behind.
+   */
+  put(name: string, body: Uint8Array | AsyncIterable<Uint8Array>, signal?: AbortSignal): Promise<void>;
   /** Makes what was put as `from` visible as `to`; does nothing when that has been done. */
   move(from: string, to: string): Promise<void>;
-  /** Does nothing when there is no such name. */
+  /** Does nothing when there is no such name. Of pieces that are still coming, or whose process died, nothing is left either. */
   delete(name: string): Promise<void>;
-  /** Every name that starts with `prefix`. */
+  /** Every name that starts with `prefix`, also of pieces that are still coming, or whose process died. */
   list(prefix: string): Promise<string[]>;
 }
 

@@ -105,6 +105,7 @@ export interface HoldingHeader {
 export interface ReleaseHeader {
   readonly service: string;
   readonly rowIds: Uint8Array;
+  readonly requests: readonly string[];
 }
 
 export type LifeCycle =

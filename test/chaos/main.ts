@@ -112,6 +112,10 @@ async function run(cluster: ChaosCluster): Promise<void> {
   });
   await Promise.race([strikes, Promise.all(jobs).then(() => strikes)]);
   say("calm", `${nemesis.faults} faults are over`);
+  if (nemesis.faults < options.faults) {
+    failed = true;
+    say("TOO FEW", `${options.faults} were asked for; the others found nothing to strike`);
+  }
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { realPorts } from "../../src/base/real/ports.js";
 import { arrow } from "../../src/connectors/arrow-file.js";
-import { jsonl } from "../../src/connectors/jsonl.js";
+import { jsonl, jsonlInPieces } from "../../src/connectors/jsonl.js";
 import { parquet } from "../../src/connectors/parquet.js";
 import { FsStore } from "../../src/storage/fs-store.js";
 import { MemoryStore } from "../../src/storage/memory-store.js";
@@ -14,17 +14,26 @@ import { sinkConformance } from "./sink.js";
 import { filePlace } from "./sink-places.js";
 
 const kinds = ["before", "half", "after"] as const;
+/** Less than a row: every file is staged while it is filled. */
+const PIECE_BYTES = 16;
 
-for (const sink of [jsonl("out"), parquet("out"), arrow("out")]) {
+const sinks = [
+  ["jsonl", jsonl("out")],
+  ["jsonl in pieces", jsonlInPieces("out", PIECE_BYTES)],
+  ["parquet", parquet("out")],
+  ["arrow", arrow("out")],
+] as const;
+
+for (const [name, sink] of sinks) {
   sinkConformance(
-    `${sink.kind} in memory`,
+    `${name} in memory`,
     async () => ({ place: async () => filePlace(sink, new MemoryStore()), stop: async () => {} }),
     { kinds, pairs: sink.kind === "jsonl" },
   );
 
   if (sink.kind === "arrow") continue; // what it adds to the others is its encoding
   sinkConformance(
-    `${sink.kind} in a folder`,
+    `${name} in a folder`,
     async () => {
       const folder = await mkdtemp(join(tmpdir(), "millrace-sink-"));
       return {
@@ -36,14 +45,16 @@ for (const sink of [jsonl("out"), parquet("out"), arrow("out")]) {
   );
 }
 
-sinkConformance(
-  "parquet on S3",
-  async () => {
-    const server = await startMinio();
-    return {
-      place: async () => filePlace(parquet("out"), new S3Store(server.bucket, randomUUID(), server, realPorts())),
-      stop: () => server.stop(),
-    };
-  },
-  { kinds },
-);
+for (const [name, sink] of sinks.filter(([each]) => ["parquet", "jsonl in pieces"].includes(each))) {
+  sinkConformance(
+    `${name} on S3`,
+    async () => {
+      const server = await startMinio();
+      return {
+        place: async () => filePlace(sink, new S3Store(server.bucket, randomUUID(), server, realPorts())),
+        stop: () => server.stop(),
+      };
+    },
+    { kinds },
+  );
+}

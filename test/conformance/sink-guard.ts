@@ -46,7 +46,11 @@ export class Guard {
     this.#steps += 1;
     this.last = `step ${this.#steps} (${what})`;
     const faulty = this.#steps === this.fault?.at ? this.fault.kind : "none";
-    const passing = this.#take(faulty, act ?? (async () => undefined), half);
+    return this.follow(this.#take(faulty, act ?? (async () => undefined), half));
+  }
+
+  /** Until it has settled, something is under way. */
+  follow<T>(passing: Promise<T>): Promise<T> {
     const known: Promise<unknown> = passing.then(
       () => this.#underWay.delete(known),
       () => this.#underWay.delete(known),

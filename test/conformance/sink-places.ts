@@ -6,9 +6,10 @@ import { silentLog } from "../../src/base/real/ports.js";
 import { outputFolder } from "../../src/connectors/output-folder.js";
 import type { ObjectStore } from "../../src/storage/object-store.js";
 import type { OutputFolder, Sink } from "../../src/topology/endpoints.js";
+import { gate } from "../unit/actors/support.js";
 import { text } from "./bus-support.js";
 import { type SinkPlace, sinkColumns } from "./sink.js";
-import type { Guard } from "./sink-guard.js";
+import { Died, type Guard } from "./sink-guard.js";
 
 const PUBLISHED = /^out-0-\d+\.[a-z]+$/;
 const STAGING = "_staging/";
@@ -35,6 +36,7 @@ function numbersOf(ipc: Uint8Array): number[] {
 }
 
 export function filePlace(sink: Sink, store: ObjectStore): SinkPlace {
+  const puts = new Puts();
   const names = async () => {
     const all: string[] = [];
     for await (const { key } of store.list("")) all.push(key);
@@ -47,7 +49,7 @@ export function filePlace(sink: Sink, store: ObjectStore): SinkPlace {
         operator: "out",
         subtask: 0,
         attempt,
-        output: guarded(outputFolder(store), store, guard),
+        output: guarded(outputFolder(store), store, guard, puts),
         log: silentLog,
       }),
     async published() {
@@ -59,15 +61,59 @@ export function filePlace(sink: Sink, store: ObjectStore): SinkPlace {
       }
       return rows;
     },
-    leftovers: async () => (await names()).filter((name) => name.startsWith(STAGING)),
-    close: () => store.close(),
+    leftovers: () => outputFolder(store).list(STAGING),
+    async close() {
+      await puts.end();
+      await store.close();
+    },
   };
 }
 
-function guarded(output: OutputFolder, store: ObjectStore, guard: Guard): OutputFolder {
+/** Puts in pieces: once their process has died, to whoever is left, no piece comes any more, and no end. */
+class Puts {
+  #over = new AbortController();
+  #all: Promise<unknown>[] = [];
+
+  async put(output: OutputFolder, name: string, body: AsyncIterable<Uint8Array>, signal: AbortSignal, guard: Guard) {
+    const died = gate();
+    const signals = AbortSignal.any([signal, this.#over.signal]);
+    const put = output.put(name, this.#pieces(name, body, guard, died.open), signals);
+    this.#all.push(put.catch(() => {}));
+    const isDead = await guard.follow(Promise.race([put.then(() => false), died.promise.then(() => true)]));
+    if (isDead) throw new Died();
+  }
+
+  /** Each of them is a step, and the end of them. */
+  async *#pieces(name: string, body: AsyncIterable<Uint8Array>, guard: Guard, die: () => void) {
+    try {
+      for await (const piece of body) {
+        await guard.pass(`a piece of ${name}`);
+        yield piece;
+      }
+      await guard.pass(`the end of ${name}`);
+    } catch (error) {
+      if (!(error instanceof Died)) throw error;
+      die();
+      await new Promise(() => {});
+    }
+  }
+
+  /** Also those that nobody has brought to an end. */
+  async end(): Promise<void> {
+    this.#over.abort();
+    await Promise.all(this.#all);
+  }
+}
+
+function guarded(output: OutputFolder, store: ObjectStore, guard: Guard, puts: Puts): OutputFolder {
   return {
     url: output.url,
-    put: (name, bytes, signal) => guard.pass(`put ${name}`, () => output.put(name, bytes, signal)),
+    async put(name, body, signal) {
+      if (body instanceof Uint8Array) return guard.pass(`put ${name}`, () => output.put(name, body, signal));
+      await guard.pass(`put ${name} in pieces`);
+      await puts.put(output, name, body, signal ?? new AbortController().signal, guard);
+      await guard.pass(`${name} is put`);
+    },
     move: (from, to) =>
       guard.pass(
         `move ${from}`,

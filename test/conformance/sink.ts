@@ -75,9 +75,14 @@ class World {
     this.#log.push({ fence: attempt });
   }
 
-  /** @returns false: a higher attempt has its fence in the log */
+  /** A higher attempt has its fence in the log. */
+  isReplaced(attempt: number): boolean {
+    return this.#log.some((record) => "fence" in record && record.fence > attempt);
+  }
+
+  /** @returns false: the attempt is replaced */
   commit(manifest: Manifest): boolean {
-    if (this.#log.some((record) => "fence" in record && record.fence > manifest.attempt)) return false;
+    if (this.isReplaced(manifest.attempt)) return false;
     this.#log.push(manifest);
     return true;
   }
@@ -111,6 +116,7 @@ interface Cut {
 }
 
 class Life {
+  #writer: SinkWriter | undefined;
   #cuts: Cut[] = [];
   #pending: Uint8Array[] = [];
   #uncut = 0n;
@@ -128,7 +134,9 @@ class Life {
       return await this.#run();
     } catch (error) {
       if (error instanceof Died) return "died";
-      throw error;
+      if (!this.world.isReplaced(this.attempt)) throw error;
+      await this.#writer?.abort();
+      return "fenced"; // nobody hears of it
     } finally {
       await this.guard.settled();
     }
@@ -137,6 +145,7 @@ class Life {
   async #run(): Promise<"finished" | "fenced"> {
     const manifest = this.world.newest;
     const writer = await this.world.place.open(this.attempt, this.guard);
+    this.#writer = writer;
     if (this.attempt > 1) {
       await this.guard.pass("before recover");
       await writer.recover(manifest?.pending ?? []);

@@ -141,7 +141,12 @@ describe("integration/content-lifetime: owned content on S3", function () {
       return left.every((hash) => !freed.has(hash) || kept.includes(hash));
     });
     assert.deepEqual((await hashesBelow(keys.content(""))).sort(), [...new Set(kept)].sort());
-    assert.equal((await hashesBelow(keys.contentRoots)).length, files.size - 1);
+    // Of an attempt that was killed between its put and its commit there may be one as well: what it names is in a later file (Q10).
+    const ofFiles = (await hashesBelow(keys.contentRoots)).map((record) =>
+      record.replace(/^out\/\d+-(.*)$/, "out-$1.jsonl"),
+    );
+    assert.ok(!ofFiles.includes(gone!), `there is still a record of ${gone}`);
+    for (const name of files.keys()) assert.ok(name === gone || ofFiles.includes(name), `no record of ${name}`);
   });
 });
 

@@ -288,7 +288,7 @@ describe("sim/checkers/paid: work that is done twice", () => {
     const call = (what: ServiceCall["what"], process: SimProcess) => watcher!({ what, process, ids: [`0 ${row}`] });
     const release = () => {
       const rowIds = Buffer.from(row, "hex");
-      run.tell("mr.sim.job.service.label.ask", releaseFrame.encode({ service: "label", rowIds }));
+      run.tell("mr.sim.job.service.label.ask", releaseFrame.encode({ service: "label", rowIds, requests: [] }));
     };
     return { ...run, instance, call, release };
   };

@@ -5,8 +5,10 @@
  *   CONT1  What a published file refers to is there, in its place or in the trash, from then on.
  *   CONT2  So is what a region's newest checkpoint refers to, until the region or its job is over.
  *   CONT3  So is what a savepoint refers to.
- *   CONT4  Some time after the end nothing is left that none of these refer to.
+ *   CONT4  Some time after the end nothing is left that none of these refer to, but for what functions under way had put when a savepoint
+ *          was taken: no row refers to it, so there what the system has noted is believed.
  */
+import { contentsOfSnapshot } from "../../../src/wire/content-hashes.js";
 import { regionRecordFrame, savepointFrame } from "../../../src/wire/stored.js";
 import type { StoreChange } from "../shared-store.js";
 import type { CheckedRun, Checker } from "./checker.js";
@@ -14,7 +16,7 @@ import { refersTo, textsOfObjects, textsOfSnapshot } from "./content-refs.js";
 import { REGION_KEY } from "./region-log.js";
 
 const PLACE = /^(jobs\/[^/]+\/)content(?:-trash)?\/([0-9a-f]{64})$/;
-const SAVEPOINT = /^jobs\/[^/]+\/savepoints\/[^/]+$/;
+const SAVEPOINT = /^(jobs\/[^/]+\/)savepoints\/[^/]+$/;
 const REPORT = /^jobs\/([^/]+)\/report\.avro$/;
 
 export function contentChecker({ world, store, scenario }: CheckedRun): Checker {
@@ -24,6 +26,7 @@ export function contentChecker({ world, store, scenario }: CheckedRun): Checker 
   const published = new Map<string, ReadonlySet<string>>();
   const newest = new Map<string, { readonly number: bigint; readonly refs: ReadonlySet<string> }>();
   const saved = new Map<string, ReadonlySet<string>>();
+  const noted = new Set<string>();
   const rules = [
     ["CONT1", () => published],
     ["CONT2", () => new Map([...newest].map(([who, { refs }]) => [who, refs]))],
@@ -48,7 +51,7 @@ export function contentChecker({ world, store, scenario }: CheckedRun): Checker 
       const needed = new Set([...published.values(), ...saved.values()].flatMap((refs) => [...refs]));
       for (const key of store.contents("jobs/").keys()) {
         const [, job, hash] = PLACE.exec(key) ?? [];
-        if (job === undefined || needed.has(`${job}${hash}`)) continue;
+        if (job === undefined || needed.has(`${job}${hash}`) || noted.has(`${job}${hash}`)) continue;
         world.found("content (CONT4)", "nothing left that nothing refers to", key);
         return;
       }
@@ -76,6 +79,9 @@ export function contentChecker({ world, store, scenario }: CheckedRun): Checker 
       ...partitions.flatMap((objects) => textsOfObjects(objects.map((one) => bytesAt(one.key)))),
     ]);
     saved.set(key, refs);
+    const [, job] = SAVEPOINT.exec(key)!;
+    for (const hash of snapshots.filter(({ length }) => length > 0).flatMap(contentsOfSnapshot))
+      noted.add(`${job}${hash}`);
     demand("CONT3", key, refs);
   }
 

@@ -16,7 +16,7 @@
  */
 
 import { idsOf } from "../../../src/services/row-ids.js";
-import { decodeFrame, type LoadReport, type ReleaseHeader } from "../../../src/wire/frames.js";
+import { decodeFrame, type LoadReport, type ReleaseHeader, type RequestHeader } from "../../../src/wire/frames.js";
 import type { FaultKind } from "../faults.js";
 import { BLINDING } from "../faults.js";
 import { turnOf } from "../sim-cluster.js";
@@ -30,6 +30,8 @@ const SAVED_KEY = /^jobs\/([^/]+)\/answers\/[^/]+\/([0-9a-f]+)$/;
 export function paidChecker({ world, scenario, felt }: CheckedRun): Checker {
   /** Rows that each instance has begun, and that no client has released since. */
   const begun = new Map<SimProcess, Set<string>>();
+  /** Rows by the request that they were in. */
+  const requested = new Map<string, readonly string[]>();
   /** Instances by rows that they have ended. */
   const ended = new Map<string, Set<SimProcess>>();
   /** Instances that have said that they take nothing new. */
@@ -42,12 +44,19 @@ export function paidChecker({ world, scenario, felt }: CheckedRun): Checker {
   scenario.watchers?.push(onCall);
   return {
     onMessage({ subject, payload }, from) {
-      if (classOfSubject(subject) !== "load") return;
+      const about = classOfSubject(subject);
+      if (about !== "load" && about !== "request") return;
       const { kind, header } = decodeFrame(payload);
+      if (kind === "request") {
+        const { id, rowIds } = header as RequestHeader;
+        requested.set(id, idsOf(rowIds));
+      }
       if (kind === "load-report" && LEAVING.has((header as LoadReport).state)) leaving.add(from.process);
       if (kind !== "release") return;
       const turn = turnOf(subject.split(".")[2]!);
-      for (const id of idsOf((header as ReleaseHeader).rowIds)) onReleased(`${turn} ${hex(id)}`);
+      const { rowIds, requests } = header as ReleaseHeader;
+      for (const id of idsOf(rowIds)) onReleased(`${turn} ${hex(id)}`);
+      for (const one of requests) for (const id of requested.get(one) ?? []) onReleased(`${turn} ${hex(id)}`);
     },
     onStore({ key, bytes, by }) {
       const [, job, row] = SAVED_KEY.exec(key) ?? [];

@@ -50,9 +50,9 @@ function mutant(
 export const MUTANTS: readonly Mutant[] = [
   // Sinks
   mutant("a file sink publishes when it prepares (file-writer F1)", 1, [
-    "connectors/file-writer.js",
-    "await output.put(prepared.from, encoder.finish());",
-    "await output.put(prepared.to, encoder.finish());",
+    "connectors/growing-file.js",
+    "await output.put(whole, encoder.finish());",
+    "await output.put(whole.slice(whole.indexOf('-') + 1), encoder.finish());",
   ]),
   mutant("sinks publish a checkpoint when it is triggered, before its manifest exists (actor A3)", 1, [
     "actors/host.js",
@@ -61,13 +61,13 @@ export const MUTANTS: readonly Mutant[] = [
   ]),
   mutant("what a restored snapshot has pending is not published (output U3)", 12, [
     "connectors/file-writer.js",
-    "if (bytes.byteLength > 0)\n                    await publish(output, decode(bytes));\n            // What",
-    "// What",
+    "await publish(output, prepared);\n                after",
+    "after",
   ]),
   mutant("a restored output publishes under another name (rule 9)", 5, [
     "connectors/file-writer.js",
-    "await publish(output, decode(bytes));\n            // What",
-    "await publish(output, { ...decode(bytes), to: 'again-' + decode(bytes).to });\n            // What",
+    "await publish(output, prepared);\n                after",
+    "await publish(output, { ...prepared, to: 'again-' + prepared.to });\n                after",
   ]),
   mutant("what is pending is left out of later snapshots (output U1)", 12, [
     "actors/output.js",
@@ -309,7 +309,7 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     "the journal is trimmed when rows are handed on, not when a checkpoint behind them is committed (infer I7)",
     176,
-    ["actors/infer-operator.js", "this.#pass(entry.ids);", "this.client.release(entry.ids);"],
+    ["actors/infer-operator.js", "this.#pass(call);", "this.client.release([{ ids: call.ids, by: undefined }]);"],
   ),
   mutant("a restored operator does not ask who holds its rows (holders S10)", 10, [
     "actors/infer-operator.js",

@@ -50,6 +50,8 @@ export function chains(random: SimRandom): Scenario {
   // A second actor behind the call, which may be slower: then batches wait for room in the channel between them.
   const isolated = isJammed || random.chance(0.5);
   const tailMs = isJammed ? random.logBetween(300, 3_000) : random.chance(0.5) ? 0 : random.logBetween(1, 2_000);
+  // Calls of the actor behind, at a time: then several of its batches are under way when it fails.
+  const tailCalls = random.fork("tail").pick([1, 1, 2, 5]);
   const seed = random.id(8);
   const isClear = isRestless && random.chance(0.5);
   const watchers: ((call: ServiceCall) => void)[] = [];
@@ -103,8 +105,9 @@ export function chains(random: SimRandom): Scenario {
           .infer(label, { id: "label" });
         if (!isolated) return void labelled.to(jsonl(OUT), { id: "rows" });
         labelled
-          .mapRows({ id: "tail", to: { ...inputColumns, label: t.utf8 } }, async (row) => {
-            if (tailMs > 0) await clock.sleep(tailMs);
+          .mapRows({ id: "tail", to: { ...inputColumns, label: t.utf8 }, concurrency: tailCalls }, async (row) => {
+            if (tailMs > 0)
+              await clock.sleep(tailCalls === 1 ? tailMs : tailMs * (hashText(`tail/${row.n}`) / 2 ** 31));
             return row;
           })
           .isolate()
@@ -119,7 +122,7 @@ export function chains(random: SimRandom): Scenario {
   const total = rows.reduce((sum, { n }) => sum + timeOf(n) + tailMs, 0);
   return {
     name: "chains",
-    describe: `${rows.length} rows in ${input.splits.size} splits from ${fromStore ? "objects" : "memory"}, ${parallelism(0)} chains, ${instances} instances of ${concurrency} calls at a time, calls of ${Math.round(callMs)} to ${Math.round(longMs)} ms, ${isolated ? `an actor behind them that takes ${Math.round(tailMs)} ms a row, ` : ""}a checkpoint every ${checkpointIntervalMs} ms${isRestless ? ", actors that fail over and over" : ""}${isClear ? " in clear sight" : ""}${restart.describe}`,
+    describe: `${rows.length} rows in ${input.splits.size} splits from ${fromStore ? "objects" : "memory"}, ${parallelism(0)} chains, ${instances} instances of ${concurrency} calls at a time, calls of ${Math.round(callMs)} to ${Math.round(longMs)} ms, ${isolated ? `an actor behind them that takes ${Math.round(tailMs)} ms a row, ${tailCalls} at a time, ` : ""}a checkpoint every ${checkpointIntervalMs} ms${isRestless ? ", actors that fail over and over" : ""}${isClear ? " in clear sight" : ""}${restart.describe}`,
     build,
     savepointMs: restart.savepointMs,
     // Neighbours come together, as evenly as they can (redistribute M3).

@@ -35,6 +35,10 @@ export function content(random: SimRandom): Scenario {
   // What is made faster than it is held lies in the log meanwhile.
   const makesFaster = random.chance(0.5) ? 1 : 20;
   const putsItself = random.chance(0.5);
+  // Functions that go on after they have put, with others: longer than content lives that nothing names.
+  const calls = random.fork("calls");
+  const atOnce = calls.pick([1, 1, 4]);
+  const lingerMs = putsItself && calls.chance(0.5) ? calls.logBetween(1_000, 60_000) : 0;
   // A round is longer than a listing may be old, and than a move takes.
   const contentCollectionMs = Math.round(random.logBetween(6_000, 15_000));
   const bounds: Knobs = {
@@ -50,13 +54,15 @@ export function content(random: SimRandom): Scenario {
         const keyed = job
           .read(memorySource(input), { id: "numbers" })
           .parallelism(makers(turn))
-          .mapRows({ id: "make", to: pageColumns }, async (row, context) => {
+          .mapRows({ id: "make", to: pageColumns, concurrency: atOnce }, async (row, context) => {
             if (stepMs > 0) await clock.sleep(stepMs / makesFaster);
             const bytes = Buffer.from(`page ${row.n} made by ${process.name} `.padEnd(PAGE_CHARS, "."));
             if (!putsItself) return { ...row, page: inline(bytes, "text/plain") };
             for (;;) {
               try {
-                return { ...row, page: await context.content.put(bytes) };
+                const page = await context.content.put(bytes);
+                if (row.n % 16 === 0) await clock.sleep(lingerMs);
+                return { ...row, page };
               } catch {
                 await clock.sleep(1_000); // else a store that is away makes a dead letter of the row
               }
@@ -83,7 +89,7 @@ export function content(random: SimRandom): Scenario {
   const rows = rowsOfInput(input);
   return {
     name: "content",
-    describe: `${rows.length} rows in ${input.splits.size} splits, ${makers(0)} makers, ${holders(0)} holders, ${isDurable ? "a log between them" : "one region"}, ${Math.round(stepMs)} ms a row, a checkpoint every ${checkpointIntervalMs} ms, a collection every ${contentCollectionMs} ms${restart.describe}`,
+    describe: `${rows.length} rows in ${input.splits.size} splits, ${makers(0)} makers, ${holders(0)} holders, ${isDurable ? "a log between them" : "one region"}, ${Math.round(stepMs)} ms a row, ${atOnce} made at a time, some for ${Math.round(lingerMs)} ms, a checkpoint every ${checkpointIntervalMs} ms, a collection every ${contentCollectionMs} ms${restart.describe}`,
     build,
     bounds,
     savepointMs: restart.savepointMs,
@@ -96,7 +102,7 @@ export function content(random: SimRandom): Scenario {
     lanesOf: () => [],
     rowsPerBatch: input.rowsPerBatch,
     workers: 1 + random.below(2),
-    calmMs: 900_000 + 4 * stepMs * rows.length + 20 * checkpointIntervalMs * rows.length,
+    calmMs: 900_000 + (4 * stepMs + lingerMs) * rows.length + 20 * checkpointIntervalMs * rows.length,
     aftermathMs: 4 * (contentCollectionMs + bounds.contentAgeMsMin!) + 60_000,
   };
 }

@@ -6,6 +6,8 @@ import type { Sink } from "../../../src/topology/endpoints.js";
 import { topology } from "../../../src/topology/topology.js";
 import { t } from "../../../src/types/columns.js";
 import { inline } from "../../../src/types/content-types.js";
+import { decodeBatch } from "../../../src/wire/arrow.js";
+import { decodeRow } from "../../../src/wire/arrow-row.js";
 import { doubler, LARGE, numbersIn, source, World, type WorldOptions, type WorldSink } from "./checkpoint-world.js";
 import { gate, turns, until } from "./support.js";
 
@@ -27,6 +29,9 @@ interface Scenario {
 }
 
 const keyed = (n: number) => ({ n, key: `k${n % 11}` });
+
+/** Times that have nothing to do with the order of numbers. */
+const hashOf = (n: number) => Math.imul(n + 1, 0x9e3779b1) >>> 16;
 
 const element = t.struct({ n: t.int32 });
 const lists = { id: t.int32, parts: t.list(element) };
@@ -61,6 +66,35 @@ const scenarios: Scenario[] = [
             .mapRows({ id: "copy", to: paged }, async (row) => row)
             .isolate()
             .to(sink("copies"), { id: "copies-out" });
+        },
+        { inlineLimitBytes: LARGE.length },
+      ).build({}),
+  },
+  {
+    name: "row functions that wait, with calls of several batches under way, behind each other",
+    meets: ["slow", "again", "references"],
+    runs: 14,
+    serviceTurns: 1,
+    sinks: ["out"],
+    ordered: { sink: "out", key: () => "" },
+    define: (world, sink) =>
+      topology(
+        "t",
+        (job) => {
+          const wait = async (n: number) => {
+            await world.ports.clock.sleep(10 * (hashOf(n) % 9));
+            if (n % 23 === 4) throw new Error(`no ${n}`);
+          };
+          job
+            .read(source(paged, 0, { splits: 3, batches: 8, rows: 5 }, pageOf, world.pause), { id: "pages" })
+            .mapRows({ id: "slow", to: paged, concurrency: 4 }, async (row) => {
+              if (row.n % 2 === 0) await wait(row.n);
+              return row;
+            })
+            .flatMap({ id: "again", to: paged, concurrency: 3 }, (row) =>
+              row.n % 11 === 0 ? [] : wait(row.n).then(() => [row, row]),
+            )
+            .to(sink("out"), { id: "out" });
         },
         { inlineLimitBytes: LARGE.length },
       ).build({}),
@@ -167,8 +201,11 @@ interface Outcome {
   readonly met: ReadonlySet<string>;
 }
 
-/** Without the time, which is another in each run. */
-const untimed = ({ atMs: _, ...letter }: Record<string, unknown>) => letter;
+/** Without the time, which is another in each run, and with what the whole row says, not how its bytes are laid out. */
+const letterOf = ({ atMs: _, row, ...letter }: Record<string, unknown>) => {
+  const { schema, batch } = decodeRow(Buffer.from(String(row), "base64"));
+  return { ...letter, row: String(decodeBatch(schema, batch).get(0)) };
+};
 const shown = (rows: readonly unknown[]) =>
   rows.map((row) => JSON.stringify(row, (_, value) => (typeof value === "bigint" ? String(value) : value)));
 
@@ -209,7 +246,7 @@ async function run(scenario: Scenario, seed: number, kills: number): Promise<Out
   world.kill();
   const rows = Object.fromEntries(scenario.sinks.map((url) => [url, shown(sinks.get(url)!.rows())]));
   return {
-    rows: { ...rows, letters: shown(world.deadLetters.rows().map(untimed)) },
+    rows: { ...rows, letters: shown(world.deadLetters.rows().map(letterOf)) },
     sinks,
     attempts: world.attempt,
     asked: new Set(world.asked.keys()),
@@ -223,7 +260,7 @@ function checkOrder({ ordered }: Scenario, { sinks }: Outcome): void {
   for (const row of sinks.get(ordered.sink)!.rows()) {
     const key = ordered.key(row);
     const n = Math.abs(row.n as number);
-    assert.ok(n >= (last.get(key) ?? 0), `${JSON.stringify(row)} comes after ${last.get(key)}`);
+    assert.ok(n >= (last.get(key) ?? 0), `${n} of "${key}" comes after ${last.get(key)}`);
     last.set(key, n);
   }
 }

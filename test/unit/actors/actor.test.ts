@@ -274,6 +274,22 @@ describe("actors/actor: from open to published", () => {
     assert.deepEqual(bench.channel.calls, ["open", "offer", "barrier 1", "offer", "end"]);
   });
 
+  it("asked before it is restored, it cuts as soon as it is: nobody has to ask again, a heartbeat later (A2)", async () => {
+    const bench = new Bench("check-0");
+    bench.channel.incoming.push(numbers(1), 2n, new Promise(() => {}));
+    await bench.actor.open();
+    bench.actor.trigger(1n);
+    bench.actor.trigger(2n);
+    const started = bench.actor.start();
+    await bench.clock.settle();
+    assert.deepEqual(
+      bench.cuts.map(({ checkpoint }) => checkpoint),
+      [2n],
+    );
+    await bench.actor.stop();
+    await started;
+  });
+
   it("asked for a checkpoint that it has cut, it acknowledges the same again (A2)", async () => {
     const bench = new Bench("check-0");
     bench.channel.incoming.push(numbers(1));

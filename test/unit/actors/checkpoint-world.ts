@@ -18,7 +18,7 @@ import { realPorts, silentLog } from "../../../src/base/real/ports.js";
 import { MemoryBus } from "../../../src/bus/memory-bus.js";
 import { jobSubjects } from "../../../src/bus/subjects.js";
 import { type Plan, planTopology } from "../../../src/plan/plan.js";
-import type { Answer, CallOptions, ServiceClient } from "../../../src/services/client.js";
+import type { Answer, CallOptions, PassedRows, ServiceClient } from "../../../src/services/client.js";
 import { sha256Of } from "../../../src/storage/content-checks.js";
 import { jobKeys } from "../../../src/storage/keys.js";
 import { MemoryStore } from "../../../src/storage/memory-store.js";
@@ -466,8 +466,8 @@ export class World {
       },
       isStarved: false,
       whenStarved: () => {},
-      release: (ids: readonly string[]) => {
-        for (const id of ids) this.#released.add(id);
+      release: (passed: readonly PassedRows[]) => {
+        for (const { ids } of passed) for (const id of ids) this.#released.add(id);
       },
     };
     return client as unknown as ServiceClient;

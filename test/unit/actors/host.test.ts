@@ -335,7 +335,7 @@ describe("actors/host: reports", () => {
       await doubled.promise;
       return 2 * n;
     };
-    const bench = await new Bench({ splits: [[1, 2], [3], [4]], double }).running();
+    const bench = await new Bench({ splits: [[1, 2], [3], [4], [5]], double }).running();
     await bench.clock.advance(2_000);
     const load = (id: string) =>
       bench.reports.flatMap(({ actors }) => actors).findLast(({ actor, load: own }) => actor === id && own !== null)!
@@ -343,7 +343,7 @@ describe("actors/host: reports", () => {
     const check = load("check-0");
     assert.deepEqual(
       load("numbers-0").operators.map(({ operator, rowsIn, rowsOut }) => [operator, rowsIn, rowsOut]),
-      [["numbers", 0n, 4n]],
+      [["numbers", 0n, 5n]],
     );
     const { channels, queuedBatches, queuedBytes, ...edge } = check.inputs[0]!;
     assert.deepEqual([edge, channels, queuedBatches], [{ from: "numbers", to: "check" }, 1, 2]);
@@ -354,7 +354,7 @@ describe("actors/host: reports", () => {
     assert.deepEqual([check.busyMs, time.get("out")!.rowsIn], [time.get("double")!.busyMs, 0n]);
     doubled.open();
     await bench.clock.advance(2_000);
-    assert.deepEqual([load("check-0").inputs[0]!.queuedBatches, load("check-0").operators.at(-1)!.rowsIn], [0, 4n]);
+    assert.deepEqual([load("check-0").inputs[0]!.queuedBatches, load("check-0").operators.at(-1)!.rowsIn], [0, 5n]);
     await bench.host.close();
   });
 

@@ -5,7 +5,7 @@ import { InferOperator } from "../../../src/actors/infer-operator.js";
 import type { BadRecord } from "../../../src/actors/operator.js";
 import { MillraceError } from "../../../src/base/errors.js";
 import { limits } from "../../../src/base/limits.js";
-import type { Answer, CallOptions, ServiceClient } from "../../../src/services/client.js";
+import type { Answer, CallOptions, PassedRows, ServiceClient } from "../../../src/services/client.js";
 import type { InferNode } from "../../../src/topology/nodes.js";
 import { service } from "../../../src/topology/service.js";
 import { batchFromRows, rowsOf } from "../../../src/types/batches.js";
@@ -51,7 +51,8 @@ function setUp(options: Options = {}) {
   const client = {
     isStarved: false,
     whenStarved: (supply: () => void) => void suppliers.push(supply),
-    release: (released: readonly string[]) => void passed.push(released.length),
+    release: (released: readonly PassedRows[]) =>
+      void passed.push(released.reduce((sum, { ids }) => sum + ids.length, 0)),
     call(records: RecordBatch, _owner: object, { bucket = "", rowIds = [] }: CallOptions = {}): Promise<Answer> {
       for (const id of rowIds) ids.push(id);
       const values = (rowsOf(columns, records as never) as { n: number }[]).map((row) => row.n);

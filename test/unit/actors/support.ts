@@ -51,6 +51,7 @@ export const noContent: ContentAccess = {
 
 export interface TestRuntime extends OperatorRuntime {
   readonly gate: Gate;
+  readonly parking: Parking;
   readonly refused: Omit<BadRecord, "operator">[];
   readonly failures: unknown[];
   stop(): void;
@@ -76,14 +77,16 @@ export function testRuntime(): TestRuntime {
     counters: { rowsRead: 0, rowsWritten: 0, deadLetters: 0, rowsInFlight: 0 },
     gate: entered,
     // Its caller is inside, as every flow of an actor is.
-    async park(batch, take, changed) {
+    parking,
+    async park(batch, take, changed, saved) {
       entered.fork();
       try {
-        await parking.wait("under-test", batch, take, changed);
+        await parking.wait("under-test", batch, take, changed, saved);
       } finally {
         entered.leave();
       }
     },
+    keep: (batch, saved) => parking.keep("under-test", batch, saved),
     refuse: (record) => void refused.push(record),
     fail: (error) => void failures.push(error),
     refused,

@@ -10,8 +10,8 @@ function setUp(...names: string[]) {
   const jobs = new Map(
     names.map((name) => {
       const work = { left: 0, pieceMs: 1, dueMs: Number.POSITIVE_INFINITY, all: 0, unplaced: 0 };
-      const turns = { addAll: () => (work.all += 1), addUnplaced: () => (work.unplaced += 1) };
-      return [name, { work, book: { job: name, turns } as unknown as JobBook }];
+      const turns = { isAsked: false, addAll: () => (work.all += 1), addUnplaced: () => (work.unplaced += 1) };
+      return [name, { work, turns, book: { job: name, turns } as unknown as JobBook }];
     }),
   );
   const looked: string[] = [];
@@ -99,6 +99,25 @@ describe("coordinator/looks: when jobs are looked at", () => {
     assert.ok(lastMs >= 2 * 3_000 - limits.lookTurnMsMax, `done after ${lastMs} ms: reports have half of the time`);
   });
 
+  it("what comes when that time is over does not wait for it once more (T2)", async () => {
+    const { clock, looks, taken, of } = setUp("a");
+    Object.assign(of("a").work, { left: 10, pieceMs: 3 });
+    looks.beat();
+    taken();
+    looks.soon(of("a").book);
+    await clock.advance(29);
+    assert.deepEqual(taken(), [], "it has taken 30 ms");
+    await clock.advance(1);
+    assert.deepEqual(taken(), ["a"]);
+    Object.assign(of("a").work, { left: 10, pieceMs: 3 });
+    looks.beat();
+    await clock.advance(500);
+    taken();
+    looks.soon(of("a").book);
+    await clock.settle();
+    assert.deepEqual(taken(), ["a"]);
+  });
+
   it("for as long as all else has taken, and no longer than they may (T2)", async () => {
     const { clock, looks, of } = setUp("a");
     const { work } = of("a");
@@ -128,6 +147,31 @@ describe("coordinator/looks: when jobs are looked at", () => {
     looks.allSoon();
     await clock.advance(2 * limits.lookTurnMsMax);
     assert.deepEqual(taken().slice(0, 4), ["a", "b", "c", "a"]);
+  });
+
+  it("a job that a checkpoint was asked for goes before those that wait for longer (T3)", async () => {
+    const { clock, looks, taken, of } = setUp("a", "b", "c");
+    for (const name of ["a", "b", "c"]) looks.soon(of(name).book);
+    of("c").turns.isAsked = true;
+    await clock.settle();
+    assert.deepEqual(taken(), ["c", "a", "b"]);
+  });
+
+  it("those that a checkpoint was asked for all in one turn, as far as the longest goes; others as ever (T2)", async () => {
+    const { clock, looks, taken, of } = setUp("a", "b", "c");
+    looks.beat();
+    taken();
+    await clock.freeze(1); // a turn was just now
+    for (const name of ["a", "b"]) {
+      of(name).turns.isAsked = true;
+      of(name).work.left = 2 * limits.lookTurnMs;
+    }
+    of("c").work.left = 2 * limits.lookTurnMs;
+    looks.beat();
+    assert.deepEqual([of("a").work.left, of("b").work.left, of("c").work.left], [0, 0, 2 * limits.lookTurnMs]);
+    assert.deepEqual(taken(), ["a", "b"]);
+    await clock.advance(500);
+    assert.equal(of("c").work.left, 0);
   });
 
   it("none where another leads, or once it is closed", async () => {

@@ -70,7 +70,7 @@ export function leaderOf(store: ObjectStore, term: bigint) {
     place: (book: RegionBook, _groups: unknown, [place]: { worker: string }[]) =>
       book.place(new Map(actors.map((actor) => [actor, place!.worker]))),
     load: () => new Map(),
-    turns: { take: () => [region], due: () => {}, unplaced: () => {}, dueMs: Number.POSITIVE_INFINITY },
+    turns: { take: () => [region], taken() {}, due() {}, unplaced() {}, dueMs: Number.POSITIVE_INFINITY },
     waitFor: () => {},
     onRefused: (code: string, message: string) => void refused.push(`${code}: ${message}`),
   } as unknown as JobBook;

@@ -119,10 +119,8 @@ describe("coordinator/region-turns: a job of a thousand regions", () => {
     says(...numbers);
     book.regions.get("region-7")!.wantCheckpoint();
     look();
-    look(); // opened, and triggered
-    assert.deepEqual(sent.splice(0), ["trigger host-w2"]);
-    look();
-    assert.deepEqual(sent.splice(0), [], "nothing has changed");
+    assert.deepEqual(sent.splice(0), ["trigger host-w2"], "opened, and its host told in the same look");
+    assert.deepEqual(look(), [], "nothing has changed");
     book.turns.addAll();
     assert.equal(look().length, REGIONS);
     assert.deepEqual(sent.splice(0), ["trigger host-w2"]);
@@ -144,12 +142,62 @@ describe("coordinator/region-turns: a job of a thousand regions", () => {
       first,
       numbers.slice(0, 10).map((i) => `region-${i}`),
     );
-    book.regions.get("region-3")!.wantCheckpoint();
+    book.regions.get("region-3")!.held = false;
     const rest = look();
     assert.deepEqual(
       rest,
       [...numbers.slice(10), 3].map((i) => `region-${i}`),
     );
+  });
+
+  /** Looks in which there is time for a hundred of them, each after a heartbeat. @returns how many it takes until all that were asked are told */
+  function looksUntilTold({ book, look, looked, sent, clock }: ReturnType<typeof setUp>, asked: number): number {
+    const push = looked.push.bind(looked);
+    looked.push = (...names) => {
+      void clock.freeze(1);
+      return push(...names);
+    };
+    for (let count = 1; ; count++) {
+      book.turns.addAll();
+      look(clock.monotonicMs() + 100);
+      if (sent.filter((one) => one.startsWith("trigger")).length >= asked) return count;
+      assert.ok(count < 100, `only ${sent.length} of ${asked} were told`);
+    }
+  }
+
+  it("those that a checkpoint was asked for are told of it in the first looks, whatever a heartbeat adds (U3)", () => {
+    const world = setUp();
+    world.says(...numbers);
+    world.look();
+    for (let i = 900; i < REGIONS; i++) world.book.regions.get(`region-${i}`)!.wantCheckpoint();
+    assert.ok(looksUntilTold(world, 100) <= 2, "each is decided on twice: 200 ms");
+  });
+
+  it("a thousand are told of theirs in as many looks as that takes, each once, while heartbeats come (U3)", () => {
+    const world = setUp();
+    world.says(...numbers);
+    world.look();
+    for (const region of world.book.regions.values()) region.wantCheckpoint();
+    assert.equal(looksUntilTold(world, REGIONS), (2 * REGIONS) / 100);
+    assert.equal(world.sent.length, REGIONS, "nobody is told twice before everybody was told");
+  });
+
+  it("asking goes first once: those that wait longest come next (U3)", () => {
+    const ports = fakePorts();
+    const { book, says, look, looked, clock } = setUp({}, ports);
+    says(...numbers);
+    look();
+    book.turns.addAll();
+    const push = looked.push.bind(looked);
+    looked.push = (...names) => {
+      void clock.freeze(1);
+      return push(...names);
+    };
+    book.regions.get("region-500")!.wantCheckpoint();
+    const named = (...all: number[]) => all.map((i) => `region-${i}`);
+    assert.deepEqual(look(clock.monotonicMs() + 4), named(500, 500, 0, 1));
+    book.turns.addAll();
+    assert.deepEqual(look(clock.monotonicMs() + 3), named(2, 3, 4), "its checkpoint is open, and it waits like all");
   });
 
   it("looks at a region when its checkpoint is due, and not before (U1)", () => {
@@ -160,13 +208,12 @@ describe("coordinator/region-turns: a job of a thousand regions", () => {
     look();
     assert.equal(book.turns.dueMs, 1_000);
     void clock.freeze(500);
-    assert.equal(look().length, REGIONS - 1);
-    look(); // their checkpoints are open
-    assert.equal(book.turns.dueMs, 1_500);
+    assert.equal(new Set(look()).size, REGIONS - 1);
+    assert.equal(book.turns.dueMs, 1_500, "those of the others are open");
     void clock.freeze(499);
     assert.deepEqual(look(), []);
     void clock.freeze(1);
-    assert.deepEqual(look(), ["region-7"]);
+    assert.deepEqual(look(), ["region-7", "region-7"], "once more with its checkpoint open");
   });
 
   it("regions that are placed in one look share what is free, which is added up once", () => {

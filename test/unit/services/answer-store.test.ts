@@ -191,7 +191,7 @@ describe("services/client: answers that are kept as objects (S11, guarantee 3)",
     await keptIn(store).save([a, b], outcome(1, 2)); // of `a` nobody can know
     await one.answers();
     await Promise.all(answers);
-    client.release([a, b]);
+    client.release([{ ids: [a, b], by: undefined }]);
     await clock.settle();
     assert.deepEqual([...(await keptIn(store).find([a, b])).keys()], [a]);
     client.close();

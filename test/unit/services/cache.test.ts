@@ -83,7 +83,7 @@ describe("services/cache: equal rows", () => {
     const said: string[] = [];
     await bench.bus.subscribe(subjects.ask(bench.service.id), ({ payload }) => void said.push(frameKind(payload)));
     await within("the first", call(one, [1], "a"));
-    one.release([idOf("a")]);
+    one.release([{ ids: [idOf("a")], by: undefined }]);
     await clock.settle();
     assert.deepEqual(said, []);
     await within("the second", call(two, [1], "b"));

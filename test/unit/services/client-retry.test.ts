@@ -279,10 +279,58 @@ describe("services/client: rows that an instance may hold", () => {
   it("are released when they are not needed any more", async () => {
     const set = await setUp();
     const { released } = await told(set);
-    set.client.release(ids);
+    set.client.release([{ ids, by: undefined }]);
     set.client.release([]);
     await set.clock.settle();
     assert.deepEqual(released, ids);
+  });
+
+  it("are released where they were answered, by the name of their request (S15)", async () => {
+    const set = await setUp();
+    const { released } = await told(set);
+    const [a, b] = [await set.instance("a"), await set.instance("b")];
+    await a.says("READY");
+    await b.says("READY", { queuedRows: 100 });
+    const answer = set.client.call(batch(1), owner, { rowIds: [ids[0]!] });
+    await set.clock.settle();
+    const [request] = a.requests;
+    await a.answers();
+    const { by } = await within("the answer", answer);
+    set.client.release([{ ids: [ids[0]!], by }]);
+    await set.clock.settle();
+    assert.deepEqual([a.released, b.released, released], [[[request!.header.id]], [], []]);
+    set.client.close();
+  });
+
+  it("are released everywhere, when another instance may have answered them before, or none is known to (S15)", async () => {
+    const set = await setUp();
+    const { released } = await told(set);
+    const [a, b] = [await set.instance("a"), await set.instance("b")];
+    await a.says("READY");
+    await b.says("READY", { queuedRows: 100 });
+    const lost = set.client.call(batch(1), owner, { rowIds: [ids[0]!] });
+    await set.clock.advance(limits.requestLostMs + 1);
+    await a.holds();
+    await a.answers();
+    const asked = set.client.call(batch(2), owner, { rowIds: [ids[1]!], ask: true });
+    await set.clock.advance(limits.askWaitMs + 1);
+    for (const one of [a, b]) while (one.requests.length > 0) await one.answers();
+    const answers = await within("the answers", Promise.all([lost, asked]));
+    set.client.release(answers.map(({ by }, i) => ({ ids: [ids[i]!], by })));
+    await set.clock.settle();
+    assert.deepEqual([a.released, b.released, released], [[], [], ids]);
+    set.client.close();
+  });
+
+  it("are released in messages that can be sent, however many requests they were in (S15)", async () => {
+    const set = await setUp();
+    const a = await set.instance("a");
+    await a.says("READY");
+    const requests = Array.from({ length: 20_000 }, (_, i) => `${"client".repeat(6)}-${i}`);
+    set.client.release(requests.map((request) => ({ ids: [ids[0]!], by: [{ instance: "a", request }] })));
+    await set.clock.settle();
+    assert.deepEqual(a.released.flat(), requests);
+    set.client.close();
   });
 
   it("a client that comes up asks all instances for their load, so that it need not wait for a heartbeat", async () => {

@@ -103,6 +103,16 @@ describe("services/desk: rows that are asked about again", () => {
     assert.deepEqual(bench.calls, [[1], [2], [1]]);
   });
 
+  it("are forgotten with the requests that they were asked about in, each when it is released (N7)", async () => {
+    const bench = await new Bench({ batch: { rowsMax: 4 } }).ready();
+    const first = await sent(bench, [1, 2], { rowIds: "ab" });
+    const second = await sent(bench, [3, 1], { rowIds: "ca" });
+    await bench.release("", [first, "nobody's"]);
+    assert.equal(await bench.ask("abc"), "c");
+    await bench.release("", [first, second]);
+    assert.equal(await bench.ask("abc"), "");
+  });
+
   it("wait within the bounds of the queue, like all that waits (N4)", async () => {
     const { bench } = await held({ spec: { queue: { rowsMax: 2 } } });
     await sent(bench, [1], { rowIds: "a" });

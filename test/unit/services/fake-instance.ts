@@ -20,6 +20,7 @@ import {
   type LoadReport,
   loadReportFrame,
   type RequestHeader,
+  releaseFrame,
   requestFrame,
 } from "../../../src/wire/frames.js";
 import { type FakeClock, fakePorts } from "../coordinator/fake-ports.js";
@@ -68,6 +69,10 @@ export class FakeInstance {
         this.cancelled.push(...cancelFrame.decode(message.payload).header.requests);
         return;
       }
+      if (frameKind(message.payload) === "release") {
+        this.released.push(releaseFrame.decode(message.payload).header.requests);
+        return;
+      }
       const { header, payload } = requestFrame.decode(message.payload);
       const records = batchOf(payload);
       this.requests.push({ header, values: records });
@@ -91,6 +96,9 @@ export class FakeInstance {
       ...about,
     };
   }
+
+  /** Requests that it was told of by name, in each message. */
+  readonly released: (readonly string[])[] = [];
 
   /** Whom this client told to stop waiting. */
   readonly cancelled: string[] = [];

@@ -222,8 +222,8 @@ export class Bench {
     return this.holding.join("");
   }
 
-  async release(letters: string): Promise<void> {
-    const header = { service: this.service.id, rowIds: rowIds(letters) };
+  async release(letters: string, requests: readonly string[] = []): Promise<void> {
+    const header = { service: this.service.id, rowIds: rowIds(letters), requests };
     void this.bus.publish(subjects.ask(this.service.id), releaseFrame.encode(header));
     await this.clock.settle();
   }

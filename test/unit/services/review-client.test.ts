@@ -111,7 +111,7 @@ describe("services/client: answers that are kept as objects, of calls of several
     const answer = client.call(batch(1), owner, { rowIds: [a], ask: true });
     await clock.advance(600);
     assert.deepEqual(doubled(await within("the answer", answer)), [2]);
-    client.release([a]);
+    client.release([{ ids: [a], by: undefined }]);
     await clock.settle();
     assert.equal((await keptIn(store).find([a])).size, 0);
     client.close();
@@ -126,7 +126,7 @@ describe("services/client: many rows released at once", () => {
       if (frameKind(payload) === "release") told += idsOf(releaseFrame.decode(payload).header.rowIds).length;
     });
     const ids = Array<string>(limits.frameHeaderBytesMax / idBytes([a]).length + 1).fill(a);
-    client.release(ids);
+    client.release([{ ids, by: undefined }]);
     await clock.settle();
     assert.equal(told, ids.length);
     client.close();

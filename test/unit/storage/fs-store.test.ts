@@ -56,6 +56,41 @@ describe("storage/fs-store: the folder itself", () => {
     );
   });
 
+  it("a put in pieces whose process died is found and deleted by who asks for unfinished ones, and by nobody else", async () => {
+    const unfinished = async () => {
+      const found: string[] = [];
+      for await (const { key } of store.list("a/", { unfinished: true })) found.push(key);
+      return found;
+    };
+    const died = new Promise<void>(() => {});
+    const source = async function* () {
+      yield bytes("ha");
+      await died;
+    };
+    const begun = new AbortController();
+    const put = store.put("a/b", source(), { signal: begun.signal });
+    put.catch(() => {});
+    while ((await unfinished()).length === 0) await readdir(folder);
+    assert.deepEqual(await unfinished(), ["a/b"]);
+    assert.deepEqual(await keys(), []);
+    await store.delete("a/b");
+    await store.delete("a/bc", { unfinished: true });
+    assert.deepEqual(await unfinished(), ["a/b"]);
+    await store.delete("a/b", { unfinished: true });
+    assert.deepEqual(await readdir(join(folder, "a")), []);
+    begun.abort();
+    await assert.rejects(put);
+  });
+
+  it("a name that leaves no room for that is written all the same", async () => {
+    const key = `a/${"n".repeat(255)}`;
+    const source = async function* () {
+      yield bytes("one");
+    };
+    await store.put(key, source());
+    assert.equal(text(await store.get(key)), "one");
+  });
+
   it("a file that another program put there is an object", async () => {
     await writeFile(join(folder, "c"), "three");
     assert.deepEqual(await keys(), ["c"]);

@@ -20,6 +20,7 @@ export class Told {
   readonly spans: ToldSpan[] = [];
   readonly registry = new Registry();
   readonly telemetry = new ProcessTelemetry(this.registry, {
+    begins: () => true,
     start: (name, parent, about) => this.#start(name, parent, about),
   });
 

@@ -25,6 +25,7 @@ const LATER: Readonly<Record<string, object>> = {
   "exchange-position.1": { seed: 0, seedBatches: 0, incarnation: "" },
   "ask.1": { round: 0 },
   "holding.1": { round: 0 },
+  "release.1": { requests: [] },
   "credit.1": { arrived: 0, barriers: 0, ended: false },
 };
 

@@ -176,7 +176,11 @@ export const GOLDEN: Readonly<Record<string, GoldenFrame>> = {
     rowIds: Uint8Array.from({ length: 16 }, (_, i) => 16 + i),
     round: 7,
   }),
-  release: golden("release: none", frames.releaseFrame, { service: "recognise", rowIds: new Uint8Array() }),
+  release: golden("release: none", frames.releaseFrame, {
+    service: "recognise",
+    rowIds: new Uint8Array(),
+    requests: ["host-1-42"],
+  }),
   request: golden("request: two rows", frames.requestFrame, { ...request, ...spelt }, words, WORDS),
   "load-report": golden("load report of a ready instance", frames.loadReportFrame, load),
   answer: {
