@@ -102,7 +102,7 @@ async function oursSide(url: string): Promise<Side> {
       const answer = await client.call(records, client, { rowIds: [rowId] });
       // As a checkpoint would, so that what is measured is a journal in use and not a full one.
       released.push(rowId);
-      if (released.length >= 64) client.release(released.splice(0));
+      if (released.length >= 64) client.release([{ ids: released.splice(0), by: answer.by }]);
       return (answer.records.getChild("bytes")!.get(0) as Uint8Array).byteLength;
     },
     async close() {

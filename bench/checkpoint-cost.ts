@@ -3,27 +3,24 @@
  * windows in which it takes one each second on MinIO, against windows in which it takes none.
  *
  * All windows are of one job: two runs of the same pipeline differ by a tenth, because of what else the machine does, where threads
- * land, and how code was compiled. Neighbours are compared, and which of two comes first changes from pair to pair.
+ * land, and how code was compiled. Neighbours are compared, and which of two comes first changes from pair to pair. Both write what comes
+ * out of the job, as it comes; `error` is what the ratio may be off by. The job is in a process of its own, which keeps memory as hosts do.
  */
+import type { ChildProcess } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as pause } from "node:timers/promises";
-import type { JobHandle } from "../src/cli/job-handle.js";
-import { startMinio } from "../test/servers/index.js";
-import { freePort } from "../test/servers/minio.js";
-import { percentile, round, startNumbers } from "./embedded-job.js";
+import { type MinioServer, startMinio } from "../test/servers/index.js";
+import { answerOf, forkAsHost } from "./child.js";
+import { percentile, round } from "./embedded-job.js";
 
-const WINDOW_MS = 9_000;
-/** The first checkpoints of a window also have to do with what has come without one: they are not judged. */
-const SKIPPED_MS = 3_000;
 /** For each of the runs asked for. */
 const PAIRS_OF_RUN = 3;
-const LOOK_MS = 20;
-/** Compiling, filling windows. */
-const WARM_UP_MS = 8_000;
-/** More than there is time for. */
-const ROWS = 20_000_000;
+
+export interface Settings {
+  readonly minio: MinioServer;
+  readonly folder: string;
+}
 
 export async function run(options: {
   readonly runs: number;
@@ -31,27 +28,23 @@ export async function run(options: {
 }): Promise<Record<string, unknown>> {
   const minio = await startMinio();
   const folder = await mkdtemp(join(tmpdir(), "millrace-bench-"));
-  const port = await freePort();
-  const params = { count: String(ROWS), bytes: "16384", intervalMs: "0", output: `${folder}/out` };
-  const job = await startNumbers(minio, folder, params, { host: "127.0.0.1", port });
-  const checkpoints = `http://127.0.0.1:${port}/v1/jobs/${job.job}/checkpoints`;
+  const job = forkAsHost("checkpoint-cost-process.js");
   const [each, none]: [number[], number[]] = [[], []];
   try {
-    await pause(WARM_UP_MS);
+    await ask(job, { minio: plain(minio), folder });
     for (let pair = 0; pair < options.runs * PAIRS_OF_RUN; pair++) {
       for (const first of [true, false]) {
         const takes = first === (pair % 2 === 0);
-        if (takes) each.push(await rowsPerSecond(job, checkpoints));
-        else none.push(await rowsPerSecond(job, undefined));
+        (takes ? each : none).push((await ask(job, takes ? "each" : "none")) as number);
       }
       const [a, b] = [each.at(-1)!, none.at(-1)!];
       options.log(
         `pair ${pair + 1}: ${a.toFixed(0)} rows/s with a checkpoint each second, ${b.toFixed(0)} with none, ${round(a / b)}, load ${loadavg()[0]!.toFixed(1)}`,
       );
     }
+    await ask(job, "end");
   } finally {
-    await job.cancel();
-    await job.close();
+    job.kill("SIGKILL");
     await minio.stop();
     await rm(folder, { recursive: true, force: true });
   }
@@ -61,29 +54,24 @@ export async function run(options: {
     each_second_rows_per_s: round(percentile(each, 0.5)),
     none_rows_per_s: round(percentile(none, 0.5)),
     ratio: round(percentile(ratios, 0.5)),
+    error: round(standardError(ratios)),
     ratios,
   };
 }
 
-/** Between the first and the last report of a window, as far as they say something new. @param checkpoints where to ask for them */
-async function rowsPerSecond(job: JobHandle, checkpoints: string | undefined): Promise<number> {
-  const seen: { readonly rows: number; readonly ms: number }[] = [];
-  const beginMs = performance.now();
-  let asked = 0;
-  while (performance.now() - beginMs < WINDOW_MS) {
-    if (checkpoints !== undefined && performance.now() - beginMs >= asked * 1_000) {
-      asked += 1;
-      const answer = await fetch(checkpoints, { method: "POST" });
-      if (answer.status !== 202) throw new Error(await answer.text());
-      await answer.text();
-    }
-    const rows = Number((await job.report()).rowsWritten);
-    const isJudged = performance.now() - beginMs > SKIPPED_MS;
-    if (isJudged && seen.at(-1)?.rows !== rows) seen.push({ rows, ms: performance.now() });
-    await pause(LOOK_MS);
-  }
-  // The first look finds what was said before it.
-  const [first, last] = [seen[1], seen.at(-1)];
-  if (first === undefined || last === undefined || last.ms === first.ms) throw new Error("no rows were written");
-  return ((last.rows - first.rows) / (last.ms - first.ms)) * 1_000;
+async function ask(job: ChildProcess, what: Settings | "each" | "none" | "end"): Promise<unknown> {
+  job.send(what);
+  return answerOf(job);
+}
+
+/** Without its methods: for another process. */
+function plain(minio: MinioServer): MinioServer {
+  return JSON.parse(JSON.stringify(minio)) as MinioServer;
+}
+
+/** Of their mean: what the machine does besides makes neighbours differ by more than what is measured. */
+function standardError(values: readonly number[]): number {
+  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+  const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
+  return Math.sqrt(squares / Math.max(values.length - 1, 1) / values.length);
 }

@@ -20,6 +20,8 @@ export interface HostSettings {
   readonly s3: S3Options;
   readonly store: string;
   readonly folder: string;
+  /** Of the node's content cache. */
+  readonly cacheBytes: number;
   readonly host: string;
   readonly job: string;
   readonly work: Work;
@@ -30,11 +32,11 @@ export const NAMESPACE = "bench" as Namespace;
 /** Ends with the bench also when that is killed. */
 process.once("disconnect", () => process.exit());
 process.once("message", async (message) => {
-  const { nats, s3, store: url, folder, host: name, job, work } = message as HostSettings;
+  const { nats, s3, store: url, folder, cacheBytes, host: name, job, work } = message as HostSettings;
   const ports = realPorts();
   const bus = await connectNats({ servers: nats, name }, ports);
   const store = openStore(url, { s3 }, ports);
-  const cache = new ContentCache({ folder: join(folder, "content"), ports });
+  const cache = new ContentCache({ folder: join(folder, "content"), bytesMax: cacheBytes, ports });
   const owned = new ContentStore({ store, job: job as JobId, clock: ports.clock });
   const topology = chain(work);
   const host = new Host({

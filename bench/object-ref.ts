@@ -12,10 +12,11 @@
  * bytes in hand and do not look at them. Throughput is from the start of the operators to the last row at the sink: also what fills the
  * hops counts. Processor time is that of the five processes, without the servers'. Bytes are those that the server has taken in, over
  * records and hops: frames, credits, reports and all. Store reads are those that arrive at MinIO, counted by a proxy for each node, in
- * runs of their own in which the last two processes are on another node: with a cache folder of their own. Hosts are told what to do by
- * this process; nothing takes checkpoints, and nothing is published.
+ * runs of their own in which the last two processes are on another node: with a cache folder of their own. The cache that throughput is measured
+ * with is full from the beginning, as that of a node that has been at work for a while: until then each of its files takes memory that the
+ * system has to find first. Hosts are told what to do by this process; nothing takes checkpoints, and nothing is published.
  */
-import { type ChildProcess, fork } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -28,7 +29,6 @@ import { realPorts } from "../src/base/real/ports.js";
 import type { Bus } from "../src/bus/bus.js";
 import { connectNats } from "../src/bus/nats-bus.js";
 import { clusterSubjects, jobSubjects } from "../src/bus/subjects.js";
-import { CHILD_FLAGS } from "../src/cli/child-process.js";
 import { planTopology } from "../src/plan/plan.js";
 import { openStore } from "../src/storage/open-store.js";
 import {
@@ -39,6 +39,7 @@ import {
   startFrame,
 } from "../src/wire/control.js";
 import { type MinioServer, type NatsServer, startMinio, startNats } from "../test/servers/index.js";
+import { forkAsHost } from "./child.js";
 import { round } from "./embedded-job.js";
 import { type HostSettings, NAMESPACE } from "./object-ref-host.js";
 import { chain, HOPS, type Mode, payloadOf, type Work } from "./object-ref-topology.js";
@@ -49,6 +50,8 @@ const RECORDS_OF_SHARED = 10;
 const RECORDS: Readonly<Record<Mode, number>> = { inline: 60, ends: 240, all: 160, shared: 400, moved: 120 };
 const RECORDS_OF_READS_RUN = 40;
 const RUN_MS_MAX = 300_000;
+/** More than is under way, and less than one run reads. */
+const CACHE_BYTES = 512 * 1024 * 1024;
 
 interface Measured {
   readonly recordsPerS: number;
@@ -59,7 +62,7 @@ interface Measured {
 
 /** Where a process is, as far as content goes: its node's cache folder, and its node's way to the store. */
 interface Node {
-  readonly name: string;
+  readonly folder: string;
   readonly endpoint: string;
 }
 
@@ -71,6 +74,7 @@ export async function run(options: {
   const folder = await mkdtemp(join(tmpdir(), "millrace-bench-"));
   const bench = new Bench(nats, minio, folder);
   try {
+    await bench.measure("ends"); // fills the cache
     const measured: Record<Mode, Measured[]> = { inline: [], ends: [], all: [], shared: [], moved: [] };
     for (let turn = 1; turn <= options.runs; turn++) {
       for (const mode of MODES) {
@@ -124,7 +128,7 @@ class Bench {
 
   async measure(mode: Mode): Promise<Measured> {
     const work = await this.#prepare(mode, RECORDS[mode]);
-    const node = { name: "node", endpoint: this.minio.endpoint };
+    const node = { folder: "node", endpoint: this.minio.endpoint };
     return this.#run(work, () => node);
   }
 
@@ -132,7 +136,7 @@ class Bench {
   async countReads(mode: Mode): Promise<number[]> {
     const work = await this.#prepare(mode, RECORDS_OF_READS_RUN);
     const proxies = await Promise.all([countingProxy(this.minio.endpoint), countingProxy(this.minio.endpoint)]);
-    const nodes = proxies.map(({ endpoint }, i) => ({ name: `node-${i}`, endpoint }));
+    const nodes = proxies.map(({ endpoint }, i) => ({ folder: `${work.seed}-node-${i}`, endpoint }));
     try {
       await this.#run(work, (process) => nodes[process < 3 ? 0 : 1]!);
       return proxies.map((proxy) => proxy.reads() / (mode === "moved" ? work.records : work.payloads.length));
@@ -164,10 +168,10 @@ class Bench {
     try {
       const names = actors.map((_, i) => `host-${i}` as HostId);
       for (const [i, host] of names.entries()) {
-        const { name, endpoint } = nodeOf(i);
+        const { folder, endpoint } = nodeOf(i);
         const settings: HostSettings = {
           ...{ nats: this.nats.url, s3: { ...this.minio, endpoint }, store: `s3://${this.minio.bucket}/bench` },
-          ...{ job, work, host, folder: join(this.folder, `${work.seed}-${name}`) },
+          ...{ job, work, host, folder: join(this.folder, folder), cacheBytes: CACHE_BYTES },
         };
         hosts.push(await startHost(settings));
       }
@@ -202,7 +206,7 @@ class Bench {
 }
 
 async function startHost(settings: HostSettings): Promise<ChildProcess> {
-  const host = fork(new URL("./object-ref-host.js", import.meta.url), [], { execArgv: [...CHILD_FLAGS] });
+  const host = forkAsHost("object-ref-host.js");
   host.send(settings);
   await once(host, "message");
   return host;

@@ -1,7 +1,8 @@
 /**
  * What telemetry itself takes for a batch that is read, passes four operators, and is asked about by one request in a call of its own: the same
  * calls that the runtime makes, with nothing between them, and what they make sent to where the environment says. A process of its own, so that
- * its processor time is that of telemetry. Beside a whole run it shows what is too small for a busy machine.
+ * its processor time is that of telemetry. Beside a whole run it shows what is too small for a busy machine. With the argument "turned-off" it
+ * is as it is in windows of `telemetry-cost-worker.ts` in which telemetry is turned off.
  */
 
 import { setTimeout as pause } from "node:timers/promises";
@@ -15,6 +16,7 @@ import { traceOf } from "../src/types/batch-trace.js";
 import { batchFromRows } from "../src/types/batches.js";
 import { t } from "../src/types/columns.js";
 import { ownBatch } from "../src/types/lineage.js";
+import { SwitchedTelemetry } from "./telemetry-cost-switch.js";
 
 const WARM_UP_ROUNDS = 100;
 const ROUNDS = 500;
@@ -24,7 +26,9 @@ const PAUSE_MS = 5;
 /** With the default sampler, in microseconds of processor time, all threads together. */
 async function stepsMicros(): Promise<number> {
   const telemetry = await withTelemetry(realPorts(), process.env, { role: "embedded", id: `bench-${process.pid}` });
-  const ports = { ...telemetry.ports, telemetry: telemetry.ports.telemetry!.with({ "millrace.job": "bench" }) };
+  const known = telemetry.ports.telemetry!.with({ "millrace.job": "bench" });
+  const turnedOff = process.argv[2] === "turned-off";
+  const ports = { ...telemetry.ports, telemetry: turnedOff ? new SwitchedTelemetry(known, { isOn: false }) : known };
   const work = stepsWith(ports);
   const rows = Array.from({ length: 64 }, (_, n) => ({ n, payload: new Uint8Array(1_024), text: "x".repeat(64) }));
   const batch = batchFromRows({ n: t.int32, payload: t.binary, text: t.utf8 }, rows);

@@ -2,35 +2,40 @@
  * What telemetry costs: rows per second of a pipeline that hashes (16 KiB a row) and calls a service, with traces (the default sampler, as
  * `sampling` says) and metrics sent to a receiver in another process, over the same without.
  *
- * Windows of two jobs in one process take turns, and which of two comes first changes from pair to pair: whatever else the machine does, it
- * does to both, and both run the same compiled code. Neighbours still differ by a tenth, most of it by garbage collection, so there are
- * many short ones, and `ratio_error` says how far their median is to be trusted (standard error, from the quartiles). The job that is started first
- * in a process is faster or slower throughout, so there are several processes, and every other one starts the other job first.
+ * Short windows of one job take turns, in which its telemetry is on and off: two processes, and two jobs in one process, differ by a tenth
+ * throughout, with the same telemetry, and so do neighbouring seconds, because of collections of garbage and of whoever shares the machine. So there
+ * are blocks of four windows (on, off, off, on, and the other way round) and many of them; `ratio` is the mean of their logarithms without the outermost
+ * fifth, and `ratio_error` is its standard error.
  *
- * What is sent goes out in any window, so what that takes is not in `ratio` and `cpu_ratio`. It is in `steps_share`, which depends on the
+ * Where it is off, the calls to it are still made; what they take by themselves is measured apart (`calls_us_per_batch`) and taken off `ratio`.
+ * What is sent goes out in any window, and instances, which are processes of their own, go on telling. Both are in `steps_share`, which depends on the
  * machine's other work the least: processor time that telemetry itself takes for a batch, sending included, over all that a batch takes.
  */
-import { type ChildProcess, fork } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { loadavg } from "node:os";
-import { fileURLToPath } from "node:url";
 import { SAMPLED_RATIO } from "../src/telemetry/otlp.js";
-import { percentile, round } from "./embedded-job.js";
+import { answerOf, forkAsHost } from "./child.js";
+import { round } from "./embedded-job.js";
 
 /** Of the topology `numbers`. */
 const ROWS_OF_BATCH = 64;
-/** For each of the runs asked for. */
-const PAIRS_OF_RUN = 20;
+/** For each of the runs asked for, each in a process of its own. */
+const BLOCKS_OF_RUN = 100;
 /** Compiling. */
-const PAIRS_SKIPPED = 8;
+const BLOCKS_SKIPPED = 20;
+/** Of all blocks, at each end. */
+const TRIMMED = 0.1;
 
+/** Of the process that holds the actors. */
 export interface Measured {
-  readonly rowsPerSecond: number;
-  /** Of the process that holds the actors. */
-  readonly cpuMicrosPerRow: number;
+  readonly rows: number;
+  readonly ms: number;
+  readonly cpuMicros: number;
 }
 
-interface Pair {
+/** Both have the same number of windows. */
+export interface Block {
   readonly on: Measured;
   readonly off: Measured;
 }
@@ -43,28 +48,36 @@ export async function run(options: {
   try {
     const [endpoint] = (await once(receiver, "message")) as [string];
     const on = { OTEL_EXPORTER_OTLP_ENDPOINT: endpoint };
-    const pairs: Pair[] = [];
-    for (let run = 0; run < 2 * Math.ceil(options.runs / 2); run++) {
-      const of = await measure(on, run % 2 === 0 ? ["on", "off"] : ["off", "on"], options.log);
-      options.log(`run ${run + 1}: ${round(percentile(of.map(ratioOf), 0.5))}`);
-      pairs.push(...of);
+    const blocks: Block[] = [];
+    for (let run = 1; run <= options.runs; run++) {
+      const of = await measure(on);
+      const { ratio, error } = meanOf(of.map(throughput));
+      options.log(`run ${run}: ${round(ratio)} (error ${round(error)}), load ${loadavg()[0]!.toFixed(1)}`);
+      blocks.push(...of);
     }
-    const steps = (await stepsOf(on)) - (await stepsOf({}));
-    const median = (of: (pair: Pair) => number) => percentile(pairs.map(of), 0.5);
+    const without = await stepsOf({});
+    const steps = (await stepsOf(on)) - without;
+    const calls = (await stepsOf(on, "turned-off")) - without;
+    const sumOf = (side: "on" | "off", what: keyof Measured) =>
+      blocks.reduce((sum, block) => sum + block[side][what], 0);
+    const rate = (side: "on" | "off") => (1_000 * sumOf(side, "rows")) / sumOf(side, "ms");
+    const batchMicros = (ROWS_OF_BATCH * sumOf("off", "cpuMicros")) / sumOf("off", "rows");
+    const { ratio, error } = meanOf(blocks.map(throughput));
     receiver.send("how much");
     const [requests] = (await once(receiver, "message")) as [number];
     return {
       name: "telemetry-cost",
-      sampling: `parentbased_traceidratio ${SAMPLED_RATIO}`,
-      on_rows_per_s: round(median((pair) => pair.on.rowsPerSecond)),
-      off_rows_per_s: round(median((pair) => pair.off.rowsPerSecond)),
-      ratio: round(median(ratioOf)),
-      ratio_error: round(errorOf(pairs.map(ratioOf))),
-      cpu_ratio: round(median((pair) => pair.off.cpuMicrosPerRow / pair.on.cpuMicrosPerRow)),
-      pairs: pairs.length,
+      sampling: SAMPLED_RATIO,
+      on_rows_per_s: round(rate("on")),
+      off_rows_per_s: round(rate("off")),
+      ratio: round(ratio * (1 - calls / batchMicros)),
+      ratio_error: round(error),
+      cpu_ratio: round(meanOf(blocks.map(processor)).ratio),
+      blocks: blocks.length,
       requests_received: requests,
       steps_us_per_batch: round(steps),
-      steps_share: round(steps / (ROWS_OF_BATCH * median((pair) => pair.off.cpuMicrosPerRow))),
+      calls_us_per_batch: round(calls),
+      steps_share: round(steps / batchMicros),
       load: round(loadavg()[0]!),
     };
   } finally {
@@ -72,57 +85,42 @@ export async function run(options: {
   }
 }
 
-/** Of the median, as if the values were spread normally. */
-function errorOf(values: readonly number[]): number {
-  const deviation = (percentile(values, 0.75) - percentile(values, 0.25)) / 1.35;
-  return (1.25 * deviation) / Math.sqrt(values.length);
+const throughput = ({ on, off }: Block) => on.rows / on.ms / (off.rows / off.ms);
+const processor = ({ on, off }: Block) => off.cpuMicros / off.rows / (on.cpuMicros / on.rows);
+
+/** Geometric, without the outermost; the error is that of a trimmed mean (Yuen 1974). */
+function meanOf(ratios: readonly number[]): { readonly ratio: number; readonly error: number } {
+  const logs = ratios.map(Math.log).sort((a, b) => a - b);
+  const cut = Math.floor(TRIMMED * logs.length);
+  const kept = logs.slice(cut, logs.length - cut);
+  const mean = kept.reduce((sum, one) => sum + one, 0) / kept.length;
+  const bounded = logs.map((one) => Math.min(Math.max(one, kept[0]!), kept.at(-1)!));
+  const middle = bounded.reduce((sum, one) => sum + one, 0) / logs.length;
+  const variance = bounded.reduce((sum, one) => sum + (one - middle) ** 2, 0) / (logs.length - 1);
+  const error = Math.sqrt(variance / logs.length) / (1 - 2 * TRIMMED);
+  return { ratio: Math.exp(mean), error };
 }
 
-const ratioOf = ({ on, off }: Pair) => on.rowsPerSecond / off.rowsPerSecond;
-
-async function measure(env: Environment, order: readonly string[], log: (line: string) => void): Promise<Pair[]> {
-  const worker = start("telemetry-cost-worker.js", env, order);
-  const ask = async (what: string): Promise<Measured> => {
-    worker.send(what);
-    return (await answerOf(worker)) as Measured;
-  };
+async function measure(env: Environment): Promise<Block[]> {
+  const worker = start("telemetry-cost-worker.js", env);
   await answerOf(worker);
-  const pairs: Pair[] = [];
-  for (let turn = 0; turn < PAIRS_SKIPPED + PAIRS_OF_RUN; turn++) {
-    const [one, other] = turn % 2 === 0 ? (["on", "off"] as const) : (["off", "on"] as const);
-    const measured = { [one]: await ask(one), [other]: await ask(other) } as unknown as Pair;
-    if (turn < PAIRS_SKIPPED) continue;
-    pairs.push(measured);
-    log(`pair ${pairs.length}: on ${textOf(measured.on)}, off ${textOf(measured.off)}, ${round(ratioOf(measured))}`);
-  }
-  await ask("end");
-  return pairs;
+  const ask = async (blocks: number) => {
+    worker.send(blocks);
+    return answerOf(worker);
+  };
+  const blocks = (await ask(BLOCKS_SKIPPED + BLOCKS_OF_RUN)) as Block[];
+  await ask(0);
+  return blocks.slice(BLOCKS_SKIPPED);
 }
 
 /** In a process of its own: nothing else takes processor time there. */
-async function stepsOf(env: Environment): Promise<number> {
-  return (await answerOf(start("telemetry-cost-steps.js", env))) as number;
-}
-
-async function answerOf(child: ChildProcess): Promise<unknown> {
-  const late = new AbortController();
-  const ended = once(child, "exit", { signal: late.signal }).then(([status]) => {
-    throw new Error(`the run ended with status ${status}`);
-  });
-  ended.catch(() => {});
-  const [answer] = (await Promise.race([once(child, "message", { signal: late.signal }), ended])) as [unknown];
-  late.abort();
-  return answer;
-}
-
-function textOf({ rowsPerSecond, cpuMicrosPerRow }: Measured): string {
-  return `${rowsPerSecond.toFixed(0)} rows/s, ${cpuMicrosPerRow.toFixed(1)} us of processor a row`;
+async function stepsOf(env: Environment, ...args: readonly string[]): Promise<number> {
+  return (await answerOf(start("telemetry-cost-steps.js", env, args))) as number;
 }
 
 type Environment = Readonly<Record<string, string>>;
 
 function start(program: string, env: Environment, args: readonly string[] = []): ChildProcess {
   const plain = Object.entries(process.env).filter(([name]) => !name.startsWith("OTEL_"));
-  const file = fileURLToPath(new URL(program, import.meta.url));
-  return fork(file, [...args], { env: { ...Object.fromEntries(plain), ...env } });
+  return forkAsHost(program, args, { ...Object.fromEntries(plain), ...env });
 }

@@ -1,7 +1,7 @@
 /**
  * Numbers with `bytes` of payload each -> SHA-256 of the payload -> a service that takes `callMs` a call -> JSON Lines. For
  * measurements of checkpoints: the source waits `paceMs` before a batch, or never, and everything under way is in `infer`.
- * Processes note their pids in `marks`. Where its process has a gate of the name `gate`, the source passes it before each batch.
+ * Processes note their pids in `marks`.
  */
 import { createHash } from "node:crypto";
 import { appendFileSync } from "node:fs";
@@ -13,11 +13,11 @@ const columns = { n: t.int32, payload: t.binary };
 const hashed = { n: t.int32, payload: t.binary, hash: t.utf8 };
 const ROWS_OF_SPLIT = 64;
 
-/** Of whoever runs jobs in its own process: `telemetry-cost-worker.ts`. */
-type Gates = { readonly [key: symbol]: ReadonlyMap<string, (rows: number) => Promise<void>> | undefined };
-const gates = (globalThis as Gates)[Symbol.for("millrace.bench.gates")];
+/** Told of each batch, where somebody runs the job in its own process: `telemetry-cost-worker.ts`. */
+type Told = { readonly [key: symbol]: ((rows: number) => void) | undefined };
+const onRead = (globalThis as Told)[Symbol.for("millrace.bench.onRead")];
 
-function numbers(count: number, bytes: number, paceMs: number, gate: string): Source<typeof columns> {
+function numbers(count: number, bytes: number, paceMs: number): Source<typeof columns> {
   const payload = new Uint8Array(bytes).fill(7);
   return {
     kind: "numbers",
@@ -32,7 +32,7 @@ function numbers(count: number, bytes: number, paceMs: number, gate: string): So
     async *read(split) {
       const { first, rows } = JSON.parse(new TextDecoder().decode(split.payload)) as { first: number; rows: number };
       if (paceMs > 0) await pause(paceMs);
-      await gates?.get(gate)?.(rows);
+      onRead?.(rows);
       yield batchFromRows(
         columns,
         Array.from({ length: rows }, (_, i) => ({ n: first + i, payload })),
@@ -76,7 +76,7 @@ export default topology(
     });
     let noted = false;
     job
-      .read(numbers(count, bytes, paceMs, job.param("gate", "")), { id: "numbers" })
+      .read(numbers(count, bytes, paceMs), { id: "numbers" })
       .mapRows({ id: "hash", to: hashed }, ({ n, payload }, { subtask }) => {
         if (!noted && marks !== "") appendFileSync(join(marks, `host-${subtask}.${process.pid}`), "");
         noted = true;
