@@ -5,6 +5,7 @@
  * Invariants:
  *   W1  The last line is `N passed, N failed, N skipped`, added up from what both say at their ends; there is none where one of them has said nothing.
  *   W2  The exit status is 0 only where both exit with 0, and both have counted.
+ *   W3  What failed stands before the last line: that of the first is printed again behind what the second prints.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -12,6 +13,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
 const COUNTS = /^(\d+) passed, (\d+) failed, (\d+) skipped$/;
+const FAILING = /^\s*(?:\x1b\[\d+m)*\s*\d+ failing/;
 const MOCHA = fileURLToPath(import.meta.resolve("mocha/bin/mocha.js"));
 const FILES = [["dist/test/e2e/**/*.test.js"], ["dist/test/!(e2e)/**/*.test.js"]];
 
@@ -21,11 +23,16 @@ const colour = process.stdout.isTTY ? ["--color"] : [];
 const ended = await Promise.all(
   lanes.map((lane, i) => {
     const held = [];
-    const say = (line) => (i === 0 ? console.log(line) : held.push(line));
+    let failing = false;
+    const say = (line) => {
+      failing ||= FAILING.test(line);
+      if (i === 0) console.log(line);
+      if (i !== 0 || failing) held.push(line);
+    };
     return run([...lane, ...colour, ...rest], say).then((result) => ({ ...result, held }));
   }),
 );
-for (const { held } of ended) for (const line of held) console.log(line);
+for (const { held } of ended.toReversed()) for (const line of held) console.log(line);
 const counted = ended.every(({ counts }) => counts !== undefined);
 process.exitCode = counted ? (ended.find(({ status }) => status !== 0)?.status ?? 0) : 1;
 if (counted) {

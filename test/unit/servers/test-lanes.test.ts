@@ -54,6 +54,22 @@ describe("scripts/test: what two runs of mocha come to", () => {
     }
   });
 
+  it("what failed in the first is printed again behind the second (W3)", async () => {
+    const { lines } = await runLanes(
+      "console.log('one\\n  1 failing\\n  why\\n3 passed, 1 failed, 0 skipped')",
+      "setTimeout(() => console.log('two\\n4 passed, 0 failed, 0 skipped'), 200)",
+    );
+    assert.deepEqual(lines, [
+      "one",
+      "  1 failing",
+      "  why",
+      "two",
+      "  1 failing",
+      "  why",
+      "7 passed, 1 failed, 0 skipped",
+    ]);
+  });
+
   it("there is no sum where one ended before it could count, and that is a failure (W1, W2)", async () => {
     const { status, lines } = await runLanes(
       "console.log('3 passed, 0 failed, 0 skipped')",
