@@ -55,12 +55,18 @@ export function Dialogs() {
   const [words, setWords] = useState<{ text: string; bad: boolean }>();
   const [busy, setBusy] = useState(false);
   const dialog = useRef<HTMLDialogElement>(null);
+  const shown = useRef<Question | undefined>(undefined);
   put = setQuestion;
   say = setWords;
   useEffect(() => {
+    shown.current = question;
     if (question !== undefined) dialog.current?.showModal();
     else dialog.current?.close();
   }, [question]);
+  // The browser closes it, too. It says so late: by then there may be another question.
+  const closed = () => {
+    if (!dialog.current?.open) setQuestion((now) => (now === shown.current ? undefined : now));
+  };
   useEffect(() => {
     if (words === undefined) return;
     const timer = setTimeout(() => setWords(undefined), words.bad ? 15_000 : 5_000);
@@ -74,7 +80,7 @@ export function Dialogs() {
   };
   return (
     <>
-      <dialog ref={dialog} aria-labelledby="question" onClose={() => setQuestion(undefined)}>
+      <dialog ref={dialog} aria-labelledby="question" onClose={closed}>
         {question && (
           <form
             method="dialog"

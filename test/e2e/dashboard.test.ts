@@ -171,10 +171,23 @@ describe("e2e: the dashboard in a browser", function () {
   it("drains a worker after a question, which can be answered with no", async () => {
     await go("workers");
     await card("w2").getByRole("button", { name: "Drain" }).click();
-    await page.getByRole("dialog", { name: "Drain w2?" }).getByRole("button", { name: "Leave it" }).click();
-    await page.getByRole("dialog").waitFor({ state: "hidden" });
-    await card("w2").getByRole("button", { name: "Drain" }).press("Enter");
     const dialog = page.getByRole("dialog", { name: "Drain w2?" });
+    await dialog.getByRole("button", { name: "Leave it" }).click();
+    await dialog.waitFor({ state: "hidden" });
+    const drain = card("w2").getByRole("button", { name: "Drain" });
+    await drain.press("Enter");
+    await page.keyboard.press("Escape");
+    await dialog.waitFor({ state: "hidden" });
+    await drain.press("Enter");
+    // Pressed again as soon as it is closed: before the browser says so.
+    await drain.evaluate(`(button) => {
+      const again = new MutationObserver(() => {
+        again.disconnect();
+        button.click();
+      });
+      again.observe(document.querySelector("dialog"), { attributeFilter: ["open"] });
+    }`);
+    await dialog.getByRole("button", { name: "Leave it" }).press("Enter");
     await dialog.getByRole("button", { name: "Drain it" }).press("Enter");
     await said("w2 drains.");
     await card("w2").getByRole("button", { name: "Drains" }).waitFor();
