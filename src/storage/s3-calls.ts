@@ -10,6 +10,7 @@ import { limits } from "../base/limits.js";
 import type { Ports } from "../base/ports.js";
 import { keepSecret } from "../base/secrets.js";
 import { explain, isTransient, type S3Place, whereIs } from "./s3-errors.js";
+import { WholeBodies } from "./whole-bodies.js";
 
 export interface S3Options {
   readonly endpoint?: string;
@@ -23,7 +24,7 @@ export interface S3Options {
 
 export class S3Calls {
   readonly client: S3Client;
-  /** Does not ask for checksums of what it downloads: for those who check it themselves. */
+  /** For what is wanted whole, by those who check it themselves: asks for no checksums, and gives each body in one piece where it can. */
   readonly unchecked: S3Client;
   readonly where: string;
   #place: S3Place;
@@ -38,10 +39,9 @@ export class S3Calls {
     this.#place = { url, bucket, endpoint: withoutCredentials(options.endpoint) };
     this.where = whereIs(this.#place);
     this.client = makeClient(options);
-    const { requestHandler } = this.client.config;
     this.unchecked = new S3Client({
       ...clientConfig(options),
-      requestHandler,
+      requestHandler: new WholeBodies(this.client.config.requestHandler, silences(options)),
       responseChecksumValidation: "WHEN_REQUIRED",
     });
   }
@@ -105,14 +105,16 @@ export class S3Calls {
 }
 
 function makeClient(options: S3Options): S3Client {
+  const { connectTimeoutMs, silenceMs } = silences(options);
   return new S3Client({
     ...clientConfig(options),
-    requestHandler: {
-      connectionTimeout: limits.storeConnectTimeoutMs,
-      // Not `requestTimeout`: by default that one only logs, and it would limit how long a large part may take.
-      socketTimeout: options.requestTimeoutMs ?? limits.storeRequestTimeoutMs,
-    },
+    // Not `requestTimeout`: by default that one only logs, and it would limit how long a large part may take.
+    requestHandler: { connectionTimeout: connectTimeoutMs, socketTimeout: silenceMs },
   });
+}
+
+function silences({ requestTimeoutMs = limits.storeRequestTimeoutMs }: S3Options) {
+  return { connectTimeoutMs: limits.storeConnectTimeoutMs, silenceMs: requestTimeoutMs };
 }
 
 function clientConfig({ endpoint, region, ...options }: S3Options): S3ClientConfig {

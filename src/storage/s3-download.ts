@@ -78,14 +78,19 @@ export async function downloadWhole(
     try {
       const answer = await begin(calls, key, Key, options);
       if (answer === undefined) return new Uint8Array();
+      const size = answer.ContentLength!;
       // Filled as they come: pieces that wait to be put together would need the memory twice.
-      const bytes = Buffer.allocUnsafeSlow(answer.ContentLength!);
+      let bytes: Uint8Array | undefined;
       let at = 0;
       for await (const piece of piecesOfAnswer(calls, key, Key, options, answer)) {
-        bytes.set(piece, at);
+        if (at === 0 && piece.length === size && piece.buffer.byteLength === size) bytes = piece;
+        else {
+          bytes ??= Buffer.allocUnsafeSlow(size);
+          bytes.set(piece, at);
+        }
         at += piece.length;
       }
-      return bytes;
+      return bytes ?? new Uint8Array();
     } catch (error) {
       const again =
         MillraceError.is(error) && (error.code === "MILL_STORE_CORRUPT" || error.code === "MILL_SOURCE_CHANGED");

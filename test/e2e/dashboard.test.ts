@@ -176,14 +176,17 @@ describe("e2e: the dashboard in a browser", function () {
     await dialog.waitFor({ state: "hidden" });
     const drain = card("w2").getByRole("button", { name: "Drain" });
     await drain.press("Enter");
+    await dialog.waitFor();
     await page.keyboard.press("Escape");
     await dialog.waitFor({ state: "hidden" });
     await drain.press("Enter");
+    await dialog.waitFor();
     // Pressed again as soon as it is closed: before the browser says so.
-    await drain.evaluate(`(button) => {
+    await page.evaluate(`{
+      const drain = [...document.querySelectorAll("button")].findLast(({ textContent }) => textContent === "Drain");
       const again = new MutationObserver(() => {
         again.disconnect();
-        button.click();
+        drain.click();
       });
       again.observe(document.querySelector("dialog"), { attributeFilter: ["open"] });
     }`);
