@@ -1,5 +1,5 @@
 /**
- * Content by its hash in one folder of a node, for all its processes: `<folder>/<first two>/<sha256>`.
+ * Content by its hash in one folder of a node, for all its processes: `<folder>/<sha256>`.
  *
  * Invariants:
  *   K1  A file gets its name by one rename, after its hash was checked, and is marked so (`content-mark.ts`). One without a mark was
@@ -146,7 +146,7 @@ export class ContentCache {
   }
 
   #pathOf(sha256: string): string {
-    return join(this.#folder, sha256.slice(0, 2), sha256);
+    return join(this.#folder, sha256);
   }
 
   /** K2. @returns undefined: nothing can be kept here, so there is nothing to wait for */
@@ -262,13 +262,10 @@ export class ContentCache {
 
   async #list(): Promise<Kept[]> {
     const files: Kept[] = [];
-    for (const folder of await readdir(this.#folder)) {
-      if (!/^[0-9a-f]{2}$/.test(folder)) continue;
-      for (const name of await readdir(join(this.#folder, folder)).catch(() => [])) {
-        const path = join(this.#folder, folder, name);
-        const found = HASH.test(name) ? await stat(path).catch(() => undefined) : undefined;
-        if (found !== undefined) files.push({ path, sizeBytes: found.size, usedMs: found.atimeMs });
-      }
+    for (const name of await readdir(this.#folder)) {
+      const path = join(this.#folder, name);
+      const found = HASH.test(name) ? await stat(path).catch(() => undefined) : undefined;
+      if (found !== undefined) files.push({ path, sizeBytes: found.size, usedMs: found.atimeMs });
     }
     return files;
   }
