@@ -8,8 +8,10 @@
  *       (U1) as it was before, and published like the rest.
  *   U4  Which owned content a checkpoint's output refers to is recorded before anything of it can be published, and in each snapshot in
  *       which it is pending.
+ *   U5  Once it is aborted nothing is written any more: flows that were under way would fill what nobody drops.
  */
 import type { RecordBatch } from "apache-arrow";
+import { MillraceError } from "../base/errors.js";
 import type { SinkWriter } from "../topology/endpoints.js";
 import { type PendingOutput, sinkStateFrame } from "../wire/stored.js";
 import { BlobReader, type BlobWriter } from "./blobs.js";
@@ -42,6 +44,7 @@ export class TransactionalOutput {
   #publishing: Promise<void> = Promise.resolve();
   /** What was written since the last cut refers to. */
   #contents = new Set<string>();
+  #aborted = false;
 
   constructor(
     private readonly openWriter: () => Promise<SinkWriter>,
@@ -58,9 +61,10 @@ export class TransactionalOutput {
 
   /** @param contents owned content that it refers to */
   write(batch: RecordBatch, contents = this.content.ownedIn(batch)): void | Promise<void> {
+    if (this.#aborted) throw new MillraceError("MILL_JOB_FAILED", "the output was aborted: its actor has stopped."); // U5
+    if (this.#writer === undefined) return this.open().then(() => this.write(batch, contents));
     for (const hash of contents) this.#contents.add(hash);
-    if (this.#writer !== undefined) return this.#writer.write(batch);
-    return this.open().then((writer) => writer.write(batch));
+    return this.#writer.write(batch);
   }
 
   /** Undefined, or what to wait for before the next `write`; see `SinkWriter`. */
@@ -132,6 +136,7 @@ export class TransactionalOutput {
   }
 
   async abort(): Promise<void> {
+    this.#aborted = true;
     await (await this.#opening)?.abort();
   }
 }

@@ -123,4 +123,30 @@ describe("actors/output: what a snapshot holds of an output", () => {
     await assert.rejects(output.publish(2n), /away/);
     assert.deepEqual(calls, []);
   });
+
+  it("what comes after it was aborted is not written: nobody would drop it (U5)", async () => {
+    const { output, calls, pending } = setUp();
+    await output.write(numbers(1));
+    const aborted = output.abort();
+    await assert.rejects(async () => output.write(numbers(2)), { code: "MILL_JOB_FAILED" });
+    await aborted;
+    assert.deepEqual(calls, ["abort"]);
+    assert.deepEqual(await pending(output.cut(1n)), ["1 1:1"]);
+  });
+
+  it("one that was not open when it was aborted is not opened for what comes then (U5)", async () => {
+    const { output, opened } = setUp();
+    await output.abort();
+    await assert.rejects(async () => output.write(numbers(1)), { code: "MILL_JOB_FAILED" });
+    assert.equal(opened(), 0);
+  });
+
+  it("what waits until it is open when it is aborted is not written (U5)", async () => {
+    const { output, pending } = setUp();
+    const written = output.write(numbers(1));
+    const met = assert.rejects(async () => written, { code: "MILL_JOB_FAILED" });
+    await output.abort();
+    await met;
+    assert.deepEqual(await pending(output.cut(1n)), []);
+  });
 });

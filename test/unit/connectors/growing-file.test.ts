@@ -1,11 +1,13 @@
 import assert from "node:assert/strict";
+import type { OperatorRuntime } from "../../../src/actors/operator.js";
+import { SinkOperator } from "../../../src/actors/sink-operator.js";
 import { limits } from "../../../src/base/limits.js";
 import { jsonlInPieces } from "../../../src/connectors/jsonl.js";
 import { outputFolder } from "../../../src/connectors/output-folder.js";
 import { MemoryStore } from "../../../src/storage/memory-store.js";
 import type { OutputFolder, SinkWriter } from "../../../src/topology/endpoints.js";
 import { text } from "../../conformance/bus-support.js";
-import { numbered, numbers } from "../actors/support.js";
+import { numbered, numbers, range, testRuntime, turns } from "../actors/support.js";
 import { contextOf, keysOf } from "./writing.js";
 
 const PIECE_BYTES = 64;
@@ -118,5 +120,24 @@ describe("connectors/growing-file: files that are staged while they are filled",
     await fill(writer);
     await writer.abort();
     assert.ok(signals[0]!.aborted);
+  });
+
+  it("a batch that waits for room when its actor stops begins no other file, which nobody would drop (G3)", async () => {
+    const { output, signals } = slow();
+    const writer = await opened(output);
+    const plain = testRuntime();
+    const park: OperatorRuntime["park"] = (...batch) => plain.parking.wait("out", ...batch);
+    const sink = new SinkOperator(async () => writer, { ...plain, park });
+    await sink.open();
+    await fill(writer);
+    const waits = plain.gate.flow(() => sink.process(numbers(...range(0, 100))));
+    const met = assert.rejects(waits);
+    await turns();
+    await sink.output.abort();
+    await met;
+    assert.deepEqual(
+      signals.map(({ aborted }) => aborted),
+      [true],
+    );
   });
 });
