@@ -284,7 +284,8 @@ export class Actor {
       const encode = operator.cut?.(checkpoint);
       if (encode !== undefined) states.push([id, encode]);
     }
-    const finished = this.#state.kind === "FINISHED";
+    // One that was FINISHED before may be asked before it is again.
+    const finished = this.#state.kind === "FINISHED" || this.options.restored?.finished === true;
     if (!finished) for (const output of this.#graph.outputs) output.barrier(checkpoint);
     const counters = { ...this.counters };
     return { checkpoint, finished, unaligned: late.length > 0, states, parked: this.#parking.list, captured, counters };

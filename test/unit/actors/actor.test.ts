@@ -290,6 +290,22 @@ describe("actors/actor: from open to published", () => {
     await started;
   });
 
+  it("asked before it is restored as FINISHED, it says so, and sends no barrier through what has ended (A2)", async () => {
+    const before = new Bench("numbers-0", { splits: [[1]] });
+    await before.enumerate();
+    await before.run();
+    const bench = new Bench("numbers-0", { attempt: 2, restored: await before.cut(1n) });
+    await bench.actor.open();
+    bench.actor.trigger(2n);
+    await within("the actor to end", bench.actor.start());
+    await bench.clock.settle();
+    assert.deepEqual(
+      bench.cuts.map(({ checkpoint, finished }) => [checkpoint, finished]),
+      [[2n, true]],
+    );
+    assert.deepEqual(bench.channel.calls, ["open", "end"]);
+  });
+
   it("asked for a checkpoint that it has cut, it acknowledges the same again (A2)", async () => {
     const bench = new Bench("check-0");
     bench.channel.incoming.push(numbers(1));
