@@ -410,10 +410,10 @@ export class ServiceClient {
   #onFailure(request: Pending, error: MillraceError): void {
     const { clock, random } = this.options.ports;
     request.holder = "";
+    request.scattered = true;
     const next = afterFailure(request, error, this.service.retry, clock.monotonicMs(), random.next());
     if (next.kind === "retry") {
       request.notBeforeMs = next.atMs;
-      request.scattered = true;
       this.counts.retries += 1;
       this.#rename(request);
       this.#queue.push(request);

@@ -41,7 +41,9 @@ export class Fallback<Request extends Given> {
   constructor(private readonly client: Client) {}
 
   take({ records, owner, lineageIds, ask, resolve, reject, span }: Request): void {
-    this.client.callInRuns(records, owner, lineageIds, ask, span?.traceparent).then(resolve, reject);
+    const answered = this.client.callInRuns(records, owner, lineageIds, ask, span?.traceparent);
+    // Its instances are not all that may keep answers of these rows.
+    answered.then((answer) => resolve({ ...answer, by: undefined }), reject);
   }
 
   /** @returns where the request belongs; undefined: it was given up meanwhile */

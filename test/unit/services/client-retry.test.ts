@@ -322,6 +322,39 @@ describe("services/client: rows that an instance may hold", () => {
     set.client.close();
   });
 
+  it("are released everywhere, when an instance has failed with them, and others answered their parts, or the fallback (S15)", async () => {
+    const set = await setUp();
+    const { bus, clock, ports } = set;
+    const spareService = declare("spare");
+    const parts = { bus, ports, namespace, job, attempt: 1 };
+    const spare = new ServiceClient({ ...parts, client: "client-2", service: spareService });
+    const client = new ServiceClient({ ...parts, client: "client-3", service: set.client.service, fallback: spare });
+    await Promise.all([spare.open(), client.open()]);
+    const { released } = await told(set);
+    const a = await set.instance("a");
+    const one = await new FakeInstance(bus, clock, "one", spareService.id).open();
+    await a.says("READY");
+    await one.says("READY");
+    const answer = client.call(batch(1, 2), owner, { rowIds: ids });
+    await clock.settle();
+    await a.answers("FAILED", { code: "MILL_ENDPOINT_REFUSED" });
+    await a.answers();
+    await a.answers("FAILED", { code: "MILL_ENDPOINT_REFUSED" });
+    await one.answers();
+    const { by } = await within("the answer", answer);
+    client.release([{ ids, by }]);
+    await clock.settle();
+    assert.deepEqual([a.released, released], [[], ids]);
+    const last = client.call(batch(2), owner, { rowIds: [ids[1]!] });
+    await clock.settle();
+    await a.answers("FAILED", { code: "MILL_ENDPOINT_REFUSED" });
+    await one.answers();
+    client.release([{ ids: [ids[1]!], by: (await within("the answer", last)).by }]);
+    await clock.settle();
+    assert.deepEqual([a.released, released], [[], [...ids, ids[1]!]]);
+    for (const each of [client, spare, set.client]) each.close();
+  });
+
   it("are released in messages that can be sent, however many requests they were in (S15)", async () => {
     const set = await setUp();
     const a = await set.instance("a");
