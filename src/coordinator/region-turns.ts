@@ -59,11 +59,9 @@ export class RegionTurns {
     for (const [region, dueMs] of this.#dueMs) if (dueMs <= nowMs) this.#waiting.add(region);
     const [first, others]: [RegionBook[], RegionBook[]] = [[], []];
     for (const region of this.#waiting) (region.isAsked ? first : others).push(region);
-    for (const all of [first, others]) {
-      for (const region of all) {
-        this.taken(region);
-        yield region;
-      }
+    for (const region of [...first, ...others]) {
+      this.taken(region);
+      yield region;
     }
   }
 
@@ -76,7 +74,6 @@ export class RegionTurns {
   /** @param atMs infinite: its time does not decide */
   due(region: RegionBook, atMs: number): void {
     if (Number.isFinite(atMs)) this.#dueMs.set(region, atMs);
-    else this.#dueMs.delete(region);
   }
 
   /** When the first is due, whatever else happens; infinite: none is. */
