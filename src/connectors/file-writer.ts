@@ -80,7 +80,7 @@ function fileWriter(extension: string, encoderOf: (columns: Columns) => FileEnco
         if (bytes.byteLength === 0) continue;
         const prepared = decode(bytes);
         await publish(output, prepared);
-        after = later(after, checkpointOf(prepared.to));
+        after = checkpointOf(prepared.to);
       }
       // What is still staged after that is named by no manifest.
       for (const name of await output.list(STAGING)) {
@@ -125,8 +125,4 @@ function attemptOf(name: string, { operator, subtask }: SinkContext, extension: 
 
 function checkpointOf(published: string): bigint {
   return BigInt(/-(\d+)\.[a-z]+$/.exec(published)?.[1] ?? 0);
-}
-
-function later(a: bigint, b: bigint): bigint {
-  return a > b ? a : b;
 }

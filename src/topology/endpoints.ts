@@ -104,9 +104,9 @@ export interface OutputFolder {
   put(name: string, body: Uint8Array | AsyncIterable<Uint8Array>, signal?: AbortSignal): Promise<void>;
   /** Makes what was put as `from` visible as `to`; does nothing when that has been done. */
   move(from: string, to: string): Promise<void>;
-  /** Does nothing when there is no such name. Of pieces that are still coming, or whose process died, nothing is left either. */
+  /** Does nothing when there is no such name. Of pieces that are still coming, or whose process died, nothing that `list` gives is left either. */
   delete(name: string): Promise<void>;
-  /** Every name that starts with `prefix`, also of pieces that are still coming, or whose process died. */
+  /** Every name that starts with `prefix`, also of pieces that are still coming, or whose process died, where the store can tell (S3 cannot). */
   list(prefix: string): Promise<string[]>;
 }
 
@@ -165,7 +165,7 @@ export interface SinkWriter {
    * and commits it afterwards, oldest first. For writers whose commits may wait for as long as a reader elsewhere takes.
    */
   resume?(pending: readonly Uint8Array[]): Promise<void>;
-  /** Drops what was written and not prepared. Deletes nothing that was prepared: a manifest may name it. */
+  /** Drops what was written and not prepared. Deletes nothing that was prepared: a manifest may name it. Nothing is written after it. */
   abort(): Promise<void>;
 }
 
