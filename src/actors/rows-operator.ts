@@ -206,7 +206,7 @@ export class RowsOperator implements Operator {
     const fitting: AnyRow[] = [];
     for (const [row, result] of results.entries()) {
       const refusal = all === undefined ? this.#misfit(result) : result;
-      if (refusal instanceof Refusal) await this.#refuse(batch, row, refusal.error);
+      if (refusal instanceof Refusal) await this.#refuse(held, row, refusal.error);
       else for (const one of refusal) fitting.push(one);
     }
     this.#letGo(held); // before it is handed on: from then on it is somebody else's (R1)
@@ -247,11 +247,16 @@ export class RowsOperator implements Operator {
    * The row is read again: the function may have changed the one that it was given. After a recovery it may come with references, so it is
    * told of with references whenever it comes.
    */
-  async #refuse(input: RecordBatch, number: number, cause: unknown): Promise<void> {
+  async #refuse({ called, span }: Held, number: number, cause: unknown): Promise<void> {
     const error = MillraceError.from(cause, "MILL_OPERATOR_FAILED");
-    const batch = await this.moveOut(sliceRows(input, number, number + 1));
-    const [row] = rowsOf(this.input, batch) as AnyRow[];
-    await this.runtime.refuse({ code: error.code, message: error.message, row: row!, batch });
+    try {
+      const batch = await this.moveOut(sliceRows(called.batch, number, number + 1));
+      const [row] = rowsOf(this.input, batch) as AnyRow[];
+      await this.runtime.refuse({ code: error.code, message: error.message, row: row!, batch });
+    } catch (failure) {
+      span?.end(MillraceError.from(failure).code);
+      throw failure;
+    }
   }
 }
 

@@ -3,6 +3,7 @@ import type { RecordBatch } from "apache-arrow";
 import type { MoveOut } from "../../../src/actors/content-mover.js";
 import type { Emit, OperatorRuntime } from "../../../src/actors/operator.js";
 import { RowsOperator } from "../../../src/actors/rows-operator.js";
+import { MillraceError } from "../../../src/base/errors.js";
 import type { ContentAccess } from "../../../src/topology/endpoints.js";
 import type { RowsNode } from "../../../src/topology/nodes.js";
 import type { OperatorContext } from "../../../src/topology/operator-context.js";
@@ -547,4 +548,21 @@ describe("actors/rows-operator: functions that return promises", () => {
     assert.deepEqual(spans, [false, true]);
     assert.equal(told.named("process rows").parent, "trace");
   });
+
+  for (const [what, fn] of [
+    ["throws", () => assert.fail("no")],
+    ["rejects", () => Promise.reject(new Error("no"))],
+  ] as const) {
+    it(`the span of a batch whose refused row fails the actor says so, where a function ${what}`, async () => {
+      const told = new Told();
+      const { runtime, made } = operator("mapRows", fn, {
+        telemetry: told,
+        moveOut: () => Promise.reject(new MillraceError("MILL_STORE_FULL", "there is no room")),
+      });
+      const given = runtime.gate.flow(() => made.process(withTrace(numbers(1), "trace")));
+      await Promise.allSettled([given]);
+      await Promise.allSettled([made.end()]);
+      assert.deepEqual(told.named("process rows").ended, ["MILL_STORE_FULL", undefined]);
+    });
+  }
 });
