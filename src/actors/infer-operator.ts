@@ -23,14 +23,12 @@
 import { type Data, makeData, RecordBatch, type Schema, Struct } from "apache-arrow";
 import { invariant, isErrorCode, MillraceError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
-import { telemetryOf } from "../base/ports.js";
 import type { Span } from "../base/telemetry.js";
 import type { Answer, PassedRows, ServiceClient } from "../services/client.js";
 import { isOfRows } from "../services/row-errors.js";
 import { contentIdsOf, rowIdsOf } from "../services/row-ids.js";
 import { type Run, runsOf } from "../services/runs.js";
 import type { InferNode } from "../topology/nodes.js";
-import { traceOf } from "../types/batch-trace.js";
 import { batchBytes, batchFromRows, columnOf, rowsOf } from "../types/batches.js";
 import { arrowSchema, type Columns } from "../types/columns.js";
 import { concatBatches } from "../types/concat.js";
@@ -39,6 +37,7 @@ import { type InferCall, type InferEntry, inferStateFrame } from "../wire/stored
 import type { BlobReader, BlobWriter } from "./blobs.js";
 import { type MoveOut, staysAsItIs, whenMoved } from "./content-mover.js";
 import type { Emit, Encode, Operator, OperatorRuntime, UnderWay } from "./operator.js";
+import { batchSpan } from "./operator-telemetry.js";
 import { Window } from "./window.js";
 
 /** A run of neighbouring rows that one request carries. */
@@ -109,7 +108,7 @@ export class InferOperator implements Operator {
   }
 
   async process(given: RecordBatch): Promise<void> {
-    const span = this.#spanOf(given);
+    const span = batchSpan(this.runtime.ports, "infer", this.node.id, given);
     const moved = this.moveOut(given);
     const batch = moved instanceof Promise ? await whenMoved(given, moved, this.runtime.park) : moved;
     const requests = { ...this.#requestsOf(batch), span };
@@ -142,13 +141,6 @@ export class InferOperator implements Operator {
   };
 
   #onStarved = (): void => this.#window.wake();
-
-  #spanOf(batch: RecordBatch): Span | undefined {
-    const trace = traceOf(batch);
-    if (trace === "") return undefined;
-    const attributes = { "millrace.operator": this.node.id, "millrace.rows": batch.numRows };
-    return telemetryOf(this.runtime.ports).span(`infer ${this.node.id}`, trace, { attributes });
-  }
 
   async end(): Promise<void> {
     await this.#pump;

@@ -76,6 +76,19 @@ export class OperatorTelemetry {
   }
 }
 
+/** Of a batch on its way through an operator, which ends it; undefined: the batch is not traced. @param verb what is done with it */
+export function batchSpan(
+  ports: Pick<Ports, "telemetry">,
+  verb: string,
+  operator: string,
+  batch: RecordBatch,
+): Span | undefined {
+  const trace = traceOf(batch);
+  if (trace === "") return undefined;
+  const attributes = { "millrace.operator": operator, "millrace.rows": batch.numRows };
+  return telemetryOf(ports).span(`${verb} ${operator}`, trace, { attributes });
+}
+
 /** Waits for room at a receiver. */
 export class SendTelemetry {
   readonly #telemetry: Telemetry;

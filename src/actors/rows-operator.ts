@@ -19,11 +19,9 @@
  */
 import type { RecordBatch } from "apache-arrow";
 import { MillraceError } from "../base/errors.js";
-import { telemetryOf } from "../base/ports.js";
 import type { Span } from "../base/telemetry.js";
 import type { RowsNode } from "../topology/nodes.js";
 import type { OperatorContext } from "../topology/operator-context.js";
-import { traceOf } from "../types/batch-trace.js";
 import { batchFromRows, rowsOf } from "../types/batches.js";
 import { arrowSchema, type Columns } from "../types/columns.js";
 import { holdsContent } from "../types/content-refs.js";
@@ -31,6 +29,7 @@ import { derived, sliceRows } from "../types/lineage.js";
 import { type MoveOut, staysAsItIs } from "./content-mover.js";
 import { NotedPuts } from "./noted-puts.js";
 import type { Emit, Operator, OperatorRuntime } from "./operator.js";
+import { batchSpan } from "./operator-telemetry.js";
 import { type AnyRow, CalledBatch, Refusal, type Result, RowCalls } from "./row-calls.js";
 import { contextOf } from "./traced-context.js";
 
@@ -121,17 +120,10 @@ export class RowsOperator implements Operator {
     const own = this.#refers ? { ...context, content: new NotedPuts(context.content) } : context;
     const held = {
       called: new CalledBatch(batch, rowsOf(this.input, batch) as AnyRow[], own),
-      span: this.#spanOf(batch),
+      span: batchSpan(this.runtime.ports, "process", this.node.id, batch),
     };
     this.#calls.begin(held.called);
     return held;
-  }
-
-  #spanOf(batch: RecordBatch): Span | undefined {
-    const trace = traceOf(batch);
-    if (trace === "") return undefined;
-    const attributes = { "millrace.operator": this.node.id, "millrace.rows": batch.numRows };
-    return telemetryOf(this.runtime.ports).span(`process ${this.node.id}`, trace, { attributes });
   }
 
   /** O5 */

@@ -3,7 +3,8 @@
  * piece; a file that is smaller than a piece is put whole, at its end.
  *
  * Invariants:
- *   G1  At most `limits.sinkPiecesHeldMax` pieces wait to be written, where whoever adds asks for `room` first.
+ *   G1  Who asks for `room` before it adds finds fewer than `limits.sinkPiecesHeldMax` pieces that wait to be written: those and the pieces
+ *       of one batch are held.
  *   G2  A file whose pieces could not be written takes nothing more: `add` and `staged` fail with what had happened.
  *   G3  Nothing is left of a file that is dropped.
  */
