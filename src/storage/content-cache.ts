@@ -29,6 +29,8 @@ const LOCK = ".held";
 const STAGING = "staging";
 /** Of the bound: how much may be written before the files are counted again. */
 const UNCOUNTED_PART = 16;
+/** Files that are remembered from count to count, so that a count has to look at the others only. */
+const REMEMBERED_MAX = 10_000;
 
 /** What is written with; tests put one in its place that has no room left. */
 export type WriteFile = (path: string, pieces: AsyncIterable<Uint8Array>) => Promise<void>;
@@ -41,9 +43,9 @@ export interface ContentCacheOptions {
 }
 
 interface Kept {
-  readonly path: string;
   readonly sizeBytes: number;
-  readonly usedMs: number;
+  /** As of when it was looked at. */
+  usedMs: number;
 }
 
 export class ContentCache {
@@ -52,6 +54,8 @@ export class ContentCache {
   readonly #write: WriteFile;
   /** Bytes in the folder when it was counted last, and those that this process has written since; undefined: it has never been. */
   #counted: { bytes: number; written: number } | undefined;
+  /** By name, as of the last count. */
+  readonly #files = new Map<string, Kept>();
   /** By the monotonic clock; until then nothing is written. */
   #pausedUntilMs = Number.NEGATIVE_INFINITY;
   #warned = false;
@@ -248,26 +252,37 @@ export class ContentCache {
     }
     await mkdir(this.#folder, { recursive: true });
     await this.#removeLeftovers();
-    const files = await this.#list();
-    let bytes = files.reduce((sum, file) => sum + file.sizeBytes, 0);
+    let bytes = await this.#count();
     // A little more than is needed now, so that not every write has to count.
     const goal = bytes + sizeBytes <= this.#bytesMax ? this.#bytesMax : this.#bytesMax - slack;
-    for (const file of files.sort((a, b) => a.usedMs - b.usedMs)) {
-      if (bytes + sizeBytes <= goal) break;
-      await rm(file.path, { force: true });
-      bytes -= file.sizeBytes;
+    for (const isFirst of [true, false]) {
+      for (const [name, file] of [...this.#files].sort(([, a], [, b]) => a.usedMs - b.usedMs)) {
+        if (bytes + sizeBytes <= goal) break;
+        const path = join(this.#folder, name);
+        const usedMs = (await stat(path).catch(() => undefined))?.atimeMs ?? 0;
+        if (isFirst && usedMs > file.usedMs) {
+          file.usedMs = usedMs; // others go before it
+          continue;
+        }
+        await rm(path, { force: true });
+        this.#files.delete(name);
+        bytes -= file.sizeBytes;
+      }
     }
+    if (this.#files.size > REMEMBERED_MAX) this.#files.clear();
     this.#counted = { bytes, written: 0 };
   }
 
-  async #list(): Promise<Kept[]> {
-    const files: Kept[] = [];
-    for (const name of await readdir(this.#folder)) {
-      const path = join(this.#folder, name);
-      const found = HASH.test(name) ? await stat(path).catch(() => undefined) : undefined;
-      if (found !== undefined) files.push({ path, sizeBytes: found.size, usedMs: found.atimeMs });
+  async #count(): Promise<number> {
+    const names = new Set((await readdir(this.#folder)).filter((name) => HASH.test(name)));
+    for (const name of this.#files.keys()) if (!names.has(name)) this.#files.delete(name);
+    let bytes = 0;
+    for (const name of names) {
+      const found = this.#files.has(name) ? undefined : await stat(join(this.#folder, name)).catch(() => undefined);
+      if (found !== undefined) this.#files.set(name, { sizeBytes: found.size, usedMs: found.atimeMs });
+      bytes += this.#files.get(name)?.sizeBytes ?? 0;
     }
-    return files;
+    return bytes;
   }
 
   /** What processes that are gone were writing. */
