@@ -118,13 +118,12 @@ export class FsStore implements ObjectStore {
 
   async move(from: string, to: string, options: CallOptions = {}): Promise<void> {
     const [source, target] = [this.#path(from), this.#path(to)];
+    options.signal?.throwIfAborted();
     await this.#write(from, async () => {
-      for (let moved = false; !moved; ) {
-        if ((await this.head(from, options)) === undefined) {
-          if ((await this.head(to, options)) === undefined) throw noFile(this.url, from, source);
-          return; // done before, or by another at the same time
-        }
-        moved = await this.#rename(source, target);
+      while (!(await this.#rename(source, target))) {
+        if ((await this.head(from, options)) !== undefined) continue;
+        if ((await this.head(to, options)) === undefined) throw noFile(this.url, from, source);
+        return; // done before, or by another at the same time
       }
       if (dirname(source) !== this.root) await rmdir(dirname(source)).catch(() => {}); // the last one tidies up
     });
@@ -165,7 +164,7 @@ export class FsStore implements ObjectStore {
   ): Promise<{ readonly staged: string; readonly info: ObjectInfo }> {
     signal?.throwIfAborted();
     const staged = join(dirname(path), hiddenName(path, body));
-    const file = await openBelow(staged);
+    const file = await inFolderOf(staged, () => open(staged, "wx"));
     try {
       let unsynced = 0;
       for await (const piece of piecesOf(body, signal)) {
@@ -196,12 +195,16 @@ export class FsStore implements ObjectStore {
     }
   }
 
-  /** @returns whether it was done; if not, the source is gone, or a folder of the target that others had tidied away */
+  /** @returns whether it was done; if not, the source is no file, or others tidied away the target's folder as soon as it was made */
   async #rename(source: string, target: string): Promise<boolean> {
-    await makeFolder(dirname(target));
     try {
       await touch(source); // before, so that nobody ever sees the new name with the old time
-      await rename(source, target);
+    } catch (error) {
+      if (isMissing(error)) return false;
+      throw error;
+    }
+    try {
+      await inFolderOf(target, () => rename(source, target));
     } catch (error) {
       if (codeOf(error) === "ENOENT") return false;
       throw error;
@@ -321,15 +324,18 @@ async function readRange(path: string, { offset, length }: ByteRange): Promise<U
   }
 }
 
-/** Opens a new file; makes its folder, again if a move that emptied the folder has just tidied it away. */
-async function openBelow(path: string): Promise<FileHandle> {
+/**
+ * Does `act`, which gives a file the name `path`. Where that fails because there is no folder for it, makes one; again, if a move that
+ * emptied the folder has just tidied it away. Most folders are there: who looks before each file pays for it with each.
+ */
+async function inFolderOf<T>(path: string, act: () => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt++) {
-    await makeFolder(dirname(path));
     try {
-      return await open(path, "wx");
+      return await act();
     } catch (error) {
-      if (codeOf(error) !== "ENOENT" || attempt >= limits.storeAttemptsMax) throw error;
+      if (!["ENOENT", "ENOTDIR"].includes(codeOf(error) ?? "") || attempt > limits.storeAttemptsMax) throw error;
     }
+    await makeFolder(dirname(path));
   }
 }
 

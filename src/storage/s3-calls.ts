@@ -127,6 +127,8 @@ function clientConfig({ endpoint, region, ...options }: S3Options): S3ClientConf
       ? { credentials: { accessKeyId, secretAccessKey, ...(sessionToken === undefined ? {} : { sessionToken }) } }
       : {}),
     maxAttempts: 1,
+    // With "Expect: 100-continue" each body of 2 MiB or more would have a new connection, and wait for leave on it: 6 s where none comes.
+    expectContinueHeader: false,
   };
 }
 

@@ -1,5 +1,6 @@
 /** What only a store in a folder has: hidden files of writers that died, and files that others put there. */
 import assert from "node:assert/strict";
+import { createHook } from "node:async_hooks";
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -100,5 +101,25 @@ describe("storage/fs-store: the folder itself", () => {
   it("a check makes no folder that it leaves behind", async () => {
     await new FsStore(join(folder, "x", "y")).check();
     assert.deepEqual(await readdir(folder), []);
+  });
+
+  it("asks nothing of folders that are there before it puts or moves a file into them", async () => {
+    const calls = async (work: () => Promise<unknown>) => {
+      let count = 0;
+      const init = (_id: number, type: string) => {
+        if (type === "FSREQPROMISE") count += 1;
+      };
+      const hook = createHook({ init }).enable();
+      await work();
+      hook.disable();
+      return count;
+    };
+    const put = (key: string) => store.put(key, bytes("one"));
+    for (const key of ["in/a", "in/b", "out/a"]) await put(key);
+    // Beside closing: open, write, sync, stat, rename; the folder's open and sync.
+    assert.equal(await calls(() => put("in/c")), 7);
+    // Open, stat, truncate, rename; the folder's open and sync; rmdir.
+    assert.equal(await calls(() => store.move("in/c", "out/c")), 7);
+    assert.ok((await calls(() => store.move("in/b", "new/b"))) > 7, "it has to be made");
   });
 });

@@ -42,6 +42,16 @@ describe("storage/s3-upload: faults", () => {
       assert.equal(proxy.seen[0]?.headers["x-amz-checksum-crc32"], crcOf(all));
     });
 
+    it("sends a body without asking for leave, which would take a connection of its own", async () => {
+      await bench.store.put("a", pattern(PART));
+      await bench.store.put("b", pattern(PART + 1));
+      const bodies = [...proxy.of("PutObject"), ...proxy.of("UploadPart")];
+      assert.deepEqual(
+        bodies.map(({ headers: { expect, connection } }) => ({ expect, connection })),
+        Array(3).fill({ expect: undefined, connection: "keep-alive" }),
+      );
+    });
+
     it("signs with a hash that the caller has, and the server checks the bytes against it (O4)", async () => {
       const all = pattern(1000);
       const sha256 = createHash("sha256").update(all).digest("hex");
