@@ -1,4 +1,7 @@
-/** The process of `checkpoint-cost.ts` that holds the job. It is told where MinIO is, and measures windows until it is told no more. */
+/**
+ * The process of `checkpoint-cost.ts` that holds the job. It is told where MinIO is, says where its jobs are asked for, and measures windows
+ * until it is told no more.
+ */
 import { setTimeout as pause } from "node:timers/promises";
 import type { JobHandle } from "../src/cli/job-handle.js";
 import { freePort } from "../test/servers/minio.js";
@@ -19,29 +22,21 @@ process.once("message", async ({ minio, folder }: Settings) => {
   const port = await freePort();
   const params = { count: String(ROWS), bytes: "16384", intervalMs: "0", output: `${folder}/out` };
   const job = await startNumbers(minio, folder, params, { host: "127.0.0.1", port });
-  const checkpoints = `http://127.0.0.1:${port}/v1/jobs/${job.job}/checkpoints`;
   await pause(WARM_UP_MS);
-  process.on("message", async (what: "each" | "none" | "end") => {
-    if (what !== "end") return process.send?.(await rowsPerSecond(job, what === "each" ? checkpoints : undefined));
+  process.on("message", async (what: "measure" | "end") => {
+    if (what === "measure") return process.send?.(await rowsPerSecond(job));
     await job.cancel();
     await job.close();
     return process.send?.("ended", () => process.exit());
   });
-  process.send?.("up");
+  process.send?.(`http://127.0.0.1:${port}/v1/jobs/${job.job}`);
 });
 
-/** Between the first and the last report of a window, as far as they say something new. @param checkpoints where to ask for them */
-async function rowsPerSecond(job: JobHandle, checkpoints: string | undefined): Promise<number> {
+/** Between the first and the last report of a window, as far as they say something new. */
+async function rowsPerSecond(job: JobHandle): Promise<number> {
   const seen: { readonly rows: number; readonly ms: number }[] = [];
   const beginMs = performance.now();
-  let asked = 0;
   while (performance.now() - beginMs < WINDOW_MS) {
-    if (checkpoints !== undefined && performance.now() - beginMs >= asked * 1_000) {
-      asked += 1;
-      const answer = await fetch(checkpoints, { method: "POST" });
-      if (answer.status !== 202) throw new Error(await answer.text());
-      await answer.text();
-    }
     const rows = Number((await job.report()).rowsWritten);
     const isJudged = performance.now() - beginMs > SKIPPED_MS;
     if (isJudged && seen.at(-1)?.rows !== rows) seen.push({ rows, ms: performance.now() });

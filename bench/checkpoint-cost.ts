@@ -4,12 +4,14 @@
  *
  * All windows are of one job: two runs of the same pipeline differ by a tenth, because of what else the machine does, where threads
  * land, and how code was compiled. Neighbours are compared, and which of two comes first changes from pair to pair. Both write what comes
- * out of the job, as it comes; `error` is what the ratio may be off by. The job is in a process of its own, which keeps memory as hosts do.
+ * out of the job, as it comes; `error` is what the ratio may be off by. The job is in a process of its own, which keeps memory as hosts do;
+ * checkpoints are asked of it over its HTTP API, from here.
  */
 import type { ChildProcess } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import { type MinioServer, startMinio } from "../test/servers/index.js";
 import { answerOf, forkAsHost } from "./child.js";
 import { percentile, round } from "./embedded-job.js";
@@ -31,11 +33,13 @@ export async function run(options: {
   const job = forkAsHost("checkpoint-cost-process.js");
   const [each, none]: [number[], number[]] = [[], []];
   try {
-    await ask(job, { minio: plain(minio), folder });
+    const url = (await ask(job, { minio: plain(minio), folder })) as string;
     for (let pair = 0; pair < options.runs * PAIRS_OF_RUN; pair++) {
       for (const first of [true, false]) {
         const takes = first === (pair % 2 === 0);
-        (takes ? each : none).push((await ask(job, takes ? "each" : "none")) as number);
+        const measured = ask(job, "measure") as Promise<number>;
+        if (takes) await checkpointEachSecond(url, measured);
+        (takes ? each : none).push(await measured);
       }
       const [a, b] = [each.at(-1)!, none.at(-1)!];
       options.log(
@@ -59,9 +63,22 @@ export async function run(options: {
   };
 }
 
-async function ask(job: ChildProcess, what: Settings | "each" | "none" | "end"): Promise<unknown> {
+async function ask(job: ChildProcess, what: Settings | "measure" | "end"): Promise<unknown> {
   job.send(what);
   return answerOf(job);
+}
+
+/** Until `measured` has settled. */
+async function checkpointEachSecond(url: string, measured: Promise<unknown>): Promise<void> {
+  const over = measured.then(
+    () => true,
+    () => true,
+  );
+  do {
+    const answer = await fetch(`${url}/checkpoints`, { method: "POST" });
+    if (answer.status !== 202) throw new Error(await answer.text());
+    await answer.text();
+  } while (!(await Promise.race([over, pause(1_000, false)])));
 }
 
 /** Without its methods: for another process. */
