@@ -26,6 +26,7 @@ import {
 } from "./checks.js";
 import type { ColumnFunction } from "./column-function.js";
 import type { Sink, Source } from "./endpoints.js";
+import { narrowCalls } from "./narrow-calls.js";
 import type { BadRecordPolicy, KeyState, OperatorKind, OperatorNode, RowFunction, Topology } from "./nodes.js";
 import type { OperatorContext } from "./operator-context.js";
 import { needsOf, type Resources } from "./resources.js";
@@ -151,7 +152,7 @@ export function topology(
       }
       return {
         name,
-        operators: builder.nodes(),
+        operators: narrowCalls(builder.nodes()),
         services: builder.services(),
         parallelism: positive(`parallelism of topology "${name}"`, chosen.parallelism ?? 1),
         badRecords: chosen.badRecords ?? "dead-letter",
