@@ -167,11 +167,6 @@ export class Faults {
     if (this.profile.kinds.has("store-stale-list")) this.#rates.set("store-stale-list", 0.8);
   }
 
-  /** From now on every fourth way to the store and back is slow. */
-  slowStore(): void {
-    if (this.profile.kinds.has("store-slow")) this.#rates.set("store-slow", 0.25);
-  }
-
   isOn(kind: FaultKind): boolean {
     return this.#rates.has(kind);
   }

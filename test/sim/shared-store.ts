@@ -17,6 +17,8 @@ export interface StoreChange {
 
 /** Age of the oldest listing that may still be shown. */
 const STALE_MS_MAX = 5_000;
+/** What is put where the scenario wants it takes that much longer. */
+const SLOW_PUT_MS: readonly [number, number] = [1_000, 8_000];
 
 export class SharedStore {
   readonly objects: MemoryStore;
@@ -27,6 +29,8 @@ export class SharedStore {
   #cutOff = new Set<string>();
   #random: SimRandom;
   #latencyMs: number;
+  #isSlow: (key: string) => boolean = () => false;
+  #slow: SimRandom;
 
   constructor(
     readonly world: SimWorld,
@@ -34,12 +38,25 @@ export class SharedStore {
   ) {
     this.objects = new MemoryStore({ nowMs: () => world.nowMs });
     this.#random = world.random.fork("store");
+    this.#slow = world.random.fork("slow puts");
     this.#latencyMs = this.#random.logBetween(0.2, 60);
   }
 
   latencyMs(): number {
     const slowMs = this.faults.strikes("store-slow") ? this.#random.logBetween(50, 10_000) : 0;
     return this.#latencyMs * this.#random.between(0.5, 1.5) + slowMs;
+  }
+
+  /** From now on what is put at these keys takes seconds. */
+  slowDown(isSlow: (key: string) => boolean): void {
+    this.#isSlow = isSlow;
+  }
+
+  /** On the way to the store. */
+  putMs(key: string): number {
+    if (!this.faults.active || !this.#isSlow(key)) return this.latencyMs();
+    this.faults.count("store-slow");
+    return this.latencyMs() + this.#slow.logBetween(...SLOW_PUT_MS);
   }
 
   /** How long a caller tries before it gives up. */

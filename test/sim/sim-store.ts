@@ -39,7 +39,12 @@ export class SimStore implements ObjectStore {
   async put(key: string, body: ObjectBody, options: PutOptions = {}): Promise<ObjectInfo> {
     const at = this.#key(key);
     const bytes = await collect(body, options.signal);
-    const info = await this.#call(`put ${at}`, options, () => this.shared.put(at, bytes, this.process));
+    const info = await this.#call(
+      `put ${at}`,
+      options,
+      () => this.shared.put(at, bytes, this.process),
+      () => this.shared.putMs(at),
+    );
     return this.#own(info);
   }
 
@@ -109,12 +114,17 @@ export class SimStore implements ObjectStore {
     return { ...info, key: info.key.slice(this.prefix.length) };
   }
 
-  #call<T>(label: string, options: CallOptions, apply: () => Promise<T>): Promise<T> {
+  #call<T>(
+    label: string,
+    options: CallOptions,
+    apply: () => Promise<T>,
+    wayMs = () => this.shared.latencyMs(),
+  ): Promise<T> {
     options.signal?.throwIfAborted();
-    return unlessAborted(this.#unabortable(label, apply), options.signal);
+    return unlessAborted(this.#unabortable(label, apply, wayMs), options.signal);
   }
 
-  #unabortable<T>(label: string, apply: () => Promise<T>): Promise<T> {
+  #unabortable<T>(label: string, apply: () => Promise<T>, wayMs: () => number): Promise<T> {
     const { process, shared } = this;
     const { world, faults } = shared;
     return new Promise((resolve, reject) => {
@@ -124,7 +134,7 @@ export class SimStore implements ObjectStore {
         return;
       }
       const after = faults.strikes("store-fails-after");
-      world.schedule(undefined, shared.latencyMs(), `store: ${label} by ${process.name}`, () => {
+      world.schedule(undefined, wayMs(), `store: ${label} by ${process.name}`, () => {
         const done = apply();
         if (after || shared.isCutOff(process.name)) {
           done.catch(() => {});

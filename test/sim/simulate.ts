@@ -100,7 +100,7 @@ async function run(seed: number, { world, faults, trace }: Ground, knobs: string
   const turnBack = turn(scenario.bounds ?? {});
   if (scenario.isClear === true) faults.clear();
   if (scenario.isContested === true) faults.contest();
-  if (scenario.isSlowlyStored === true) faults.slowStore();
+  if (scenario.isSlowlyStored !== undefined) shared.slowDown(scenario.isSlowlyStored);
   const cluster = new SimCluster(world, network, shared, faults, scenario);
   const checked: CheckedRun = {
     world,

@@ -208,7 +208,7 @@ export const MUTANTS: readonly Mutant[] = [
   // Savepoints
   mutant(
     "a savepoint asks writers of a durable exchange when it asks its readers, and they go on (savepoint V1, rule 3)",
-    178,
+    49,
     ["checkpoint/savepoint.js", "readers.every((reader) => taken.has(reader))", "readers.every(() => true)"],
     [
       "coordinator/savepoints.js",
@@ -216,7 +216,7 @@ export const MUTANTS: readonly Mutant[] = [
       "region.held = (open.stop && !open.readers.has(action.region)) ||",
     ],
   ),
-  mutant("batches under way are left out of what goes on from a savepoint (saved-state J1)", 51, [
+  mutant("batches under way are left out of what goes on from a savepoint (saved-state J1)", 17, [
     "actors/saved-state.js",
     'if (place.startsWith(">") === (into === "channel"))',
     "if (false)",
@@ -224,12 +224,12 @@ export const MUTANTS: readonly Mutant[] = [
 
   mutant(
     "what writers have prepared and not published is left out of a job that goes on from a savepoint (seeds J5)",
-    49,
+    103,
     ["actors/seed-exchange.js", "for (const prepared of pending) {", "for (const prepared of []) {"],
   ),
   mutant(
     "the range of a log that a savepoint keeps is one entry too short, and nobody looks whether it is whole (seeds J5, J6)",
-    66,
+    17,
     [
       "actors/seed-exchange.js",
       "for (const entry of unpackEntries(await read(object)).entries)",
@@ -328,7 +328,7 @@ export const MUTANTS: readonly Mutant[] = [
   ]),
 
   // Content
-  mutant("what is collected is decided without looking at commits (content Q2)", 47, [
+  mutant("what is collected is decided without looking at commits (content Q2)", 16, [
     "checkpoint/content-collection.js",
     "for (const commitMs of commitsMs)",
     "for (const commitMs of [])",

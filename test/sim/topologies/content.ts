@@ -21,17 +21,28 @@ const BAD = "out/bad/";
 const ROWS_MAX = 100;
 /** What a page holds at least: above the limit of the topology. */
 const PAGE_CHARS = 60;
+/**
+ * Seeds that commit less often than content lives that nothing names, in the trash, too, and have rows under way all that time: what open
+ * attempts refer to is known from their commits' times alone. In one region: an entry of a log would hold a whole interval's rows, and a cut
+ * waits for the batch that `process` is at.
+ */
+const SELDOM = 0.4;
+const SELDOM_INTERVAL_MS: readonly [number, number] = [30_000, 80_000];
+const SELDOM_STEP_MS: readonly [number, number] = [1_000, 3_000];
 const pageColumns = { ...inputColumns, page: t.document };
 
 export function content(random: SimRandom): Scenario {
   const input = drawInput(random, ROWS_MAX);
-  const checkpointIntervalMs = Math.round(random.logBetween(200, 3_000));
+  const drawnIntervalMs = random.logBetween(200, 3_000);
   const restart = drawRestart(random.fork("restart"), 0.2, 30_000);
   const makers = restart.instances(() => 1 + random.below(2));
   const holders = restart.instances(() => 1 + random.below(3));
-  const isDurable = random.chance(0.5);
+  const seldom = random.fork("seldom");
+  const isSeldom = seldom.chance(SELDOM);
+  const isDurable = random.chance(0.5) && !isSeldom;
   const isSlow = random.chance(0.7);
-  const stepMs = isSlow ? random.logBetween(20, 2_000) : 0;
+  const drawnMs = isSlow ? random.logBetween(20, 2_000) : 0;
+  const stepMs = isSeldom ? seldom.logBetween(...SELDOM_STEP_MS) : drawnMs;
   // What is made faster than it is held lies in the log meanwhile.
   const makesFaster = random.chance(0.5) ? 1 : 20;
   const putsItself = random.chance(0.5);
@@ -39,6 +50,7 @@ export function content(random: SimRandom): Scenario {
   const calls = random.fork("calls");
   const atOnce = calls.pick([1, 1, 4]);
   const lingerMs = putsItself && calls.chance(0.5) ? calls.logBetween(1_000, 60_000) : 0;
+  const checkpointIntervalMs = Math.round(isSeldom ? seldom.logBetween(...SELDOM_INTERVAL_MS) : drawnIntervalMs);
   // A round is longer than a listing may be old, and than a move takes.
   const contentCollectionMs = Math.round(random.logBetween(6_000, 15_000));
   const bounds: Knobs = {

@@ -35,15 +35,20 @@ const TIGHT = 0.5;
 const TIGHT_LOG_BYTES: readonly [number, number] = [2_500, 8_000];
 const TIGHT_ENTRY_BYTES: readonly [number, number] = [200, 500];
 /**
- * Seeds with a savepoint in which readers have handed on whatever was published, and commit late, because the store takes its time with
- * their snapshots: what a writer publishes after its savepoint is in its readers' at once, if it may.
+ * Seeds with a savepoint in which readers have handed on whatever was published, and cut late, because the store still takes its time with
+ * their last snapshots: what a writer publishes after its savepoint is in its readers' at once, if it may.
  */
-const PACED = 0.6;
-const PACE_MS: readonly [number, number] = [200, 2_000];
+const PACED = 0.8;
+/** Their savepoint comes that much later, when regions are at work, and writers have rows for that long from then on. */
+const PACED_LATER_MS = 8_000;
+const PACED_LEFT_MS = 20_000;
+const SNAPSHOT_OF_WRITER = /-numbers-\d+$/;
+/** Short: while a reader's snapshot is on its way, writers commit and publish. */
+const PACED_INTERVAL_MS: readonly [number, number] = [100, 500];
 
 export function durable(random: SimRandom): Scenario {
-  const input = drawInput(random, ROWS_MAX);
-  const checkpointIntervalMs = Math.round(random.logBetween(100, 5_000));
+  const drawnInput = drawInput(random, ROWS_MAX);
+  const drawnIntervalMs = random.logBetween(100, 5_000);
   const fromStore = random.chance(0.5);
   const restart = drawRestart(random.fork("restart"), SAVEPOINTS, SAVEPOINT_MS_MAX);
   const tight = random.fork("tight");
@@ -59,7 +64,12 @@ export function durable(random: SimRandom): Scenario {
   // Slow readers, where there is a savepoint: it is to find something between the regions. And where logs are to be full.
   const paced = random.fork("paced");
   const isPaced = restart.savepointMs !== undefined && !isTight && paced.chance(PACED);
-  const paceMs = isPaced ? paced.logBetween(...PACE_MS) : 0;
+  const input = isPaced ? { ...drawnInput, rowsPerBatch: 1 } : drawnInput;
+  const rows = rowsOfInput(input);
+  const savepointMs =
+    restart.savepointMs === undefined ? undefined : restart.savepointMs + (isPaced ? PACED_LATER_MS : 0);
+  const paceMs = isPaced ? ((savepointMs! + PACED_LEFT_MS) * writers(0)) / rows.length : 0;
+  const checkpointIntervalMs = Math.round(isPaced ? paced.logBetween(...PACED_INTERVAL_MS) : drawnIntervalMs);
   const isLate = restart.savepointMs !== undefined || isTight;
   const isSlow = isLate || random.chance(0.5);
   const drawnMs = isSlow ? random.logBetween(isLate ? 30 : 1, 1_000) : 0;
@@ -67,7 +77,7 @@ export function durable(random: SimRandom): Scenario {
   const [smallest, largest] = LOG_BYTES;
   // Full ones, where there is a savepoint: writers hold back what they have prepared.
   const drawnBytes = random.logBetween(smallest, restart.savepointMs === undefined ? largest : 3 * smallest);
-  const logBytes = Math.round(isTight ? tight.logBetween(...TIGHT_LOG_BYTES) : drawnBytes);
+  const logBytes = Math.round(isTight ? tight.logBetween(...TIGHT_LOG_BYTES) : isPaced ? largest : drawnBytes);
   const exchangeEntryBytesMax = Math.round(tight.logBetween(...TIGHT_ENTRY_BYTES));
   // What lies beside a log is content of the job: it is collected all the while, see `content.ts`.
   const collection = { contentTouchMs: 3_000, contentAgeMsMin: 10_000, contentCollectionMs: 6_000 };
@@ -91,14 +101,14 @@ export function durable(random: SimRandom): Scenario {
           await clock.sleep(paceMs);
           return row;
         };
-        const rows = isPaced ? read.mapRows({ id: "pace", to: inputColumns }, pace) : read;
-        const keyedRows = () => rows.keyBy("key").durable(handOver);
+        const taken = isPaced ? read.mapRows({ id: "pace", to: inputColumns }, pace) : read;
+        const keyedRows = () => taken.keyBy("key").durable(handOver);
         if (form !== undefined) {
           const counts = counted(keyedRows(), form, process, stepMs);
           const out = twice ? counts.durable({ id: "hand-on", bytesMax }) : counts;
           return void out.to(jsonl(OUT), { id: "handed" });
         }
-        const stepped = (isKeyed ? keyedRows() : rows.durable(handOver)).mapRows(
+        const stepped = (isKeyed ? keyedRows() : taken.durable(handOver)).mapRows(
           { id: "step", to: inputColumns },
           async (row) => {
             if (stepMs > 0) await clock.sleep(stepMs);
@@ -112,18 +122,17 @@ export function durable(random: SimRandom): Scenario {
     ).build({});
   };
 
-  const rows = rowsOfInput(input);
   const turns = [0, 1] as const;
   const isOneToOne = turns.every((turn) => writers(turn) === partitions(turn));
   const isMoved = restart.savepointMs !== undefined && (writers(0) !== writers(1) || partitions(0) !== partitions(1));
   const how = form ?? (isKeyed ? "by key" : isOneToOne ? "one to one" : "in turn");
   return {
     name: "durable",
-    describe: `${rows.length} rows in ${input.splits.size} splits from ${fromStore ? "objects" : "memory"}, ${writers(0)} writers, ${partitions(0)} readers, ${how}, ${twice ? "two logs" : "one log"} of ${logBytes} bytes${isTight ? ` and entries of ${exchangeEntryBytesMax}` : ""}, ${Math.round(isPaced ? paceMs : stepMs)} ms a row${isPaced ? " at the writers, a slow store" : ""}, a checkpoint every ${checkpointIntervalMs} ms${restart.describe}`,
+    describe: `${rows.length} rows in ${input.splits.size} splits from ${fromStore ? "objects" : "memory"}, ${writers(0)} writers, ${partitions(0)} readers, ${how}, ${twice ? "two logs" : "one log"} of ${logBytes} bytes${isTight ? ` and entries of ${exchangeEntryBytesMax}` : ""}, ${Math.round(isPaced ? paceMs : stepMs)} ms a row${isPaced ? " at the writers, and slow snapshots of readers" : ""}, a checkpoint every ${checkpointIntervalMs} ms${restart.describe}`,
     build,
     bounds,
-    isSlowlyStored: isPaced,
-    savepointMs: restart.savepointMs,
+    ...(isPaced && { isSlowlyStored: (key) => key.includes("/snapshots/") && !SNAPSHOT_OF_WRITER.test(key) }),
+    savepointMs,
     inputs: fromStore ? objectsOf(INPUTS, input) : new Map(),
     expected: new Map([
       [OUT, form === undefined ? rows.map(rowLine) : countedLines(form, rows)],

@@ -50,8 +50,8 @@ export interface Scenario {
   readonly isRestless?: boolean;
   /** Coordinators are to be replaced right after they have cleaned up, again and again, and listings to be old, whatever else strikes. */
   readonly isContested?: boolean;
-  /** The store is slow again and again, whatever else strikes. */
-  readonly isSlowlyStored?: boolean;
+  /** Whether the store takes seconds with what is put there, until the calm phase, whatever else strikes. */
+  readonly isSlowlyStored?: (key: string) => boolean;
   /** None of `BLINDING` strikes, nor the store. */
   readonly isClear?: boolean;
   /** Told of every call of a service. */
