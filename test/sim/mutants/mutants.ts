@@ -333,7 +333,7 @@ export const MUTANTS: readonly Mutant[] = [
     "for (const commitMs of commitsMs)",
     "for (const commitMs of [])",
   ]),
-  mutant("what a savepoint refers to is collected (content Q5)", 55, [
+  mutant("what a savepoint refers to is collected (content Q5)", 176, [
     "coordinator/content-roots.js",
     "await this.#savepoints(flow);",
     "",
