@@ -16,6 +16,15 @@ import { actor, needs, spec, worker } from "./job-facts.js";
 const NAMESPACE = "test" as Namespace;
 const REGIONS = 1_000;
 
+/** Of the looks at regions from now on. */
+function eachTakesOneMs(looked: string[], clock: FakePorts["clock"]): void {
+  const push = looked.push.bind(looked);
+  looked.push = (...names) => {
+    void clock.freeze(1);
+    return push(...names);
+  };
+}
+
 /** A job of many regions, one actor each, all at work on two workers; and what looks at it. */
 function setUp(about: Partial<JobSpec> = {}, ports: FakePorts = fakePorts()) {
   const { clock } = ports;
@@ -132,11 +141,7 @@ describe("coordinator/region-turns: a job of a thousand regions", () => {
     says(...numbers);
     look();
     book.turns.addAll();
-    const push = looked.push.bind(looked);
-    looked.push = (...names) => {
-      void clock.freeze(1);
-      return push(...names);
-    };
+    eachTakesOneMs(looked, clock);
     const first = look(clock.monotonicMs() + 10);
     assert.deepEqual(
       first,
@@ -152,11 +157,7 @@ describe("coordinator/region-turns: a job of a thousand regions", () => {
 
   /** Looks in which there is time for a hundred of them, each after a heartbeat. @returns how many it takes until all that were asked are told */
   function looksUntilTold({ book, look, looked, sent, clock }: ReturnType<typeof setUp>, asked: number): number {
-    const push = looked.push.bind(looked);
-    looked.push = (...names) => {
-      void clock.freeze(1);
-      return push(...names);
-    };
+    eachTakesOneMs(looked, clock);
     for (let count = 1; ; count++) {
       book.turns.addAll();
       look(clock.monotonicMs() + 100);
@@ -188,11 +189,7 @@ describe("coordinator/region-turns: a job of a thousand regions", () => {
     says(...numbers);
     look();
     book.turns.addAll();
-    const push = looked.push.bind(looked);
-    looked.push = (...names) => {
-      void clock.freeze(1);
-      return push(...names);
-    };
+    eachTakesOneMs(looked, clock);
     book.regions.get("region-500")!.wantCheckpoint();
     const named = (...all: number[]) => all.map((i) => `region-${i}`);
     assert.deepEqual(look(clock.monotonicMs() + 4), named(500, 500, 0, 1));
