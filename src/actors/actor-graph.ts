@@ -11,7 +11,7 @@ import type { ActorOptions } from "./actor-options.js";
 import { ApplyOperator } from "./apply-operator.js";
 import { MapOperator, PassOperator, SelectOperator } from "./batch-operators.js";
 import type { ChannelReceiver, ChannelSender } from "./channel.js";
-import { ContentMover, staysAsItIs, whenMoved } from "./content-mover.js";
+import { ContentMover, staysAsItIs } from "./content-mover.js";
 import { durableReader, openDurableWriter } from "./durable-exchange.js";
 import { exchange } from "./exchange.js";
 import { fanOut, type Gate, type Parking } from "./gate.js";
@@ -22,6 +22,7 @@ import { ActorMeter, type OperatorMeter, type WaitsFor } from "./operator-meter.
 import { OperatorTelemetry, SendTelemetry } from "./operator-telemetry.js";
 import type { OutputContent } from "./output.js";
 import { OutputTelemetry } from "./output-telemetry.js";
+import { outside } from "./outside.js";
 import { type OwnedIn, ownedIn } from "./owned-content.js";
 import { RowsOperator } from "./rows-operator.js";
 import { SinkOperator } from "./sink-operator.js";
@@ -125,6 +126,9 @@ export class ActorGraph {
     const { options } = this;
     const plain = this.runtimeFor(node.id);
     const runtime = metered(plain, meter, node.kind === "sink" ? "next" : "own");
+    const [before] = node.inputs;
+    const input = before === undefined ? {} : this.#nodeOf(before).columns;
+    const moveOut = this.#mover.outOf(input);
     switch (node.kind) {
       case "source":
         // Its flow is inside its reading.
@@ -134,29 +138,24 @@ export class ActorGraph {
         return this.#reader(new SourceReader(source, assignments, uncounted(runtime), emit));
       }
       case "map":
-        return new MapOperator(node, runtime, emit);
+        return new MapOperator(node, runtime, runtime, emit, moveOut);
       case "mapRows":
       case "flatMap":
-      case "filter": {
-        const input = this.#nodeOf(node.inputs[0]!).columns;
-        return new RowsOperator(node, input, runtime, runtime, emit, meter, this.#mover.outOf(input));
-      }
+      case "filter":
+        return new RowsOperator(node, input, runtime, runtime, emit, meter, moveOut);
       case "apply":
-        return new ApplyOperator(node, this.#nodeOf(node.inputs[0]!).columns, runtime, runtime, emit);
+        return new ApplyOperator(node, input, runtime, runtime, emit, moveOut);
       case "select":
         return new SelectOperator(node, emit);
       case "infer": {
-        const input = this.#nodeOf(node.inputs[0]!).columns;
         // What was answered since the checkpoint comes again within about the time that there was between checkpoints.
         const askForMs = Math.max(limits.askForMs, 2 * options.topology.checkpointIntervalMs);
         const client = options.clientFor(node.service.id);
-        return new InferOperator(node, input, client, runtime, emit, askForMs, this.#mover.outOf(input));
+        return new InferOperator(node, input, client, runtime, emit, askForMs, moveOut);
       }
       case "reduce":
-      case "process": {
-        const input = this.#nodeOf(node.inputs[0]!).columns;
-        return new KeyedOperator(node, input, options.actor.parallelism, runtime, runtime, emit);
-      }
+      case "process":
+        return new KeyedOperator(node, input, options.actor.parallelism, runtime, runtime, emit, moveOut);
       case "keyBy":
       case "union":
         return new PassOperator(emit);
@@ -169,7 +168,6 @@ export class ActorGraph {
           output: options.outputFor(node.sink.url),
           log: runtime.log,
         };
-        const moveOut = this.#mover.outOf(node.columns);
         const content = this.contentOf(context);
         const telemetry = new OutputTelemetry(options.ports, node.id);
         const sink = new SinkOperator(() => node.sink.open(context), runtime, false, moveOut, content, telemetry);
@@ -252,7 +250,7 @@ export class ActorGraph {
     const park: OperatorRuntime["park"] = (...batch) => this.parking.wait(place, ...batch);
     const way = (batch: RecordBatch) => {
       const moved = moveOut(batch);
-      return moved instanceof Promise ? whenMoved(batch, moved, park).then(send) : send(moved);
+      return moved instanceof Promise ? outside(moved, batch, park, { rows: () => moved }).then(send) : send(moved);
     };
     this.channelPlaces.set(place, way);
     return way;

@@ -3,6 +3,8 @@
  *
  * Invariants:
  *   O3  A row is refused, or what was made of it goes on with the row's other columns; never both.
+ *   O5  While the function works on it a batch is state of the actor, as one on its way in: a checkpoint does not wait for the function, and
+ *       after a recovery it is called again.
  */
 import { type Data, makeData, RecordBatch, type Schema, Struct } from "apache-arrow";
 import { MillraceError } from "../base/errors.js";
@@ -10,16 +12,22 @@ import { asDeclared } from "../services/declared-batch.js";
 import type { Applied } from "../topology/column-function.js";
 import type { ApplyNode } from "../topology/nodes.js";
 import type { OperatorContext } from "../topology/operator-context.js";
-import { columnOf, rowsOf } from "../types/batches.js";
+import { columnOf } from "../types/batches.js";
 import { arrowSchema, type Columns } from "../types/columns.js";
-import { derived, sliceRows } from "../types/lineage.js";
+import { derived } from "../types/lineage.js";
 import { takeRows } from "../types/take.js";
+import { type MoveOut, staysAsItIs } from "./content-mover.js";
+import { mayRefer, noted } from "./noted-puts.js";
 import type { Emit, Operator, OperatorRuntime } from "./operator.js";
+import { outside } from "./outside.js";
+import { refusedRow } from "./refused-row.js";
 import { contextOf } from "./traced-context.js";
 
 export class ApplyOperator implements Operator {
   #made: Schema;
   #schema: Schema;
+  /** Results may refer to content that the function has put. */
+  #refers: boolean;
 
   constructor(
     private readonly node: ApplyNode,
@@ -27,7 +35,9 @@ export class ApplyOperator implements Operator {
     private readonly context: OperatorContext,
     private readonly runtime: OperatorRuntime,
     private readonly emit: Emit,
+    private readonly moveOut: MoveOut = staysAsItIs,
   ) {
+    this.#refers = mayRefer(node.columns);
     this.#made = arrowSchema(node.fn.to);
     this.#schema = arrowSchema(node.columns);
   }
@@ -36,7 +46,9 @@ export class ApplyOperator implements Operator {
     const { batch: returned, from, refused = [] } = await this.#apply(batch);
     const made = asDeclared(this.#name, this.#made, returned);
     const others = this.#rowsOf(batch, made.numRows, from);
-    for (const { row, error } of refused) await this.#refuse(batch, row, error);
+    for (const { row, error } of refused) {
+      await this.runtime.refuse(await refusedRow(this.input, this.moveOut, batch, row, error));
+    }
     if (made.numRows > 0) await this.emit(derived(this.#join(others, made), batch));
   }
 
@@ -47,10 +59,14 @@ export class ApplyOperator implements Operator {
   }
 
   async #apply(batch: RecordBatch): Promise<Applied> {
+    const { context, contents } = noted(contextOf(this.context, batch), this.#refers);
     try {
-      return await this.node.fn.apply(batch, this.input, contextOf(this.context, batch));
+      const work = this.node.fn.apply(batch, this.input, context);
+      const made = await outside(work, batch, this.runtime.park, { rows: () => this.moveOut(batch), contents });
+      this.runtime.signal.throwIfAborted();
+      return made;
     } catch (cause) {
-      this.context.signal.throwIfAborted();
+      this.runtime.signal.throwIfAborted();
       throw new MillraceError(
         "MILL_OPERATOR_FAILED",
         `${this.#name}: ${this.node.fn.name} threw: ${(cause as Error)?.message ?? cause}. A column function must not throw; it refuses rows.`,
@@ -79,12 +95,5 @@ export class ApplyOperator implements Operator {
     const type = new Struct(this.#schema.fields);
     const data = makeData({ type, length: made.numRows, nullCount: 0, children: children as Data[] } as never);
     return new RecordBatch(this.#schema, data as never) as RecordBatch;
-  }
-
-  async #refuse(batch: RecordBatch, row: number, cause: unknown): Promise<void> {
-    const error = MillraceError.from(cause, "MILL_OPERATOR_FAILED");
-    const one = sliceRows(batch, row, row + 1);
-    const [seen] = rowsOf(this.input, one as never);
-    await this.runtime.refuse({ code: error.code, message: error.message, row: seen!, batch: one });
   }
 }

@@ -7,25 +7,38 @@ import type { OperatorContext } from "../topology/operator-context.js";
 import { columnOf } from "../types/batches.js";
 import { arrowSchema } from "../types/columns.js";
 import { derived } from "../types/lineage.js";
-import type { Emit, Operator } from "./operator.js";
+import { type MoveOut, staysAsItIs } from "./content-mover.js";
+import { mayRefer, noted } from "./noted-puts.js";
+import type { Emit, Operator, OperatorRuntime } from "./operator.js";
+import { outside } from "./outside.js";
 import { contextOf } from "./traced-context.js";
 
 export class MapOperator implements Operator {
   #schema: Schema;
+  /** Results may refer to content that the function has put. */
+  #refers: boolean;
 
   constructor(
     private readonly node: MapNode,
     private readonly context: OperatorContext,
+    private readonly runtime: OperatorRuntime,
     private readonly emit: Emit,
+    private readonly moveOut: MoveOut = staysAsItIs,
   ) {
     this.#schema = arrowSchema(node.columns);
+    this.#refers = mayRefer(node.columns);
   }
 
   async process(batch: RecordBatch): Promise<void> {
     let result: RecordBatch;
     try {
-      result = await this.node.fn(batch, contextOf(this.context, batch));
+      const { context, contents } = noted(contextOf(this.context, batch), this.#refers);
+      const made = this.node.fn(batch, context);
+      const saved = { rows: () => this.moveOut(batch), contents };
+      result = made instanceof Promise ? await outside(made, batch, this.runtime.park, saved) : made;
+      this.runtime.signal.throwIfAborted();
     } catch (cause) {
+      this.runtime.signal.throwIfAborted();
       throw new MillraceError(
         "MILL_OPERATOR_FAILED",
         `operator "${this.node.id}" threw: ${(cause as Error)?.message ?? cause}. A batch function must not throw; to refuse single rows, use mapRows.`,

@@ -18,29 +18,11 @@ import { arrowSchema, type Columns } from "../types/columns.js";
 import { span } from "../types/concat.js";
 import { contentColumns, isContentType } from "../types/content-types.js";
 import { lineageOf, withLineage } from "../types/lineage.js";
-import type { OperatorRuntime } from "./operator.js";
 
 /** The batch, or one with references in place of its large bytes, once the store has those. */
 export type MoveOut = (batch: RecordBatch) => RecordBatch | Promise<RecordBatch>;
 
 export const staysAsItIs: MoveOut = (batch) => batch;
-
-/**
- * For a flow that is inside and holds a batch that is being moved.
- * @param park waits outside, where no checkpoint waits for it; see `Parking.wait`
- */
-export async function whenMoved(
-  batch: RecordBatch,
-  moved: Promise<RecordBatch>,
-  park: OperatorRuntime["park"],
-): Promise<RecordBatch> {
-  let made: RecordBatch | undefined;
-  const come = async () => {
-    made = await moved;
-  };
-  await park(batch, () => true, come, { rows: () => moved });
-  return made!;
-}
 
 type FieldLike = Schema["fields"][number];
 type ContentColumn = keyof typeof contentColumns;

@@ -35,9 +35,10 @@ import { concatBatches } from "../types/concat.js";
 import { derived, lineageOf, partsOf, sliceRows } from "../types/lineage.js";
 import { type InferCall, type InferEntry, inferStateFrame } from "../wire/stored.js";
 import type { BlobReader, BlobWriter } from "./blobs.js";
-import { type MoveOut, staysAsItIs, whenMoved } from "./content-mover.js";
+import { type MoveOut, staysAsItIs } from "./content-mover.js";
 import type { Emit, Encode, Operator, OperatorRuntime, UnderWay } from "./operator.js";
 import { batchSpan } from "./operator-telemetry.js";
+import { outside } from "./outside.js";
 import { Window } from "./window.js";
 
 /** A run of neighbouring rows that one request carries. */
@@ -110,7 +111,8 @@ export class InferOperator implements Operator {
   async process(given: RecordBatch): Promise<void> {
     const span = batchSpan(this.runtime.ports, "infer", this.node.id, given);
     const moved = this.moveOut(given);
-    const batch = moved instanceof Promise ? await whenMoved(given, moved, this.runtime.park) : moved;
+    const batch =
+      moved instanceof Promise ? await outside(moved, given, this.runtime.park, { rows: () => moved }) : moved;
     const requests = { ...this.#requestsOf(batch), span };
     const [rows, bytes] = [Math.max(requests.rows.numRows, 1), batchBytes(batch)];
     // Answers that have come in leave before more goes out.

@@ -11,37 +11,38 @@
  *   V3  At the end of the input `reduce` takes keys out of the state as it hands their rows on, so that a cut in between holds
  *       each key once, here or with whoever was handed it.
  *   V4  Results of one key leave in order.
+ *   V5  A batch is in the state as a whole or not at all. While its functions are under way it is state of the actor as one on its way in:
+ *       a checkpoint waits for no promise of a function, and after a recovery the functions are called again.
  */
 import type { RecordBatch } from "apache-arrow";
-import { MillraceError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
 import { keyGroupRange } from "../checkpoint/key-groups.js";
-import type { KeyState, ProcessNode, ReduceNode } from "../topology/nodes.js";
+import type { ProcessNode, ReduceNode } from "../topology/nodes.js";
 import type { OperatorContext } from "../topology/operator-context.js";
 import { batchFromRows, rowsOf } from "../types/batches.js";
 import type { Columns, Row } from "../types/columns.js";
-import { derived, lineageFrom, sliceRows, withLineage } from "../types/lineage.js";
-import { copyOf, ownRow } from "../types/own-row.js";
+import { derived, lineageFrom, withLineage } from "../types/lineage.js";
 import type { BlobReader } from "./blobs.js";
+import { type MoveOut, staysAsItIs } from "./content-mover.js";
+import { KeyedBatch } from "./keyed-batch.js";
 import { KeyedState } from "./keyed-state.js";
+import { mayRefer, noted } from "./noted-puts.js";
 import type { Emit, Encode, Operator, OperatorRuntime } from "./operator.js";
+import { outside } from "./outside.js";
+import { refusedRow } from "./refused-row.js";
 import { rowKeys } from "./row-keys.js";
 import { contextOf } from "./traced-context.js";
 import { Window } from "./window.js";
 
 type AnyRow = Row<Columns>;
-/** What came of one row; all of it fits. */
-interface Made {
-  readonly rows: readonly AnyRow[];
-  /** undefined: there is none any more. */
-  readonly state: AnyRow | undefined;
-}
 
 export class KeyedOperator implements Operator {
   #keyColumns: Columns;
   #state: KeyedState;
   /** Room for one batch. */
   #turn = new Window(1, Number.POSITIVE_INFINITY);
+  /** Results, or state, may refer to content that the functions have put. */
+  #refers: boolean;
 
   constructor(
     private readonly node: ReduceNode | ProcessNode,
@@ -50,19 +51,33 @@ export class KeyedOperator implements Operator {
     private readonly context: OperatorContext,
     private readonly runtime: OperatorRuntime,
     private readonly emit: Emit,
+    private readonly moveOut: MoveOut = staysAsItIs,
   ) {
     this.#keyColumns = Object.fromEntries(node.keys.map((key) => [key, input[key]!]));
     const range = keyGroupRange(runtime.subtask, parallelism, limits.keyGroups);
     this.#state = new KeyedState(this.#keyColumns, node.state, range, limits.keyGroups, runtime.ports.clock);
+    this.#refers = mayRefer(node.columns) || mayRefer(node.state);
   }
 
   async process(batch: RecordBatch): Promise<void> {
+    const { runtime } = this;
+    const rows = () => this.moveOut(batch);
     const take = () => this.#turn.tryEnter(1, 0);
-    if (!take()) await this.runtime.park(batch, take, () => this.#turn.changed());
+    if (!take()) await runtime.park(batch, take, () => this.#turn.changed(), { rows });
     try {
-      this.runtime.signal.throwIfAborted();
-      const made = await this.#work(batch);
-      if (made.length > 0) await this.emit(derived(this.#batchOf(made), batch));
+      runtime.signal.throwIfAborted();
+      const { context, contents } = noted(contextOf(this.context, batch), this.#refers);
+      const work = this.#workOn(batch, context);
+      const underWay = work.run();
+      if (underWay !== undefined) {
+        await outside(underWay, batch, runtime.park, { rows, contents });
+        runtime.signal.throwIfAborted();
+      }
+      for (const [row, error] of work.refused) {
+        await runtime.refuse(await refusedRow(this.input, this.moveOut, batch, row, error));
+      }
+      work.apply();
+      if (work.made.length > 0) await this.emit(derived(this.#batchOf(work.made), batch));
     } finally {
       this.#turn.leave(1, 0);
     }
@@ -94,90 +109,13 @@ export class KeyedOperator implements Operator {
     this.#state.restore(state, blobs);
   }
 
-  async #work(batch: RecordBatch): Promise<AnyRow[]> {
+  #workOn(batch: RecordBatch, context: OperatorContext): KeyedBatch {
     const rows = rowsOf(this.input, batch) as AnyRow[];
     const keyOf = rowKeys(batch, this.node.keys);
-    const context = contextOf(this.context, batch);
-    const all: AnyRow[] = [];
-    for (const [i, row] of rows.entries()) {
-      const key = keyOf(i);
-      const before = this.#state.get(key);
-      // Before the function has the row in its hands.
-      const columns = before?.key ?? ownRow(this.#keyColumns, row);
-      let made: Made;
-      try {
-        made = await this.#call(row, columns, before?.state, context);
-      } catch (error) {
-        await this.#refuse(batch, i, error);
-        continue;
-      }
-      for (const one of made.rows) all.push(one);
-      if (made.state !== before?.state) {
-        this.#state.set(key, made.state === undefined ? undefined : { key: columns, state: made.state });
-      }
-    }
-    return all;
-  }
-
-  #call(row: AnyRow, key: AnyRow, state: AnyRow | undefined, context: OperatorContext): Promise<Made> {
-    return this.node.kind === "reduce"
-      ? reduceRow(this.node, row, key, state, context)
-      : processRow(this.node, row, state, context);
+    return new KeyedBatch(this.node, this.#keyColumns, this.#state, rows, keyOf, context, this.runtime.signal);
   }
 
   #batchOf(rows: readonly AnyRow[]): RecordBatch {
     return batchFromRows(this.node.columns, rows) as unknown as RecordBatch;
-  }
-
-  /** Read again: the function may have changed the row that it was given. */
-  async #refuse(batch: RecordBatch, row: number, cause: unknown): Promise<void> {
-    const error = MillraceError.from(cause, "MILL_OPERATOR_FAILED");
-    const one = sliceRows(batch, row, row + 1);
-    const [record] = rowsOf(this.input, one) as AnyRow[];
-    await this.runtime.refuse({ code: error.code, message: error.message, row: record!, batch: one });
-  }
-}
-
-async function reduceRow(
-  node: ReduceNode,
-  row: AnyRow,
-  key: AnyRow,
-  before: AnyRow | undefined,
-  context: OperatorContext,
-): Promise<Made> {
-  const accumulator = before ?? (node.initial as AnyRow | undefined);
-  const result = node.fn(accumulator && copyOf(node.state, accumulator), row, context);
-  const state = ownRow(node.state, (result instanceof Promise ? await result : result) as AnyRow);
-  return { state, rows: node.emit === "changes" ? [{ ...key, ...state }] : [] };
-}
-
-async function processRow(
-  node: ProcessNode,
-  row: AnyRow,
-  before: AnyRow | undefined,
-  context: OperatorContext,
-): Promise<Made> {
-  let state = before;
-  let over = false;
-  const change = (to: AnyRow | undefined) => {
-    if (over) {
-      throw new MillraceError(
-        "MILL_OPERATOR_FAILED",
-        `operator "${node.id}": the state of a key was changed after the function had returned. Await what the function starts.`,
-      );
-    }
-    state = to;
-  };
-  const handle: KeyState<AnyRow> = {
-    get: () => state && copyOf(node.state, state),
-    set: (to) => change(ownRow(node.state, to)),
-    clear: () => change(undefined),
-  };
-  try {
-    const result = node.fn(row, handle, context);
-    const made = (result instanceof Promise ? await result : result) as Iterable<AnyRow>;
-    return { rows: [...made].map((one) => ownRow(node.columns, one)), state };
-  } finally {
-    over = true;
   }
 }

@@ -3,11 +3,30 @@
  * what was put, unless they are told of it.
  */
 import type { ContentAccess } from "../topology/endpoints.js";
-import type { ContentRange } from "../types/content-refs.js";
+import type { OperatorContext } from "../topology/operator-context.js";
+import { arrowSchema, type Columns } from "../types/columns.js";
+import { type ContentRange, holdsContent } from "../types/content-refs.js";
 import type { Content, ObjectRef } from "../types/content-types.js";
 
-export class NotedPuts implements ContentAccess {
-  /** SHA-256, lower-case hex. */
+export interface Noted {
+  readonly context: OperatorContext;
+  /** Hashes of what was put with it: SHA-256, lower-case hex. */
+  contents(): Iterable<string>;
+}
+
+/** Whether rows of these columns may refer to content. */
+export function mayRefer(columns: Columns): boolean {
+  return arrowSchema(columns).fields.some(holdsContent);
+}
+
+/** @param refers what the functions make may refer to what they put; else nothing is noted */
+export function noted(context: OperatorContext, refers: boolean): Noted {
+  if (!refers) return { context, contents: () => [] };
+  const content = new NotedPuts(context.content);
+  return { context: { ...context, content }, contents: () => content.hashes };
+}
+
+class NotedPuts implements ContentAccess {
   readonly hashes = new Set<string>();
 
   constructor(private readonly content: ContentAccess) {}

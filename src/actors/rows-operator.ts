@@ -23,19 +23,21 @@ import type { Span } from "../base/telemetry.js";
 import type { RowsNode } from "../topology/nodes.js";
 import type { OperatorContext } from "../topology/operator-context.js";
 import { batchFromRows, rowsOf } from "../types/batches.js";
-import { arrowSchema, type Columns } from "../types/columns.js";
-import { holdsContent } from "../types/content-refs.js";
-import { derived, sliceRows } from "../types/lineage.js";
+import type { Columns } from "../types/columns.js";
+import { derived } from "../types/lineage.js";
 import { type MoveOut, staysAsItIs } from "./content-mover.js";
-import { NotedPuts } from "./noted-puts.js";
+import { mayRefer, noted } from "./noted-puts.js";
 import type { Emit, Operator, OperatorRuntime } from "./operator.js";
 import { batchSpan } from "./operator-telemetry.js";
+import { refusedRow } from "./refused-row.js";
 import { type AnyRow, CalledBatch, Refusal, type Result, RowCalls } from "./row-calls.js";
 import { contextOf } from "./traced-context.js";
 
 /** A batch in the operator's hands. */
 interface Held {
   readonly called: CalledBatch;
+  /** Hashes of what its functions have put. */
+  readonly contents: () => Iterable<string>;
   readonly span: Span | undefined;
   /** From then on no snapshot holds it; undefined: none could, as the flow that brought it is inside. */
   letGo?: () => void;
@@ -69,7 +71,7 @@ export class RowsOperator implements Operator {
     private readonly moveOut: MoveOut = staysAsItIs,
   ) {
     this.#calls = new RowCalls(node, runtime.signal, () => this.#look(), busy);
-    this.#refers = node.kind !== "filter" && arrowSchema(node.columns).fields.some(holdsContent);
+    this.#refers = node.kind !== "filter" && mayRefer(node.columns);
   }
 
   process(batch: RecordBatch): void | Promise<void> {
@@ -116,10 +118,10 @@ export class RowsOperator implements Operator {
   }
 
   #begin(batch: RecordBatch): Held {
-    const context = contextOf(this.context, batch);
-    const own = this.#refers ? { ...context, content: new NotedPuts(context.content) } : context;
+    const { context, contents } = noted(contextOf(this.context, batch), this.#refers);
     const held = {
-      called: new CalledBatch(batch, rowsOf(this.input, batch) as AnyRow[], own),
+      called: new CalledBatch(batch, rowsOf(this.input, batch) as AnyRow[], context),
+      contents,
       span: batchSpan(this.runtime.ports, "process", this.node.id, batch),
     };
     this.#calls.begin(held.called);
@@ -128,13 +130,8 @@ export class RowsOperator implements Operator {
 
   /** O5 */
   #hold(held: Held): void {
-    const { batch, context, rows } = held.called;
-    const { content } = context;
-    const saved = {
-      rows: () => this.moveOut(batch),
-      contents: () => (content instanceof NotedPuts ? content.hashes : []),
-    };
-    held.letGo = this.runtime.keep(batch, saved);
+    const { batch, rows } = held.called;
+    held.letGo = this.runtime.keep(batch, { rows: () => this.moveOut(batch), contents: held.contents });
     this.#held.push(held);
     this.#rowsHeld += rows.length;
     this.#pump ??= this.#run();
@@ -235,16 +232,9 @@ export class RowsOperator implements Operator {
     }
   }
 
-  /**
-   * The row is read again: the function may have changed the one that it was given. After a recovery it may come with references, so it is
-   * told of with references whenever it comes.
-   */
   async #refuse({ called, span }: Held, number: number, cause: unknown): Promise<void> {
-    const error = MillraceError.from(cause, "MILL_OPERATOR_FAILED");
     try {
-      const batch = await this.moveOut(sliceRows(called.batch, number, number + 1));
-      const [row] = rowsOf(this.input, batch) as AnyRow[];
-      await this.runtime.refuse({ code: error.code, message: error.message, row: row!, batch });
+      await this.runtime.refuse(await refusedRow(this.input, this.moveOut, called.batch, number, cause));
     } catch (failure) {
       span?.end(MillraceError.from(failure).code);
       throw failure;

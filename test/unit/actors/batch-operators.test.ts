@@ -13,7 +13,8 @@ const base = { inputs: [op("in")], parallelism: undefined, isolated: false };
 function map(columns: Columns, fn: MapNode["fn"]) {
   const out: RecordBatch[] = [];
   const node: MapNode = { id: op("parse"), kind: "map", columns, ...base, fn };
-  return { made: new MapOperator(node, testRuntime(), (one) => void out.push(one)), out };
+  const runtime = testRuntime();
+  return { made: new MapOperator(node, runtime, runtime, (one) => void out.push(one)), out };
 }
 
 describe("actors/batch-operators: map", () => {
