@@ -43,12 +43,15 @@ export class SimWorld {
   readonly findings: Finding[] = [];
   /** The process whose code ran last: whose fault an unhandled rejection is. */
   current: SimProcess | undefined;
+  /** What one turn of an event loop takes at most: `sleep(0)` lets everything go on that else waits. */
+  turnMsMax = 0;
   #queue = new EventQueue<SimEvent>();
   #nowMs = 0;
   #sequence = 0;
   #steps = 0;
   #stepsAtOnce = 0;
   #ties: SimRandom;
+  #turns: SimRandom;
 
   constructor(
     readonly random: SimRandom,
@@ -56,6 +59,7 @@ export class SimWorld {
     private readonly makeGuard: typeof guardRealWorld = guardRealWorld,
   ) {
     this.#ties = random.fork("ties");
+    this.#turns = random.fork("turns");
   }
 
   get nowMs(): number {
@@ -63,6 +67,11 @@ export class SimWorld {
   }
   get steps(): number {
     return this.#steps;
+  }
+
+  /** Of the turn that comes next. */
+  turnMs(): number {
+    return this.turnMsMax * this.#turns.next();
   }
 
   schedule(process: SimProcess | undefined, delayMs: number, label: string, run: () => void): Timer {
@@ -183,7 +192,7 @@ export function simClock(world: SimWorld, process: SimProcess): Clock {
           timer.cancel();
           reject(signal?.reason);
         };
-        const timer = world.schedule(process, delayMs, `sleep ${delayMs}`, () => {
+        const timer = world.schedule(process, delayMs > 0 ? delayMs : world.turnMs(), `sleep ${delayMs}`, () => {
           signal?.removeEventListener("abort", onAbort);
           resolve();
         });

@@ -69,6 +69,9 @@ const APART = [
 /** After the job has ended: long enough for whoever was thought dead to try something. */
 const AFTERMATH_MS = 60_000;
 const LINES_REPORTED = 60;
+/** Part of the seeds whose event loops have much to do, and what a turn of them takes at most, in milliseconds. */
+const BUSY_LOOPS = 0.5;
+const TURN_MS: readonly [number, number] = [20, 2_000];
 
 export async function simulate(seed: number, options: SimOptions): Promise<SimResult> {
   const random = new SimRandom(`seed ${seed}`);
@@ -98,6 +101,7 @@ async function run(seed: number, { world, faults, trace }: Ground, knobs: string
   const apart = APART.find(({ name, share }) => random.fork(name).chance(share));
   const scenario = (apart?.scenario ?? drawn)(random.fork("scenario"));
   const turnBack = turn(scenario.bounds ?? {});
+  world.turnMsMax = scenario.turnMsMax ?? drawTurns(random.fork("busy loops"));
   if (scenario.isClear === true) faults.clear();
   if (scenario.isContested === true) faults.contest();
   if (scenario.isSlowlyStored !== undefined) shared.slowDown(scenario.isSlowlyStored);
@@ -111,6 +115,7 @@ async function run(seed: number, { world, faults, trace }: Ground, knobs: string
     mayFail: () => faults.excuseFailure,
   };
   const checkers = watch(checked, network);
+  const { turnMsMax } = world;
   try {
     const { client, phase, lastLines } = await bothPhases(cluster, checkers, trace);
     const { report, restarted } = client;
@@ -119,7 +124,7 @@ async function run(seed: number, { world, faults, trace }: Ground, knobs: string
       scenario: `${scenario.name}: ${scenario.describe}${cluster.hasStandby ? ", a coordinator stands by" : ""}`,
       restarted: restarted !== undefined,
       faultsOn: faults.describe(),
-      knobs,
+      knobs: `${knobs}${describeTurns(turnMsMax)}`,
       outcome: report === undefined ? "no report" : `${report.state} ${report.code}`.trim(),
       phase,
       findings: world.findings,
@@ -152,6 +157,7 @@ async function bothPhases(cluster: SimCluster, checkers: readonly Checker[], tra
   await world.runUntil(() => client.hasEnded, faultsMs);
   if (world.findings.length === 0) {
     phase = "calm";
+    world.turnMsMax = 0;
     nemesis.calm();
     await world.runUntil(() => client.hasEnded, world.nowMs + scenario.calmMs);
     lastLines = trace.last(LINES_REPORTED);
@@ -160,6 +166,14 @@ async function bothPhases(cluster: SimCluster, checkers: readonly Checker[], tra
   if (world.findings.length > 0) lastLines = trace.last(LINES_REPORTED);
   else for (const checker of checkers) checker.atEnd?.(client.report);
   return { client, phase, lastLines };
+}
+
+function drawTurns(random: SimRandom): number {
+  return random.chance(BUSY_LOOPS) ? random.logBetween(...TURN_MS) : 0;
+}
+
+function describeTurns(turnMsMax: number): string {
+  return turnMsMax === 0 ? "" : `, turns of up to ${turnMsMax.toFixed(0)} ms`;
 }
 
 function watch(run: CheckedRun, network: SimNetwork): Checker[] {

@@ -22,6 +22,8 @@ const OUT = "out/counts/";
 const BAD = "out/bad/";
 const INPUTS = "inputs/";
 const ROWS_MAX = 160;
+/** Part of the seeds. */
+const RESTLESS = 0.6;
 
 export const FORMS = ["changes", "end", "process"] as const;
 export type Form = (typeof FORMS)[number];
@@ -30,13 +32,18 @@ export const isBad = (n: number): boolean => n % 11 === 4;
 
 export function keyed(random: SimRandom): Scenario {
   const input = drawInput(random, ROWS_MAX);
-  const checkpointIntervalMs = drawInterval(random);
+  const drawnIntervalMs = drawInterval(random);
   const fromStore = random.chance(0.5);
   const restart = drawRestart(random.fork("restart"));
   const readers = restart.instances(() => 1 + random.below(3));
   const counters = restart.instances(() => 1 + random.below(3));
-  const stepMs = random.chance(0.5) ? 0 : random.logBetween(1, 3_000);
+  const drawnMs = random.chance(0.5) ? 0 : random.logBetween(1, 3_000);
   const form = random.pick(FORMS);
+  // State that changes all the while, and is restored over and over.
+  const restless = random.fork("restless");
+  const isRestless = restless.chance(RESTLESS);
+  const checkpointIntervalMs = isRestless ? Math.round(restless.logBetween(200, 1_000)) : drawnIntervalMs;
+  const stepMs = isRestless ? restless.logBetween(50, 1_000) : drawnMs;
 
   const build = (process: SimProcess, turn: Turn) =>
     topology(
@@ -54,7 +61,7 @@ export function keyed(random: SimRandom): Scenario {
   const rows = rowsOfInput(input);
   return {
     name: "keyed",
-    describe: `${rows.length} rows in ${input.splits.size} splits from ${fromStore ? "objects" : "memory"}, ${readers(0)} readers, ${counters(0)} counters (${form}), ${Math.round(stepMs)} ms a row, a checkpoint every ${checkpointIntervalMs} ms${restart.describe}`,
+    describe: `${rows.length} rows in ${input.splits.size} splits from ${fromStore ? "objects" : "memory"}, ${readers(0)} readers, ${counters(0)} counters (${form}), ${Math.round(stepMs)} ms a row, a checkpoint every ${checkpointIntervalMs} ms${isRestless ? ", actors that fail over and over" : ""}${restart.describe}`,
     build,
     savepointMs: restart.savepointMs,
     inputs: fromStore ? objectsOf(INPUTS, input) : new Map(),
@@ -67,6 +74,9 @@ export function keyed(random: SimRandom): Scenario {
     rowsPerBatch: input.rowsPerBatch,
     workers: 2,
     calmMs: 600_000 + 2 * stepMs * rows.length,
+    isRestless,
+    ...(isRestless ? { turnMsMax: 4 * stepMs } : {}),
+    bounds: { keyedEncodeKeys: 1 },
   };
 }
 

@@ -48,6 +48,8 @@ export interface Scenario {
   lanesOf(folder: string, row: Record<string, unknown>): readonly Lane[];
   /** Actors are to fail again and again, soon after their commits, whatever else strikes. */
   readonly isRestless?: boolean;
+  /** What a turn of an event loop takes at most, in milliseconds, whatever the seed says. */
+  readonly turnMsMax?: number;
   /** Coordinators are to be replaced right after they have cleaned up, again and again, and listings to be old, whatever else strikes. */
   readonly isContested?: boolean;
   /** Whether the store takes seconds with what is put there, until the calm phase, whatever else strikes. */
