@@ -118,7 +118,7 @@ for (const [kind, make] of Object.entries(kinds)) {
       return { ...made, held, given, runtime, out, seen };
     }
 
-    it("a cut waits for no function: the batch is in the snapshot as it came in, and nothing that came of it", async () => {
+    it("a cut waits for no function: the batch is in the snapshot as it came in, and nothing that came of it (guarantee 4)", async () => {
       const { operator, held, given, runtime, seen } = setUp();
       await turns();
       await runtime.gate.close();
