@@ -3,10 +3,9 @@
  * windows in which it takes one each second on MinIO, against windows in which it takes none. Rows that are at the service are in the
  * snapshot without their payload, because nobody reads it behind the call.
  *
- * All windows are of one job: two runs of the same pipeline differ by a tenth, because of what else the machine does, where threads
- * land, and how code was compiled. Neighbours are compared, and which of two comes first changes from pair to pair. Both write what comes
- * out of the job, as it comes; `error` is what the ratio may be off by. The job is in a process of its own, which keeps memory as hosts do;
- * checkpoints are asked of it over its HTTP API, from here.
+ * Blocks of four windows of one job are compared (`blocks.ts`); `ratio` is the mean of their logarithms without the outermost fifth, and
+ * `ratio_error` its standard error. All windows write what comes out of the job, as it comes. The job is in a process of its own, which keeps
+ * memory as hosts do; checkpoints are asked of it over its HTTP API, from here.
  */
 import type { ChildProcess } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -14,11 +13,13 @@ import { loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { type MinioServer, startMinio } from "../test/servers/index.js";
+import { type Block, block, type Measured, meanOf, processor, rate, sum, throughput } from "./blocks.js";
 import { answerOf, forkAsHost } from "./child.js";
-import { percentile, round } from "./embedded-job.js";
+import { round } from "./embedded-job.js";
 
 /** For each of the runs asked for. */
-const PAIRS_OF_RUN = 3;
+const BLOCKS_OF_RUN = 4;
+const INTERVAL_MS = 1_000;
 
 export interface Settings {
   readonly minio: MinioServer;
@@ -32,19 +33,20 @@ export async function run(options: {
   const minio = await startMinio();
   const folder = await mkdtemp(join(tmpdir(), "millrace-bench-"));
   const job = forkAsHost("checkpoint-cost-process.js");
-  const [each, none]: [number[], number[]] = [[], []];
+  const blocks: Block[] = [];
   try {
     const url = (await ask(job, { minio: plain(minio), folder })) as string;
-    for (let pair = 0; pair < options.runs * PAIRS_OF_RUN; pair++) {
-      for (const first of [true, false]) {
-        const takes = first === (pair % 2 === 0);
-        const measured = ask(job, "measure") as Promise<number>;
-        if (takes) await checkpointEachSecond(url, measured);
-        (takes ? each : none).push(await measured);
-      }
-      const [a, b] = [each.at(-1)!, none.at(-1)!];
+    const window = async (takes: boolean) => {
+      const measured = ask(job, "measure") as Promise<Measured>;
+      if (takes) await checkpointEachSecond(url, measured);
+      return measured;
+    };
+    for (let number = 0; number < options.runs * BLOCKS_OF_RUN; number++) {
+      const one = await block(number, window);
+      blocks.push(one);
+      const [on, off] = [rate(one.on).toFixed(0), rate(one.off).toFixed(0)];
       options.log(
-        `pair ${pair + 1}: ${a.toFixed(0)} rows/s with a checkpoint each second, ${b.toFixed(0)} with none, ${round(a / b)}, load ${loadavg()[0]!.toFixed(1)}`,
+        `block ${number + 1}: ${on} rows/s with a checkpoint each second, ${off} with none, ${round(throughput(one))}, load ${loadavg()[0]!.toFixed(1)}`,
       );
     }
     await ask(job, "end");
@@ -53,14 +55,15 @@ export async function run(options: {
     await minio.stop();
     await rm(folder, { recursive: true, force: true });
   }
-  const ratios = each.map((one, i) => round(one / none[i]!));
+  const { ratio, error } = meanOf(blocks.map(throughput));
   return {
     name: "checkpoint-cost",
-    each_second_rows_per_s: round(percentile(each, 0.5)),
-    none_rows_per_s: round(percentile(none, 0.5)),
-    ratio: round(percentile(ratios, 0.5)),
-    error: round(standardError(ratios)),
-    ratios,
+    each_second_rows_per_s: round(rate(sum(...blocks.map(({ on }) => on)))),
+    none_rows_per_s: round(rate(sum(...blocks.map(({ off }) => off)))),
+    ratio: round(ratio),
+    ratio_error: round(error),
+    cpu_ratio: round(meanOf(blocks.map(processor)).ratio),
+    ratios: blocks.map((one) => round(throughput(one))),
   };
 }
 
@@ -79,17 +82,10 @@ async function checkpointEachSecond(url: string, measured: Promise<unknown>): Pr
     const answer = await fetch(`${url}/checkpoints`, { method: "POST" });
     if (answer.status !== 202) throw new Error(await answer.text());
     await answer.text();
-  } while (!(await Promise.race([over, pause(1_000, false)])));
+  } while (!(await Promise.race([over, pause(INTERVAL_MS, false)])));
 }
 
 /** Without its methods: for another process. */
 function plain(minio: MinioServer): MinioServer {
   return JSON.parse(JSON.stringify(minio)) as MinioServer;
-}
-
-/** Of their mean: what the machine does besides makes neighbours differ by more than what is measured. */
-function standardError(values: readonly number[]): number {
-  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-  const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
-  return Math.sqrt(squares / Math.max(values.length - 1, 1) / values.length);
 }

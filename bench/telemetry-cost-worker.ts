@@ -1,6 +1,6 @@
 /**
  * An embedded job whose telemetry is turned on and off while it runs. It is told how many blocks of windows to measure, and answers with what
- * each has measured. A block is on, off, off, on, or the other way round: what changes slowly does so for both.
+ * each has measured.
  */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -11,7 +11,7 @@ import { runEmbedded } from "../src/cli/embedded.js";
 import { packageRoot } from "../src/cli/packages.js";
 import { readSubmission } from "../src/cli/submission.js";
 import { withTelemetry } from "../src/cli/telemetry.js";
-import type { Block, Measured } from "./telemetry-cost.js";
+import { type Block, block, countRowsRead, type Measured, measured } from "./blocks.js";
 import { type Switch, SwitchedTelemetry } from "./telemetry-cost-switch.js";
 
 /** More than there is time for. */
@@ -20,13 +20,7 @@ const WINDOW_MS = 100;
 /** Until batches that were read before are through. */
 const SETTLE_MS = 20;
 
-let rows = 0;
-Object.assign(globalThis, {
-  [Symbol.for("millrace.bench.onRead")]: (read: number) => {
-    rows += read;
-  },
-});
-
+countRowsRead();
 const folder = await mkdtemp(join(tmpdir(), "millrace-bench-"));
 const telemetry = await withTelemetry(realPorts(), process.env, { role: "embedded", id: `bench-${process.pid}` });
 const turned: Switch = { isOn: true };
@@ -42,27 +36,10 @@ const job = await runEmbedded(submission, {
 });
 while ((await job.report()).rowsWritten === 0n) await pause(50);
 
-const nothing: Measured = { rows: 0, ms: 0, cpuMicros: 0 };
-
-/** One more window of it. */
-async function window(isOn: boolean, until: Measured): Promise<Measured> {
+async function window(isOn: boolean): Promise<Measured> {
   turned.isOn = isOn;
   await pause(SETTLE_MS);
-  const [before, fromMs, cpu] = [rows, performance.now(), process.cpuUsage()];
-  await pause(WINDOW_MS);
-  const { user, system } = process.cpuUsage(cpu);
-  return {
-    rows: until.rows + rows - before,
-    ms: until.ms + performance.now() - fromMs,
-    cpuMicros: until.cpuMicros + user + system,
-  };
-}
-
-async function block(first: boolean): Promise<Block> {
-  const one = await window(first, nothing);
-  const other = await window(!first, await window(!first, nothing));
-  const both = await window(first, one);
-  return first ? { on: both, off: other } : { on: other, off: both };
+  return measured(pause(WINDOW_MS));
 }
 
 async function end(): Promise<void> {
@@ -77,9 +54,9 @@ process.on("message", async (blocks: number) => {
     await end();
     return process.send?.("ended", () => process.exit());
   }
-  const measured: Block[] = [];
-  for (let i = 0; i < blocks; i++) measured.push(await block(i % 2 === 0));
-  process.send?.(measured);
+  const all: Block[] = [];
+  for (let number = 0; number < blocks; number++) all.push(await block(number, window));
+  process.send?.(all);
 });
 process.once("disconnect", () => process.exit());
 process.send?.("up");

@@ -2,10 +2,8 @@
  * What telemetry costs: rows per second of a pipeline that hashes (16 KiB a row) and calls a service, with traces (the default sampler, as
  * `sampling` says) and metrics sent to a receiver in another process, over the same without.
  *
- * Short windows of one job take turns, in which its telemetry is on and off: two processes, and two jobs in one process, differ by a tenth
- * throughout, with the same telemetry, and so do neighbouring seconds, because of collections of garbage and of whoever shares the machine. So there
- * are blocks of four windows (on, off, off, on, and the other way round) and many of them; `ratio` is the mean of their logarithms without the outermost
- * fifth, and `ratio_error` is its standard error.
+ * Many blocks of short windows of one job are compared (`blocks.ts`), in which its telemetry is on or off; `ratio` is the mean of their logarithms
+ * without the outermost fifth, and `ratio_error` is its standard error.
  *
  * Where it is off, the calls to it are still made; what they take by themselves is measured apart (`calls_us_per_batch`) and taken off `ratio`.
  * What is sent goes out in any window, and instances, which are processes of their own, go on telling. Both are in `steps_share`, which depends on the
@@ -15,6 +13,7 @@ import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { loadavg } from "node:os";
 import { SAMPLED_RATIO } from "../src/telemetry/otlp.js";
+import { type Block, meanOf, processor, rate, sum, throughput } from "./blocks.js";
 import { answerOf, forkAsHost } from "./child.js";
 import { round } from "./embedded-job.js";
 
@@ -24,22 +23,6 @@ const ROWS_OF_BATCH = 64;
 const BLOCKS_OF_RUN = 100;
 /** Compiling. */
 const BLOCKS_SKIPPED = 20;
-/** Of all blocks, at each end. */
-const TRIMMED = 0.1;
-
-/** Of the process that holds the actors. */
-export interface Measured {
-  readonly rows: number;
-  readonly ms: number;
-  readonly cpuMicros: number;
-}
-
-/** Both have the same number of windows. */
-export interface Block {
-  readonly on: Measured;
-  readonly off: Measured;
-}
-
 export async function run(options: {
   readonly runs: number;
   readonly log: (line: string) => void;
@@ -58,18 +41,16 @@ export async function run(options: {
     const without = await stepsOf({});
     const steps = (await stepsOf(on)) - without;
     const calls = (await stepsOf(on, "turned-off")) - without;
-    const sumOf = (side: "on" | "off", what: keyof Measured) =>
-      blocks.reduce((sum, block) => sum + block[side][what], 0);
-    const rate = (side: "on" | "off") => (1_000 * sumOf(side, "rows")) / sumOf(side, "ms");
-    const batchMicros = (ROWS_OF_BATCH * sumOf("off", "cpuMicros")) / sumOf("off", "rows");
+    const [all, none] = [sum(...blocks.map(({ on: one }) => one)), sum(...blocks.map(({ off }) => off))];
+    const batchMicros = (ROWS_OF_BATCH * none.cpuMicros) / none.rows;
     const { ratio, error } = meanOf(blocks.map(throughput));
     receiver.send("how much");
     const [requests] = (await once(receiver, "message")) as [number];
     return {
       name: "telemetry-cost",
       sampling: SAMPLED_RATIO,
-      on_rows_per_s: round(rate("on")),
-      off_rows_per_s: round(rate("off")),
+      on_rows_per_s: round(rate(all)),
+      off_rows_per_s: round(rate(none)),
       ratio: round(ratio * (1 - calls / batchMicros)),
       ratio_error: round(error),
       cpu_ratio: round(meanOf(blocks.map(processor)).ratio),
@@ -83,22 +64,6 @@ export async function run(options: {
   } finally {
     receiver.kill();
   }
-}
-
-const throughput = ({ on, off }: Block) => on.rows / on.ms / (off.rows / off.ms);
-const processor = ({ on, off }: Block) => off.cpuMicros / off.rows / (on.cpuMicros / on.rows);
-
-/** Geometric, without the outermost; the error is that of a trimmed mean (Yuen 1974). */
-function meanOf(ratios: readonly number[]): { readonly ratio: number; readonly error: number } {
-  const logs = ratios.map(Math.log).sort((a, b) => a - b);
-  const cut = Math.floor(TRIMMED * logs.length);
-  const kept = logs.slice(cut, logs.length - cut);
-  const mean = kept.reduce((sum, one) => sum + one, 0) / kept.length;
-  const bounded = logs.map((one) => Math.min(Math.max(one, kept[0]!), kept.at(-1)!));
-  const middle = bounded.reduce((sum, one) => sum + one, 0) / logs.length;
-  const variance = bounded.reduce((sum, one) => sum + (one - middle) ** 2, 0) / (logs.length - 1);
-  const error = Math.sqrt(variance / logs.length) / (1 - 2 * TRIMMED);
-  return { ratio: Math.exp(mean), error };
 }
 
 async function measure(env: Environment): Promise<Block[]> {
