@@ -172,7 +172,7 @@ export const MUTANTS: readonly Mutant[] = [
     "entry.done = to; // before it is handed on: from then on it is somebody else's (R1)\n                await this.emit(made);",
     "await this.emit(made);\n                entry.done = to;",
   ]),
-  mutant("a snapshot of state by key goes on changing (keyed state Y1)", 108, [
+  mutant("a snapshot of state by key goes on changing (keyed state Y1)", 205, [
     "actors/keyed-state.js",
     "if (this.#shared.delete(number))",
     "if (false)",
@@ -239,7 +239,7 @@ export const MUTANTS: readonly Mutant[] = [
   ),
 
   // Channels
-  mutant("a barrier is handed on before the batches that precede it (handover V2)", 146, [
+  mutant("a barrier is handed on before the batches that precede it (handover V2)", 57, [
     "actors/channel-handover.js",
     "first?.sequence === this.#handed; first",
     "first !== undefined; first",

@@ -7,7 +7,7 @@ import type { SimRandom } from "../sim-random.js";
 import type { Scenario, Turn } from "./scenario.js";
 import {
   drawInput,
-  drawInterval,
+  drawPace,
   drawRestart,
   inputColumns,
   memorySource,
@@ -23,13 +23,12 @@ const ROWS_MAX = 300;
 export function exchange(random: SimRandom): Scenario {
   // Many small batches: what is of interest is what happens to frames.
   const input = { ...drawInput(random, ROWS_MAX), rowsPerBatch: 1 + random.below(3) };
-  const checkpointIntervalMs = drawInterval(random);
   const fromStore = random.chance(0.5);
   // Two or more of one side, so that both hosts have some, and frames go between them.
   const restart = drawRestart(random.fork("restart"));
   const readers = restart.instances(() => (random.chance(0.1) ? 1 : 2 + random.below(2)));
   const receivers = restart.instances(() => (random.chance(0.1) ? 1 : 2 + random.below(2)));
-  const stepMs = random.chance(0.5) ? 0 : random.logBetween(1, 3_000);
+  const { stepMs, checkpointIntervalMs, isRestless, bounds, describe } = drawPace(random.fork("pace"));
 
   const build = (process: SimProcess, turn: Turn) => {
     const { clock } = process.ports;
@@ -54,7 +53,7 @@ export function exchange(random: SimRandom): Scenario {
   const rows = rowsOfInput(input);
   return {
     name: "exchange",
-    describe: `${rows.length} rows in ${input.splits.size} splits from ${fromStore ? "objects" : "memory"}, ${readers(0)} readers, ${receivers(0)} receivers, ${Math.round(stepMs)} ms a row, a checkpoint every ${checkpointIntervalMs} ms${restart.describe}`,
+    describe: `${rows.length} rows in ${input.splits.size} splits from ${fromStore ? "objects" : "memory"}, ${readers(0)} readers, ${receivers(0)} receivers, ${describe}${restart.describe}`,
     build,
     savepointMs: restart.savepointMs,
     inputs: fromStore ? objectsOf(INPUTS, input) : new Map(),
@@ -67,6 +66,8 @@ export function exchange(random: SimRandom): Scenario {
     rowsPerBatch: input.rowsPerBatch,
     workers: 2,
     calmMs: 600_000 + 2 * stepMs * rows.length,
+    isRestless,
+    bounds,
   };
 }
 

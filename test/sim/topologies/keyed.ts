@@ -8,7 +8,7 @@ import type { SimRandom } from "../sim-random.js";
 import type { Lane, Line, Scenario, Turn } from "./scenario.js";
 import {
   drawInput,
-  drawInterval,
+  drawPace,
   drawRestart,
   type InputRow,
   inputColumns,
@@ -22,8 +22,6 @@ const OUT = "out/counts/";
 const BAD = "out/bad/";
 const INPUTS = "inputs/";
 const ROWS_MAX = 160;
-/** Part of the seeds. */
-const RESTLESS = 0.6;
 
 export const FORMS = ["changes", "end", "process"] as const;
 export type Form = (typeof FORMS)[number];
@@ -32,18 +30,12 @@ export const isBad = (n: number): boolean => n % 11 === 4;
 
 export function keyed(random: SimRandom): Scenario {
   const input = drawInput(random, ROWS_MAX);
-  const drawnIntervalMs = drawInterval(random);
   const fromStore = random.chance(0.5);
   const restart = drawRestart(random.fork("restart"));
   const readers = restart.instances(() => 1 + random.below(3));
   const counters = restart.instances(() => 1 + random.below(3));
-  const drawnMs = random.chance(0.5) ? 0 : random.logBetween(1, 3_000);
   const form = random.pick(FORMS);
-  // State that changes all the while, and is restored over and over.
-  const restless = random.fork("restless");
-  const isRestless = restless.chance(RESTLESS);
-  const checkpointIntervalMs = isRestless ? Math.round(restless.logBetween(200, 1_000)) : drawnIntervalMs;
-  const stepMs = isRestless ? restless.logBetween(50, 1_000) : drawnMs;
+  const { stepMs, checkpointIntervalMs, isRestless, bounds, describe } = drawPace(random.fork("pace"));
 
   const build = (process: SimProcess, turn: Turn) =>
     topology(
@@ -61,7 +53,7 @@ export function keyed(random: SimRandom): Scenario {
   const rows = rowsOfInput(input);
   return {
     name: "keyed",
-    describe: `${rows.length} rows in ${input.splits.size} splits from ${fromStore ? "objects" : "memory"}, ${readers(0)} readers, ${counters(0)} counters (${form}), ${Math.round(stepMs)} ms a row, a checkpoint every ${checkpointIntervalMs} ms${isRestless ? ", actors that fail over and over" : ""}${restart.describe}`,
+    describe: `${rows.length} rows in ${input.splits.size} splits from ${fromStore ? "objects" : "memory"}, ${readers(0)} readers, ${counters(0)} counters (${form}), ${describe}${restart.describe}`,
     build,
     savepointMs: restart.savepointMs,
     inputs: fromStore ? objectsOf(INPUTS, input) : new Map(),
@@ -75,8 +67,9 @@ export function keyed(random: SimRandom): Scenario {
     workers: 2,
     calmMs: 600_000 + 2 * stepMs * rows.length,
     isRestless,
+    // State changes while it is written down.
     ...(isRestless ? { turnMsMax: 4 * stepMs } : {}),
-    bounds: { keyedEncodeKeys: 1 },
+    bounds: { ...bounds, keyedEncodeKeys: 1 },
   };
 }
 

@@ -2,6 +2,7 @@
 import type { Source, Split } from "../../../src/topology/endpoints.js";
 import { batchFromRows } from "../../../src/types/batches.js";
 import { type Row, t } from "../../../src/types/columns.js";
+import type { Knobs } from "../knobs.js";
 import type { SimRandom } from "../sim-random.js";
 import type { Turn } from "./scenario.js";
 
@@ -40,6 +41,34 @@ export function drawInput(random: SimRandom, rowsMax: number): Input {
 /** Time between checkpoints; 0: only the last one. */
 export function drawInterval(random: SimRandom): number {
   return random.chance(0.1) ? 0 : Math.round(random.logBetween(100, 20_000));
+}
+
+/** How fast rows are worked on, and how often there are checkpoints. */
+export interface Pace {
+  /** Of one row. */
+  readonly stepMs: number;
+  readonly checkpointIntervalMs: number;
+  /** Rows are under way all the while, checkpoints are frequent, and actors fail over and over. */
+  readonly isRestless: boolean;
+  readonly bounds: Knobs;
+  readonly describe: string;
+}
+
+const RESTLESS = 0.6;
+
+export function drawPace(random: SimRandom): Pace {
+  const isRestless = random.chance(RESTLESS);
+  const stepMs = isRestless ? random.logBetween(50, 1_000) : random.chance(0.5) ? 0 : random.logBetween(1, 3_000);
+  const checkpointIntervalMs = isRestless ? Math.round(random.logBetween(200, 1_000)) : drawInterval(random);
+  const failing = isRestless ? ", actors that fail over and over" : "";
+  return {
+    stepMs,
+    checkpointIntervalMs,
+    isRestless,
+    // Else readers are done before the first checkpoint, and no barrier is behind a row.
+    bounds: isRestless ? { channelCreditFrames: 1 + random.below(4) } : {},
+    describe: `${Math.round(stepMs)} ms a row, a checkpoint every ${checkpointIntervalMs} ms${failing}`,
+  };
 }
 
 /** When a job is stopped at a savepoint, and how much parallelism the next one has: as before, or drawn anew. */
