@@ -137,14 +137,15 @@ export class ActorGraph {
         const { source, assignments } = durableReader(options, node);
         return this.#reader(new SourceReader(source, assignments, uncounted(runtime), emit));
       }
+      // A batch of these is parked for its function alone: that is work, not waiting.
       case "map":
-        return new MapOperator(node, runtime, runtime, emit, moveOut);
+        return new MapOperator(node, plain, plain, emit, moveOut);
       case "mapRows":
       case "flatMap":
       case "filter":
         return new RowsOperator(node, input, runtime, runtime, emit, meter, moveOut);
       case "apply":
-        return new ApplyOperator(node, input, runtime, runtime, emit, moveOut);
+        return new ApplyOperator(node, input, plain, plain, emit, moveOut);
       case "select":
         return new SelectOperator(node, emit);
       case "infer": {

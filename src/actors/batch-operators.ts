@@ -35,7 +35,7 @@ export class MapOperator implements Operator {
       const { context, contents } = noted(contextOf(this.context, batch), this.#refers);
       const made = this.node.fn(batch, context);
       const saved = { rows: () => this.moveOut(batch), contents };
-      result = made instanceof Promise ? await outside(made, batch, this.runtime.park, saved) : made;
+      result = made instanceof RecordBatch ? made : await outside(made, batch, this.runtime.park, saved);
       this.runtime.signal.throwIfAborted();
     } catch (cause) {
       this.runtime.signal.throwIfAborted();

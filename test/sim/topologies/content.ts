@@ -23,8 +23,7 @@ const ROWS_MAX = 100;
 const PAGE_CHARS = 60;
 /**
  * Seeds that commit less often than content lives that nothing names, in the trash, too, and have rows under way all that time: what open
- * attempts refer to is known from their commits' times alone. In one region: an entry of a log would hold a whole interval's rows, and a cut
- * waits for the batch that `process` is at.
+ * attempts refer to is known from their commits' times alone. In one region: an entry of a log would hold a whole interval's rows.
  */
 const SELDOM = 0.4;
 const SELDOM_INTERVAL_MS: readonly [number, number] = [30_000, 80_000];

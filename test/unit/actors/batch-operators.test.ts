@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { runInNewContext } from "node:vm";
 import { RecordBatch } from "apache-arrow";
 import { MapOperator, SelectOperator } from "../../../src/actors/batch-operators.js";
 import type { MapNode, SelectNode } from "../../../src/topology/nodes.js";
@@ -55,6 +56,13 @@ describe("actors/batch-operators: map", () => {
       await assert.rejects(made.process(batch()), { code: "MILL_TOPOLOGY_TYPE", message: /"parse"/ });
     });
   }
+
+  it("whatever can be awaited is: the promise of another realm is no `Promise` of this one", async () => {
+    const resolved = runInNewContext("(one) => Promise.resolve(one)") as (one: RecordBatch) => Promise<RecordBatch>;
+    const { made, out } = map(abc, (one) => resolved(one));
+    await made.process(batch());
+    assert.equal(out.length, 1);
+  });
 
   it("a result without rows is not handed on", async () => {
     const { made, out } = map(abc, () => batchFromRows(abc, []) as unknown as RecordBatch);

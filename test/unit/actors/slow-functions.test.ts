@@ -1,17 +1,23 @@
 /** Batch functions, column functions and functions by key that return a promise: a checkpoint waits for none of them. */
 import assert from "node:assert/strict";
 import type { RecordBatch } from "apache-arrow";
+import { ActorGraph } from "../../../src/actors/actor-graph.js";
+import type { ActorOptions } from "../../../src/actors/actor-options.js";
 import { ApplyOperator } from "../../../src/actors/apply-operator.js";
 import { MapOperator } from "../../../src/actors/batch-operators.js";
 import type { MoveOut } from "../../../src/actors/content-mover.js";
 import { KeyedOperator } from "../../../src/actors/keyed-operator.js";
 import type { Emit, Operator } from "../../../src/actors/operator.js";
 import { MillraceError } from "../../../src/base/errors.js";
-import type { ContentAccess } from "../../../src/topology/endpoints.js";
+import { planTopology } from "../../../src/plan/plan.js";
+import type { ColumnFunction } from "../../../src/topology/column-function.js";
+import type { ContentAccess, Source } from "../../../src/topology/endpoints.js";
 import type { ApplyNode, MapNode, ProcessNode, ReduceNode } from "../../../src/topology/nodes.js";
+import { type Stream, topology } from "../../../src/topology/topology.js";
 import { batchFromRows } from "../../../src/types/batches.js";
 import { type Columns, t } from "../../../src/types/columns.js";
 import { inline } from "../../../src/types/content-types.js";
+import { fakePorts } from "../coordinator/fake-ports.js";
 import {
   gate,
   isOpen,
@@ -21,6 +27,7 @@ import {
   op,
   rows,
   type TestRuntime,
+  TestSink,
   testRuntime,
   turns,
 } from "./support.js";
@@ -145,3 +152,55 @@ for (const [kind, make] of Object.entries(kinds)) {
     });
   });
 }
+
+/** Functions of batches that never end with the batch of 2. */
+const until2: Record<string, (stream: Stream<typeof numbered>) => Stream<typeof numbered>> = {
+  map: (stream) => stream.map({ id: "slow", to: numbered }, (batch) => (isOf2(batch) ? new Promise(() => {}) : batch)),
+  apply: (stream) => {
+    const apply = (batch: RecordBatch) => (isOf2(batch) ? new Promise(() => {}) : Promise.resolve({ batch }));
+    const fn = { name: "slowly", to: numbered, check() {}, apply } as unknown as ColumnFunction<typeof numbered>;
+    return stream.apply(fn, { id: "slow" });
+  },
+};
+
+function isOf2(batch: RecordBatch): boolean {
+  return rows(numbered, [batch])[0]!.n === 2;
+}
+
+describe("actors: how the time of a slow function is spent", () => {
+  for (const [kind, through] of Object.entries(until2)) {
+    it(`${kind} is busy while its function works, also while another batch waits until it is taken`, async () => {
+      const ports = fakePorts();
+      const runtime = testRuntime();
+      const source = { kind: "test", columns: numbered, describe: "test" } as unknown as Source<typeof numbered>;
+      const built = topology("slow", (job) => {
+        const slow = through(job.read(source, { id: "numbers" })).isolate();
+        slow
+          .filter(() => true)
+          .isolate()
+          .to(new TestSink("out"));
+      }).build({});
+      const plan = planTopology(built);
+      const options = {
+        ...{ topology: built, plan, ports, content: noContent, receiverFor: () => ({}) },
+        actor: plan.actors.find(({ id }) => id === "slow-0")!,
+        senderFor: () => ({ local: true, offer: () => false, room: () => new Promise(() => {}) }),
+      } as unknown as ActorOptions;
+      const graph = new ActorGraph(options, runtime.gate, runtime.parking, () => ({
+        ...runtime,
+        ports,
+        park: (...batch) => runtime.parking.wait("slow", ...batch),
+      }));
+      const spent = () => {
+        const { busy, backPressured } = graph.meters.get(op("slow"))!.ms;
+        return { busy, backPressured };
+      };
+      void runtime.gate.flow(() => graph.entrance("slow")(numbers(1)));
+      await ports.clock.advance(10);
+      assert.deepEqual(spent(), { busy: 0, backPressured: 10 });
+      void runtime.gate.flow(() => graph.entrance("slow")(numbers(2)));
+      await ports.clock.advance(100);
+      assert.deepEqual(spent(), { busy: 100, backPressured: 10 });
+    });
+  }
+});
