@@ -190,7 +190,12 @@ export class Savepoints {
       const base = { job: book.job, name: open.name, topology, planHash, createdMs };
       const record = { ...base, operators, regions, sources, exchanges };
       if (!(await this.options.leads())) return;
-      await this.options.store.create(jobKeys(book.job).savepoint(open.name), savepointFrame.encode(record));
+      const bytes = savepointFrame.encode(record);
+      const made = await this.options.store.create(jobKeys(book.job).savepoint(open.name), bytes);
+      if (!made.created && Buffer.compare(made.existing, bytes) !== 0) {
+        const message = `savepoint "${open.name}" of job ${book.job} is there: another coordinator took it. Take another one.`;
+        throw new MillraceError("MILL_JOB_FAILED", message, { name: open.name });
+      }
       if (open.stop) {
         book.cancel();
         // Before anybody is told that it is done: what the next leader let go on would be done by the restored job, too.
@@ -205,10 +210,11 @@ export class Savepoints {
   async #copy(book: JobBook, name: string, record: RegionRecord): Promise<SavepointRegion> {
     const actors: SavepointActor[] = [];
     for (const one of record.actors) {
-      const key = jobKeys(book.job).savepointSnapshot(name, record.region, one.actor);
+      const sha256 = sha256Of(one);
+      const key = jobKeys(book.job).savepointSnapshot(name, record.region, one.actor, sha256);
       await this.options.store.put(key, one.key === "" ? one.inline : this.options.store.stream(one.key));
       const subtask = book.subtaskOf(one.actor);
-      actors.push({ actor: one.actor, subtask, key, sha256: sha256Of(one), sizeBytes: one.sizeBytes });
+      actors.push({ actor: one.actor, subtask, key, sha256, sizeBytes: one.sizeBytes });
     }
     return { region: record.region, number: record.number, actors };
   }

@@ -17,7 +17,7 @@
  *     jobs/<job>/sources/<operator>/pages/<size>/<n>        as many records of that log, up to n, in one (`actors/split-log.ts`)
  *     jobs/<job>/answers/<service>/<row>                    an answer that took long, by the id of its row in hex (`schemas/stored/saved-answer.avsc`)
  *     jobs/<job>/savepoints/<name>                          a savepoint (`schemas/stored/savepoint.avsc`)
- *     jobs/<job>/savepoint-snapshots/<name>/<region>/<actor>   its own copy of a snapshot
+ *     jobs/<job>/savepoint-snapshots/<name>/<region>/<actor>-<sha256>   its own copy of a snapshot
  *     jobs/<job>/savepoint-exchanges/<name>/<operator>/<partition>/<n>-<sha256>   what it keeps of a durable exchange
  *     jobs/<job>/content/<sha256>                           content that belongs to the job, by its hash (`content-store.ts`)
  *     jobs/<job>/content-trash/<sha256>                     the same on its way out: nothing named it when it was moved there
@@ -70,8 +70,8 @@ export interface JobKeys {
   /** Every savepoint is below this. */
   readonly savepoints: string;
   savepoint(name: string): string;
-  savepointSnapshot(name: string, region: string, actor: string): string;
-  /** The hash is in the name: who takes the savepoint of that name again, or as another coordinator, changes no object of it. */
+  /** The hash is in the names of both: who takes the savepoint of that name again, or as another coordinator, changes no object of it. */
+  savepointSnapshot(name: string, region: string, actor: string, sha256: string): string;
   savepointEntries(name: string, operator: string, partition: number, number: bigint, sha256: string): string;
   /** Given nothing: what they all begin with. */
   content(sha256: string): string;
@@ -103,7 +103,8 @@ export function jobKeys(job: JobId): JobKeys {
     savedAnswer: (service, row) => `${root}/answers/${service}/${row}`,
     savepoints: `${root}/savepoints/`,
     savepoint: (name) => `${root}/savepoints/${name}`,
-    savepointSnapshot: (name, region, actor) => `${root}/savepoint-snapshots/${name}/${region}/${actor}`,
+    savepointSnapshot: (name, region, actor, sha256) =>
+      `${root}/savepoint-snapshots/${name}/${region}/${actor}-${sha256}`,
     savepointEntries: (name, operator, partition, number, sha256) =>
       `${root}/savepoint-exchanges/${name}/${operator}/${partition}/${digits(number)}-${sha256}`,
     content: (sha256) => `${root}/content/${sha256}`,

@@ -113,7 +113,7 @@ describe("api/operations: work that goes on after its request", () => {
   it("savepoints stay, with what they need, until they are asked for, too (X3)", async () => {
     await api.cluster.store.put(keys.savepoint("s1"), new Uint8Array([1]));
     const needed = [
-      keys.savepointSnapshot("s1", "r", "a"),
+      keys.savepointSnapshot("s1", "r", "a", "0"),
       keys.splitPage("in", 16, 16n),
       `${keys.inputs("in")}/a.txt`,
     ];

@@ -127,8 +127,8 @@ export function leaderOf(store: ObjectStore, term: bigint) {
       obey();
     }
   };
-  const acknowledge = (actor: string, checkpoint: bigint, key: string, finished = false) => {
-    const where = { inline: new Uint8Array(), key, sha256: "", sizeBytes: 1n, unaligned: false };
+  const acknowledge = (actor: string, checkpoint: bigint, key: string, finished = false, sha256 = "") => {
+    const where = { inline: new Uint8Array(), key, sha256, sizeBytes: 1n, unaligned: false };
     const { attempt } = region;
     region.onSnapshot({ job: JOB, region: "r", attempt, checkpoint, actor, finished, ...where } as Snapshot);
   };

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import type { JobId, Namespace } from "../../../src/base/ids.js";
 import { limits } from "../../../src/base/limits.js";
 import { MemoryBus } from "../../../src/bus/memory-bus.js";
-import { Savepoints } from "../../../src/coordinator/savepoints.js";
+import { Savepoints, type SavepointsOptions } from "../../../src/coordinator/savepoints.js";
 import { NO_WISHES } from "../../../src/coordinator/wishes.js";
 import { jobKeys } from "../../../src/storage/keys.js";
 import { MemoryStore } from "../../../src/storage/memory-store.js";
@@ -39,7 +39,7 @@ async function setUp() {
     },
   });
   const told: string[] = [];
-  const savepoints = new Savepoints({
+  const options: SavepointsOptions = {
     store,
     bus: new MemoryBus(leader.ports),
     namespace: "test" as Namespace,
@@ -51,7 +51,8 @@ async function setUp() {
     },
     look: () => {},
     tell: ({ kind, about = "", code = "" }) => told.push([kind, about, code].join(" ")),
-  });
+  };
+  const savepoints = new Savepoints(options);
   const look = async (times = 1) => {
     for (let i = 0; i < times; i++) {
       savepoints.look(leader.book);
@@ -61,7 +62,7 @@ async function setUp() {
   await leader.run();
   const ask = (stop = false) => savepoints.ask(leader.book, { ...question, stop });
   const there = async () => (await store.head(keys.savepoint("half-way"))) !== undefined;
-  return { store, leader, look, ask, there, told, cancelled: () => cancelled, noted, holds, savepoints };
+  return { store, leader, look, ask, there, told, cancelled: () => cancelled, noted, holds, savepoints, options };
 }
 
 describe("coordinator/savepoints: taking one", () => {
@@ -146,6 +147,53 @@ describe("coordinator/savepoints: taking one", () => {
     }
     Object.assign(leader.book, { state: "CANCELLED" });
     assert.equal((await ask(true)).state, "DONE");
+  });
+
+  it("a coordinator that leads no more, and takes one of that name, changes nothing of the one that is there", async () => {
+    const { store, leader, look, ask, there, options } = await setUp();
+    const late = new Savepoints({ ...options, leads: async () => false });
+    for (const one of [await ask(), await late.ask(leader.book, question)]) assert.equal(one.state, "OPEN");
+    const commit = async (byte: number) => {
+      await look(2);
+      const own = leader.facts().open!.checkpoint;
+      const key = keys.snapshot("r", own, 1, "a");
+      await store.put(key, new Uint8Array([byte]));
+      leader.acknowledge("a", own, key, false, `${byte}`);
+      leader.acknowledge("b", own, "");
+      await look(3);
+      leader.publish(own);
+      await splitLog(store);
+      await look(4);
+    };
+    await commit(7);
+    assert.ok(await there());
+    for (const byte of [8, 9]) {
+      late.look(leader.book);
+      await commit(byte);
+    }
+    for (let i = 0; i < 4; i++) {
+      late.look(leader.book);
+      await leader.look();
+    }
+    const { header } = savepointFrame.decode(await store.get(keys.savepoint("half-way")));
+    assert.deepEqual([...(await store.get(header.regions[0]!.actors[0]!.key))], [7]);
+    const copies = [];
+    for await (const { key } of store.list(`jobs/${JOB}/savepoint-snapshots/`)) copies.push(key);
+    assert.ok(copies.length > 2, "it copied what it took");
+  });
+
+  it("with stop, a job is not stopped at the savepoint that another coordinator recorded meanwhile (C10)", async () => {
+    const { store, leader, look, ask, cancelled } = await setUp();
+    await ask(true);
+    await look(2);
+    const own = leader.facts().open!.checkpoint;
+    leader.snapshots(own);
+    await look(3);
+    await store.put(keys.savepoint("half-way"), new Uint8Array([1]));
+    leader.publish(own);
+    await splitLog(store);
+    await look(4);
+    assert.deepEqual([(await ask(true)).state, cancelled()], ["FAILED", 0]);
   });
 
   it("fails where the job ends first, leaves no record, and can be asked for again (V4)", async () => {
