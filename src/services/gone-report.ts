@@ -11,6 +11,7 @@ export interface GoneInstance {
   readonly instance: string;
   /** STOPPED: it was told to end. FAILED: it was not, and what it had on board may be the reason. */
   readonly state: "STOPPED" | "FAILED";
+  /** `MILL_WORKER_LOST`: nobody knows whether it has ended. */
   readonly code: string;
   readonly reason: string;
 }

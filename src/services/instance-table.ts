@@ -4,7 +4,9 @@
  * Invariants:
  *   S3  Only instances that reported READY, and that nobody has put into quarantine, are chosen (guarantee 5).
  *   S4  Outstanding rows of an instance go down on every way a request can leave it.
- *   S6  An instance that is gone stays gone, whatever of it still arrives.
+ *   S6  An instance that has ended stays gone, whatever of it still arrives. One that was lost with its worker may live: a coordinator that
+ *       finds both again, after the one that gave them up, takes them for its own. So it is gone until it is heard itself, a heartbeat's time-out
+ *       after it was last said to be.
  *   S8  One that fails more often than its peers is put aside, with the evidence in the log, and comes back on probation (`health.ts`).
  */
 import type { InstanceId } from "../base/ids.js";
@@ -43,7 +45,8 @@ export interface KnownInstance<Request extends Outstanding> {
 
 export class InstanceTable<Request extends Outstanding> {
   #known = new Map<string, KnownInstance<Request>>();
-  #gone = new Set<string>();
+  /** Until when nothing that they say counts (S6). */
+  #gone = new Map<string, number>();
   /** Those that people want to get no requests, as the coordinator said last. */
   #orders: Pick<ServiceOrders, "term" | "sequence"> = { term: 0n, sequence: 0n };
   #quarantined: ReadonlySet<string> = new Set();
@@ -81,15 +84,18 @@ export class InstanceTable<Request extends Outstanding> {
   /** @returns the instance, if that report was the last there will be of it */
   onReport(report: LoadReport): KnownInstance<Request> | undefined {
     const { instance: id } = report;
-    if (this.#gone.has(id)) return undefined;
     const known = this.#known.get(id);
     if (known !== undefined && report.sequence <= known.report.sequence) return undefined;
     const heardMs = this.ports.clock.monotonicMs();
+    const goneUntilMs = this.#gone.get(id) ?? Number.NEGATIVE_INFINITY;
     if (report.state === "STOPPED" || report.state === "FAILED") {
-      this.#gone.add(id);
+      this.#gone.set(id, Math.max(goneUntilMs, goneUntil(report, heardMs)));
       this.#known.delete(id);
       return known;
     }
+    if (heardMs < goneUntilMs) return undefined;
+    if (this.#gone.delete(id))
+      this.ports.log.info("an instance that was thought to be lost is heard again", { instance: id });
     if (known !== undefined) {
       if (hasBegunCall(known.report, report)) known.runningSinceMs = heardMs;
       known.report = report;
@@ -205,6 +211,11 @@ export class InstanceTable<Request extends Outstanding> {
       outstandingRowsMax: request.suspect ? 1 : outstandingMax(batch.rowsMax, concurrency, rowMs),
     };
   }
+}
+
+/** S6 */
+function goneUntil({ code }: LoadReport, heardMs: number): number {
+  return code === "MILL_WORKER_LOST" ? heardMs + limits.heartbeatTimeoutMs : Number.POSITIVE_INFINITY;
 }
 
 function depthOf({ queuedRows, runningRows }: LoadReport): number {

@@ -312,6 +312,34 @@ describe("services/client: lost instances", () => {
     assert.deepEqual(doubled(await call), [2]);
   });
 
+  it("an instance that was lost with its worker is gone until it is heard long after that was last said (S6)", async () => {
+    const { client, clock, instance } = await setUp();
+    const a = await instance("a-0");
+    await a.says("READY");
+    const call = client.call(batch(1), owner);
+    await clock.settle();
+    const [late] = a.requests;
+    await a.crashes("FAILED", "MILL_WORKER_LOST");
+    await a.says("READY");
+    await clock.advance(limits.heartbeatTimeoutMs - 1);
+    await a.crashes("FAILED", "MILL_WORKER_LOST"); // told again, in case it was not heard
+    await clock.advance(limits.heartbeatTimeoutMs - 1);
+    await a.says("READY");
+    assert.deepEqual([a.requests.length, client.readyCount()], [0, 0]);
+    await clock.advance(1);
+    await a.says("READY");
+    assert.deepEqual([a.requests.length, client.readyCount()], [1, 1]);
+    a.requests.unshift(late!); // it had gone on with it
+    await a.answers();
+    await a.answers();
+    assert.deepEqual(doubled(await call), [2]);
+    await a.crashes();
+    await clock.advance(10 * limits.heartbeatTimeoutMs);
+    await a.says("READY");
+    assert.equal(client.readyCount(), 0, "that it has ended is sure");
+    client.close();
+  });
+
   it("an older report than the last one seen changes nothing", async () => {
     const { client, clock, instance } = await setUp();
     const a = await instance("a-0");

@@ -143,9 +143,9 @@ export class FakeInstance {
     await this.clock.settle();
   }
 
-  async crashes(state: "FAILED" | "STOPPED" = "FAILED"): Promise<void> {
+  async crashes(state: "FAILED" | "STOPPED" = "FAILED", code = "MILL_SERVICE_LOST"): Promise<void> {
     this.requests.length = 0;
-    const gone = { service: this.service, instance: this.name, state, code: "MILL_SERVICE_LOST", reason: "killed" };
+    const gone = { service: this.service, instance: this.name, state, code, reason: "killed" };
     const { subject, frame } = goneReport(namespace, job, gone);
     await this.bus.publish(subject, frame);
     await this.clock.settle();
