@@ -121,7 +121,8 @@ export class ContentCollector {
     const stale = old.filter((one) => !one.contents.some((hash) => rooted.has(hash))); // Q10
     const decided = collectContent({ contents, trash, rooted, ...times }, { ageMsMin });
     const { bringBack, putAway, purge } = decided;
-    const unrooted = [...contents, ...trash].filter(({ sha256 }) => !rooted.has(sha256)).length;
+    // What is kept for a file alone that may be published yet is left over as well.
+    const unrooted = [...contents, ...trash].filter(({ sha256 }) => !labels.has(sha256)).length;
     const report: ContentReport = {
       contents: contents.length,
       trash: trash.length,

@@ -239,6 +239,17 @@ describe("coordinator/content-collector: what keeps content", () => {
       assert.equal(await bench.left(), "a, b");
     });
 
+    it("that was not published by a job that has ended is kept until its record is old, and is left over until then", async () => {
+      const bench = new Bench();
+      await bench.put("a");
+      await record(bench, "out", "sink-0-1.jsonl", "a");
+      const { left, rooted } = await bench.collector.collect(endedJob(JOB));
+      assert.deepEqual([left, rooted, await bench.left()], [1, 0, "a"]);
+      await bench.period(endedJob(JOB));
+      const { left: after } = await bench.period(endedJob(JOB));
+      assert.deepEqual([after, await bench.left(), await records(bench)], [0, "", 0]);
+    });
+
     it("that may be published yet, because a checkpoint names its content: the record stays, however old (Q10)", async () => {
       const bench = new Bench();
       await bench.put("a");
