@@ -11,7 +11,8 @@
  *
  * What may be paid for twice: what was on board of an instance that ended, answered or not, if it was not saved; what an instance that
  * drains holds and has not saved; and what cannot be known. So PAID2 and PAID3 hold as long as nobody was kept from asking or answering, and nobody was
- * replaced who goes on working: none of `BLINDING` has struck. PAID3 also needs a store that answers. A job that goes on from a savepoint
+ * replaced who goes on working: none of `BLINDING` has struck. A request that comes a second time when its rows have been released is worked on
+ * again, for nobody: the bus does not double messages, and the instance has forgotten it. PAID3 also needs a store that answers. A job that goes on from a savepoint
  * has instances of its own, and looks for nothing that another job has kept.
  */
 
@@ -30,6 +31,8 @@ const SAVED_KEY = /^jobs\/([^/]+)\/answers\/[^/]+\/([0-9a-f]+)$/;
 export function paidChecker({ world, scenario, felt }: CheckedRun): Checker {
   /** Rows that each instance has begun, and that no client has released since. */
   const begun = new Map<SimProcess, Set<string>>();
+  /** Rows that were released, and that nobody has asked for since. */
+  const released = new Set<string>();
   /** Rows by the request that they were in. */
   const requested = new Map<string, readonly string[]>();
   /** Instances by rows that they have ended. */
@@ -49,7 +52,9 @@ export function paidChecker({ world, scenario, felt }: CheckedRun): Checker {
       const { kind, header } = decodeFrame(payload);
       if (kind === "request") {
         const { id, rowIds } = header as RequestHeader;
+        const turn = turnOf(subject.split(".")[2]!);
         requested.set(id, idsOf(rowIds));
+        for (const one of idsOf(rowIds)) released.delete(`${turn} ${hex(one)}`);
       }
       if (kind === "load-report" && LEAVING.has((header as LoadReport).state)) leaving.add(from.process);
       if (kind !== "release") return;
@@ -85,7 +90,7 @@ export function paidChecker({ world, scenario, felt }: CheckedRun): Checker {
     if (own.has(id))
       world.found("paid (PAID1)", `the row ${id} to be begun by ${process.name} once`, `it begins it again`);
     own.add(id);
-    if (isBlind()) return;
+    if (isBlind() || released.has(id)) return;
     const holders = [...(ended.get(id) ?? [])].filter((one) => one !== process && !one.isDead);
     const holder = holders.find((one) => !leaving.has(one));
     if (holder !== undefined) {
@@ -98,6 +103,7 @@ export function paidChecker({ world, scenario, felt }: CheckedRun): Checker {
 
   function onReleased(id: string): void {
     for (const own of begun.values()) own.delete(id);
+    released.add(id);
   }
 }
 
