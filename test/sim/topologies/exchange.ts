@@ -1,6 +1,7 @@
 /** A hash exchange between two hosts, one region: rows of one key meet in one actor, in the order of their split. */
 import { jsonl } from "../../../src/connectors/jsonl.js";
 import { topology } from "../../../src/topology/topology.js";
+import { batchFromRows, rowsOf } from "../../../src/types/batches.js";
 import { t } from "../../../src/types/columns.js";
 import type { SimProcess } from "../sim-process.js";
 import type { SimRandom } from "../sim-random.js";
@@ -29,22 +30,29 @@ export function exchange(random: SimRandom): Scenario {
   const readers = restart.instances(() => (random.chance(0.1) ? 1 : 2 + random.below(2)));
   const receivers = restart.instances(() => (random.chance(0.1) ? 1 : 2 + random.below(2)));
   const { stepMs, checkpointIntervalMs, isRestless, bounds, describe } = drawPace(random.fork("pace"));
+  const isByBatch = random.fork("by batch").chance(0.5);
+  const tagged = { ...inputColumns, subtask: t.int32 };
 
   const build = (process: SimProcess, turn: Turn) => {
     const { clock } = process.ports;
     return topology(
       "sim-exchange",
       (job) => {
-        job
+        const keyed = job
           .read(fromStore ? objectSource(INPUTS, input.rowsPerBatch) : memorySource(input), { id: "numbers" })
           .parallelism(readers(turn))
-          .keyBy("key")
-          .mapRows({ id: "tag", to: { ...inputColumns, subtask: t.int32 } }, async (row, { subtask }) => {
-            if (stepMs > 0) await clock.sleep(stepMs);
-            return { ...row, subtask };
-          })
-          .parallelism(receivers(turn))
-          .to(jsonl(OUT), { id: "keyed" });
+          .keyBy("key");
+        const step = isByBatch
+          ? keyed.map({ id: "tag", to: tagged }, async (batch, { subtask }) => {
+              const rows = rowsOf(inputColumns, batch).map((row) => ({ ...row, subtask }));
+              if (stepMs > 0) await clock.sleep(stepMs * rows.length);
+              return batchFromRows(tagged, rows);
+            })
+          : keyed.mapRows({ id: "tag", to: tagged }, async (row, { subtask }) => {
+              if (stepMs > 0) await clock.sleep(stepMs);
+              return { ...row, subtask };
+            });
+        step.parallelism(receivers(turn)).to(jsonl(OUT), { id: "keyed" });
       },
       { deadLetters: "out/none/", checkpointIntervalMs },
     ).build({});
@@ -53,7 +61,7 @@ export function exchange(random: SimRandom): Scenario {
   const rows = rowsOfInput(input);
   return {
     name: "exchange",
-    describe: `${rows.length} rows in ${input.splits.size} splits from ${fromStore ? "objects" : "memory"}, ${readers(0)} readers, ${receivers(0)} receivers, ${describe}${restart.describe}`,
+    describe: `${rows.length} rows in ${input.splits.size} splits from ${fromStore ? "objects" : "memory"}, ${readers(0)} readers, ${receivers(0)} receivers that work by ${isByBatch ? "batch" : "row"}, ${describe}${restart.describe}`,
     build,
     savepointMs: restart.savepointMs,
     inputs: fromStore ? objectsOf(INPUTS, input) : new Map(),
