@@ -16,28 +16,26 @@ import { columnOf } from "../types/batches.js";
 import { arrowSchema, type Columns } from "../types/columns.js";
 import { derived } from "../types/lineage.js";
 import { takeRows } from "../types/take.js";
+import { BatchCalls } from "./batch-calls.js";
 import { type MoveOut, staysAsItIs } from "./content-mover.js";
-import { mayRefer, noted } from "./noted-puts.js";
+import { mayRefer } from "./noted-puts.js";
 import type { Emit, Operator, OperatorRuntime } from "./operator.js";
-import { outside } from "./outside.js";
 import { refusedRow } from "./refused-row.js";
-import { contextOf } from "./traced-context.js";
 
 export class ApplyOperator implements Operator {
   #made: Schema;
   #schema: Schema;
-  /** Results may refer to content that the function has put. */
-  #refers: boolean;
+  #calls: BatchCalls;
 
   constructor(
     private readonly node: ApplyNode,
     private readonly input: Columns,
-    private readonly context: OperatorContext,
+    context: OperatorContext,
     private readonly runtime: OperatorRuntime,
     private readonly emit: Emit,
     private readonly moveOut: MoveOut = staysAsItIs,
   ) {
-    this.#refers = mayRefer(node.columns);
+    this.#calls = new BatchCalls(context, runtime, moveOut, mayRefer(node.columns));
     this.#made = arrowSchema(node.fn.to);
     this.#schema = arrowSchema(node.columns);
   }
@@ -59,12 +57,8 @@ export class ApplyOperator implements Operator {
   }
 
   async #apply(batch: RecordBatch): Promise<Applied> {
-    const { context, contents } = noted(contextOf(this.context, batch), this.#refers);
     try {
-      const work = this.node.fn.apply(batch, this.input, context);
-      const made = await outside(work, batch, this.runtime.park, { rows: () => this.moveOut(batch), contents });
-      this.runtime.signal.throwIfAborted();
-      return made;
+      return await this.#calls.call(batch, (context) => this.node.fn.apply(batch, this.input, context));
     } catch (cause) {
       this.runtime.signal.throwIfAborted();
       throw new MillraceError(

@@ -7,36 +7,30 @@ import type { OperatorContext } from "../topology/operator-context.js";
 import { columnOf } from "../types/batches.js";
 import { arrowSchema } from "../types/columns.js";
 import { derived } from "../types/lineage.js";
+import { BatchCalls } from "./batch-calls.js";
 import { type MoveOut, staysAsItIs } from "./content-mover.js";
-import { mayRefer, noted } from "./noted-puts.js";
+import { mayRefer } from "./noted-puts.js";
 import type { Emit, Operator, OperatorRuntime } from "./operator.js";
-import { outside } from "./outside.js";
-import { contextOf } from "./traced-context.js";
 
 export class MapOperator implements Operator {
   #schema: Schema;
-  /** Results may refer to content that the function has put. */
-  #refers: boolean;
+  #calls: BatchCalls;
 
   constructor(
     private readonly node: MapNode,
-    private readonly context: OperatorContext,
+    context: OperatorContext,
     private readonly runtime: OperatorRuntime,
     private readonly emit: Emit,
-    private readonly moveOut: MoveOut = staysAsItIs,
+    moveOut: MoveOut = staysAsItIs,
   ) {
     this.#schema = arrowSchema(node.columns);
-    this.#refers = mayRefer(node.columns);
+    this.#calls = new BatchCalls(context, runtime, moveOut, mayRefer(node.columns));
   }
 
   async process(batch: RecordBatch): Promise<void> {
     let result: RecordBatch;
     try {
-      const { context, contents } = noted(contextOf(this.context, batch), this.#refers);
-      const made = this.node.fn(batch, context);
-      const saved = { rows: () => this.moveOut(batch), contents };
-      result = made instanceof RecordBatch ? made : await outside(made, batch, this.runtime.park, saved);
-      this.runtime.signal.throwIfAborted();
+      result = await this.#calls.call(batch, (context) => this.node.fn(batch, context));
     } catch (cause) {
       this.runtime.signal.throwIfAborted();
       throw new MillraceError(

@@ -50,14 +50,13 @@ export class KeyedBatch {
     private readonly state: KeyedState,
     private readonly rows: readonly AnyRow[],
     private readonly keyOf: (row: number) => string,
-    private readonly context: OperatorContext,
     private readonly signal: AbortSignal,
   ) {}
 
   /** @returns nothing where no function has returned a promise; else it resolves when all rows are done, or the actor has stopped */
-  run(): void | Promise<void> {
-    const underWay = this.#callOn();
-    if (underWay !== undefined) return this.#follow(underWay);
+  run(context: OperatorContext): void | Promise<void> {
+    const underWay = this.#callOn(context);
+    if (underWay !== undefined) return this.#follow(underWay, context);
   }
 
   /** All that changes, at once. */
@@ -66,21 +65,23 @@ export class KeyedBatch {
   }
 
   /** @returns what is settled once a function has returned a promise; undefined: all rows are done */
-  #callOn(): Promise<void> | undefined {
+  #callOn(context: OperatorContext): Promise<void> | undefined {
     while (this.#next < this.rows.length) {
-      const settled = this.#call(this.#next++);
+      const settled = this.#call(this.#next++, context);
       if (settled !== undefined) return settled;
     }
   }
 
-  async #follow(first: Promise<void>): Promise<void> {
-    for (let underWay: Promise<void> | undefined = first; underWay !== undefined; underWay = this.#callOn()) {
+  async #follow(first: Promise<void>, context: OperatorContext): Promise<void> {
+    let underWay: Promise<void> | undefined = first;
+    while (underWay !== undefined) {
       await underWay;
       if (this.signal.aborted) return;
+      underWay = this.#callOn(context);
     }
   }
 
-  #call(number: number): Promise<void> | undefined {
+  #call(number: number, context: OperatorContext): Promise<void> | undefined {
     const row = this.rows[number]!;
     const key = this.keyOf(number);
     const entry = this.#changes.has(key) ? this.#changes.get(key) : this.state.get(key);
@@ -88,8 +89,8 @@ export class KeyedBatch {
     const keyed = { number, key, columns: entry?.key ?? ownRow(this.keyColumns, row), before: entry?.state };
     const call =
       this.node.kind === "reduce"
-        ? reduceCall(this.node, row, keyed.columns, keyed.before, this.context)
-        : processCall(this.node, row, keyed.before, this.context);
+        ? reduceCall(this.node, row, keyed.columns, keyed.before, context)
+        : processCall(this.node, row, keyed.before, context);
     let result: unknown;
     try {
       result = call.start();

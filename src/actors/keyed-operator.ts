@@ -22,16 +22,15 @@ import type { OperatorContext } from "../topology/operator-context.js";
 import { batchFromRows, rowsOf } from "../types/batches.js";
 import type { Columns, Row } from "../types/columns.js";
 import { derived, lineageFrom, withLineage } from "../types/lineage.js";
+import { BatchCalls } from "./batch-calls.js";
 import type { BlobReader } from "./blobs.js";
 import { type MoveOut, staysAsItIs } from "./content-mover.js";
 import { KeyedBatch } from "./keyed-batch.js";
 import { KeyedState } from "./keyed-state.js";
-import { mayRefer, noted } from "./noted-puts.js";
+import { mayRefer } from "./noted-puts.js";
 import type { Emit, Encode, Operator, OperatorRuntime } from "./operator.js";
-import { outside } from "./outside.js";
 import { refusedRow } from "./refused-row.js";
 import { rowKeys } from "./row-keys.js";
-import { contextOf } from "./traced-context.js";
 import { Window } from "./window.js";
 
 type AnyRow = Row<Columns>;
@@ -41,14 +40,13 @@ export class KeyedOperator implements Operator {
   #state: KeyedState;
   /** Room for one batch. */
   #turn = new Window(1, Number.POSITIVE_INFINITY);
-  /** Results, or state, may refer to content that the functions have put. */
-  #refers: boolean;
+  #calls: BatchCalls;
 
   constructor(
     private readonly node: ReduceNode | ProcessNode,
     private readonly input: Columns,
     parallelism: number,
-    private readonly context: OperatorContext,
+    context: OperatorContext,
     private readonly runtime: OperatorRuntime,
     private readonly emit: Emit,
     private readonly moveOut: MoveOut = staysAsItIs,
@@ -56,23 +54,17 @@ export class KeyedOperator implements Operator {
     this.#keyColumns = Object.fromEntries(node.keys.map((key) => [key, input[key]!]));
     const range = keyGroupRange(runtime.subtask, parallelism, limits.keyGroups);
     this.#state = new KeyedState(this.#keyColumns, node.state, range, limits.keyGroups, runtime.ports.clock);
-    this.#refers = mayRefer(node.columns) || mayRefer(node.state);
+    this.#calls = new BatchCalls(context, runtime, moveOut, mayRefer(node.columns) || mayRefer(node.state));
   }
 
   async process(batch: RecordBatch): Promise<void> {
     const { runtime } = this;
-    const rows = () => this.moveOut(batch);
     const take = () => this.#turn.tryEnter(1, 0);
-    if (!take()) await runtime.park(batch, take, () => this.#turn.changed(), { rows });
+    if (!take()) await runtime.park(batch, take, () => this.#turn.changed(), { rows: () => this.moveOut(batch) });
     try {
       runtime.signal.throwIfAborted();
-      const { context, contents } = noted(contextOf(this.context, batch), this.#refers);
-      const work = this.#workOn(batch, context);
-      const underWay = work.run();
-      if (underWay !== undefined) {
-        await outside(underWay, batch, runtime.park, { rows, contents });
-        runtime.signal.throwIfAborted();
-      }
+      const work = this.#workOn(batch);
+      await this.#calls.call(batch, (context) => work.run(context));
       for (const [row, error] of work.refused) {
         await runtime.refuse(await refusedRow(this.input, this.moveOut, batch, row, error));
       }
@@ -109,10 +101,10 @@ export class KeyedOperator implements Operator {
     this.#state.restore(state, blobs);
   }
 
-  #workOn(batch: RecordBatch, context: OperatorContext): KeyedBatch {
+  #workOn(batch: RecordBatch): KeyedBatch {
     const rows = rowsOf(this.input, batch) as AnyRow[];
     const keyOf = rowKeys(batch, this.node.keys);
-    return new KeyedBatch(this.node, this.#keyColumns, this.#state, rows, keyOf, context, this.runtime.signal);
+    return new KeyedBatch(this.node, this.#keyColumns, this.#state, rows, keyOf, this.runtime.signal);
   }
 
   #batchOf(rows: readonly AnyRow[]): RecordBatch {

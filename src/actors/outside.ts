@@ -9,7 +9,7 @@ import type { OperatorRuntime } from "./operator.js";
  * @param park see `Parking.wait`
  */
 export async function outside<T>(
-  work: Promise<T>,
+  work: PromiseLike<T>,
   batch: RecordBatch,
   park: OperatorRuntime["park"],
   saved: Saved,
