@@ -56,7 +56,12 @@ export const processor = ({ on, off }: Block): number => off.cpuMicros / off.row
 /** Rows per second. */
 export const rate = ({ rows, ms }: Measured): number => (1_000 * rows) / ms;
 
-export function sum(...all: readonly Measured[]): Measured {
+/** All of them as one. */
+export function totalOf(blocks: readonly Block[]): Block {
+  return { on: sum(...blocks.map(({ on }) => on)), off: sum(...blocks.map(({ off }) => off)) };
+}
+
+function sum(...all: readonly Measured[]): Measured {
   return all.reduce((a, b) => ({ rows: a.rows + b.rows, ms: a.ms + b.ms, cpuMicros: a.cpuMicros + b.cpuMicros }));
 }
 

@@ -13,7 +13,7 @@ import { loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { type MinioServer, startMinio } from "../test/servers/index.js";
-import { type Block, block, type Measured, meanOf, processor, rate, sum, throughput } from "./blocks.js";
+import { type Block, block, type Measured, meanOf, processor, rate, throughput, totalOf } from "./blocks.js";
 import { answerOf, forkAsHost } from "./child.js";
 import { round } from "./embedded-job.js";
 
@@ -55,11 +55,12 @@ export async function run(options: {
     await minio.stop();
     await rm(folder, { recursive: true, force: true });
   }
+  const total = totalOf(blocks);
   const { ratio, error } = meanOf(blocks.map(throughput));
   return {
     name: "checkpoint-cost",
-    each_second_rows_per_s: round(rate(sum(...blocks.map(({ on }) => on)))),
-    none_rows_per_s: round(rate(sum(...blocks.map(({ off }) => off)))),
+    each_second_rows_per_s: round(rate(total.on)),
+    none_rows_per_s: round(rate(total.off)),
     ratio: round(ratio),
     ratio_error: round(error),
     cpu_ratio: round(meanOf(blocks.map(processor)).ratio),

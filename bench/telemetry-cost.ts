@@ -13,7 +13,7 @@ import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { loadavg } from "node:os";
 import { SAMPLED_RATIO } from "../src/telemetry/otlp.js";
-import { type Block, meanOf, processor, rate, sum, throughput } from "./blocks.js";
+import { type Block, meanOf, processor, rate, throughput, totalOf } from "./blocks.js";
 import { answerOf, forkAsHost } from "./child.js";
 import { round } from "./embedded-job.js";
 
@@ -23,6 +23,7 @@ const ROWS_OF_BATCH = 64;
 const BLOCKS_OF_RUN = 100;
 /** Compiling. */
 const BLOCKS_SKIPPED = 20;
+
 export async function run(options: {
   readonly runs: number;
   readonly log: (line: string) => void;
@@ -41,7 +42,7 @@ export async function run(options: {
     const without = await stepsOf({});
     const steps = (await stepsOf(on)) - without;
     const calls = (await stepsOf(on, "turned-off")) - without;
-    const [all, none] = [sum(...blocks.map(({ on: one }) => one)), sum(...blocks.map(({ off }) => off))];
+    const { on: all, off: none } = totalOf(blocks);
     const batchMicros = (ROWS_OF_BATCH * none.cpuMicros) / none.rows;
     const { ratio, error } = meanOf(blocks.map(throughput));
     receiver.send("how much");

@@ -50,15 +50,15 @@ export function paidChecker({ world, scenario, felt }: CheckedRun): Checker {
       const about = classOfSubject(subject);
       if (about !== "load" && about !== "request") return;
       const { kind, header } = decodeFrame(payload);
+      const turn = turnOf(subject.split(".")[2]!);
       if (kind === "request") {
         const { id, rowIds } = header as RequestHeader;
-        const turn = turnOf(subject.split(".")[2]!);
-        requested.set(id, idsOf(rowIds));
-        for (const one of idsOf(rowIds)) released.delete(`${turn} ${hex(one)}`);
+        const ids = idsOf(rowIds);
+        requested.set(id, ids);
+        for (const one of ids) released.delete(`${turn} ${hex(one)}`);
       }
       if (kind === "load-report" && LEAVING.has((header as LoadReport).state)) leaving.add(from.process);
       if (kind !== "release") return;
-      const turn = turnOf(subject.split(".")[2]!);
       const { rowIds, requests } = header as ReleaseHeader;
       for (const id of idsOf(rowIds)) onReleased(`${turn} ${hex(id)}`);
       for (const one of requests) for (const id of requested.get(one) ?? []) onReleased(`${turn} ${hex(id)}`);
