@@ -101,19 +101,8 @@ export interface BucketEntry {
 
 export interface Bucket {
   get(key: string): Promise<BucketEntry | undefined>;
-  /** Writes whatever is there. @returns the new revision */
-  put(key: string, value: Uint8Array): Promise<bigint>;
-  /** Writes only if `revision` is the key's newest (0n: the key is absent). @throws `MILL_BUS_CONFLICT` */
+  /** Writes only if `revision` is the key's newest (0n: the key is absent). @returns the new revision @throws `MILL_BUS_CONFLICT` */
   update(key: string, value: Uint8Array, revision: bigint): Promise<bigint>;
-  delete(key: string): Promise<void>;
-  /** Every key that is there now, in no order. */
-  keys(): Promise<string[]>;
-  /**
-   * Values of keys that match `key` (`*`, `>` as in subjects) as they are and as they change; ends when `signal` aborts.
-   * Of changes that follow each other closely the last may stand for all. A deletion is told of keys told before.
-   */
-  watch(
-    key: string,
-    signal: AbortSignal,
-  ): AsyncIterable<BucketEntry | { readonly key: string; readonly deleted: true }>;
+  /** Deletes every key below `key`: of `a` that is `a.b` and `a.b.c`, and neither `a` nor `ab`. */
+  deleteBelow(key: string): Promise<void>;
 }

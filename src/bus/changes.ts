@@ -1,4 +1,4 @@
-/** Wakes whoever follows a log or a bucket in memory. */
+/** Wakes whoever follows a log in memory. */
 import { deferred } from "./deferred.js";
 
 export class Changes {

@@ -1,16 +1,9 @@
 /** A bucket's meaning in memory: it lasts as long as its system. */
 import { MillraceError } from "../base/errors.js";
 import type { BucketEntry } from "./bus.js";
-import { Changes } from "./changes.js";
-import { matches } from "./syntax.js";
-
-export type BucketChange = BucketEntry | { readonly key: string; readonly deleted: true };
 
 export class MemoryBucket {
-  readonly changes = new Changes();
   private readonly entries = new Map<string, BucketEntry>();
-  /** Newest change of each key with its revision, so that a watcher that was away sees where each key has got to. */
-  private readonly newest = new Map<string, { readonly revision: bigint; readonly change: BucketChange }>();
   private revision = 0n;
 
   constructor(readonly name: string) {}
@@ -19,43 +12,16 @@ export class MemoryBucket {
     return this.entries.get(key);
   }
 
-  put(key: string, value: Uint8Array): bigint {
-    this.revision += 1n;
-    const entry = { key, value, revision: this.revision };
-    this.entries.set(key, entry);
-    this.record(key, entry);
-    return this.revision;
-  }
-
   update(key: string, value: Uint8Array, revision: bigint): bigint {
     const found = this.entries.get(key)?.revision ?? 0n;
     if (found !== revision) throw bucketConflict(this.name, key, revision);
-    return this.put(key, value);
-  }
-
-  delete(key: string): void {
     this.revision += 1n;
-    this.entries.delete(key);
-    this.record(key, { key, deleted: true });
+    this.entries.set(key, { key, value, revision: this.revision });
+    return this.revision;
   }
 
-  keys(): string[] {
-    return [...this.entries.keys()];
-  }
-
-  /** The newest change of each key after `revision`, oldest first. */
-  changesAfter(revision: bigint, pattern: readonly string[]): { revision: bigint; changes: BucketChange[] } {
-    const changes: BucketChange[] = [];
-    for (const [key, newest] of this.newest) {
-      if (newest.revision > revision && matches(pattern, key.split("."))) changes.push(newest.change);
-    }
-    return { revision: this.revision, changes };
-  }
-
-  private record(key: string, change: BucketChange): void {
-    this.newest.delete(key); // so that the map's order is the order of change
-    this.newest.set(key, { revision: this.revision, change });
-    this.changes.announce();
+  deleteBelow(key: string): void {
+    for (const one of this.entries.keys()) if (one.startsWith(`${key}.`)) this.entries.delete(one);
   }
 }
 

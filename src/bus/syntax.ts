@@ -14,7 +14,6 @@ const PATTERN = new RegExp(`^(?:(?:${TOKEN}|\\*)(?:\\.(?:${TOKEN}|\\*))*(?:\\.>)
 const NAME = /^[a-zA-Z0-9_-]{1,128}$/;
 const KEY_TOKEN = "[a-zA-Z0-9_=/-]+";
 const KEY = new RegExp(`^${KEY_TOKEN}(?:\\.${KEY_TOKEN})*$`);
-const KEY_PATTERN = new RegExp(`^(?:(?:${KEY_TOKEN}|\\*)(?:\\.(?:${KEY_TOKEN}|\\*))*(?:\\.>)?|>)$`);
 
 /** @throws {MillraceError} `MILL_BUS_SUBJECT` when nothing can be published to `subject`. */
 export function checkSubject(subject: string): void {
@@ -39,13 +38,6 @@ export function checkName(kind: "log" | "bucket" | "queue group", name: string):
 export function checkKey(key: string): void {
   if (key.length > limits.busSubjectCharsMax || !KEY.test(key)) {
     refuse("key", key, "dot-separated tokens of [a-zA-Z0-9_=/-]");
-  }
-}
-
-/** @throws {MillraceError} `MILL_BUS_SUBJECT` */
-export function checkKeyPattern(pattern: string): void {
-  if (pattern.length > limits.busSubjectCharsMax || !KEY_PATTERN.test(pattern)) {
-    refuse("key pattern", pattern, "dot-separated tokens of [a-zA-Z0-9_=/-], `*` for one, `>` for the rest");
   }
 }
 

@@ -14,7 +14,8 @@ import type { JobId, Namespace } from "../base/ids.js";
 import type { BucketEntry, Bus } from "../bus/bus.js";
 
 /** The bucket is that of `term.ts`. */
-const keysOf = (job: JobId) => `kept-from.${job}.`;
+const keyOf = (job: JobId, region: string) => `${keyAbove(job)}.${region}`;
+const keyAbove = (job: JobId) => `kept-from.${job}`;
 const floorOf = (entry: BucketEntry | undefined) =>
   entry === undefined ? 0n : BigInt(new TextDecoder().decode(entry.value));
 
@@ -26,13 +27,13 @@ export class RegionFloors {
 
   /** 0: nothing was deleted. @throws {MillraceError} `MILL_BUS_*` */
   async read(job: JobId, region: string): Promise<bigint> {
-    return floorOf(await (await this.#bucket()).get(keysOf(job) + region));
+    return floorOf(await (await this.#bucket()).get(keyOf(job, region)));
   }
 
   /** To `floor`, unless it is there, or above (L3). @throws {MillraceError} `MILL_BUS_*` */
   async raise(job: JobId, region: string, floor: bigint): Promise<void> {
     const bucket = await this.#bucket();
-    const key = keysOf(job) + region;
+    const key = keyOf(job, region);
     for (;;) {
       const entry = await bucket.get(key);
       if (floorOf(entry) >= floor) return;
@@ -47,8 +48,7 @@ export class RegionFloors {
 
   /** Those of a job that has ended: nobody reads its logs to go on with them. @throws {MillraceError} `MILL_BUS_*` */
   async forget(job: JobId): Promise<void> {
-    const bucket = await this.#bucket();
-    for (const key of await bucket.keys()) if (key.startsWith(keysOf(job))) await bucket.delete(key);
+    await (await this.#bucket()).deleteBelow(keyAbove(job));
   }
 
   #bucket() {

@@ -92,7 +92,7 @@ describe("deploy/nats: what belongs to another role", () => {
   before(async () => {
     server = await startWithRoles();
     const coordinator = await connectAs("coordinator");
-    await (await coordinator.bucket("millrace-default")).put("term", bytes("1"));
+    await (await coordinator.bucket("millrace-default")).update("term", bytes("1"), 0n);
     await coordinator.close();
   });
   after(() => server?.stop());

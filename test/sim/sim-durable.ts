@@ -10,7 +10,7 @@ import { limits } from "../../src/base/limits.js";
 import type { Bucket, DurableLog } from "../../src/bus/bus.js";
 import { bucketConflict, type MemoryBucket } from "../../src/bus/memory-bucket.js";
 import type { MemoryLog } from "../../src/bus/memory-log.js";
-import { bucketOf, logOf } from "../../src/bus/memory-views.js";
+import { logOf } from "../../src/bus/memory-views.js";
 import { checkKey, checkPayload } from "../../src/bus/syntax.js";
 import type { Faults } from "./faults.js";
 import type { SimProcess } from "./sim-process.js";
@@ -55,27 +55,20 @@ export function simBucket(bucket: MemoryBucket, bus: ServerLine, ended: AbortSig
     await bus.process.hop(limits.busRequestTimeoutMs, `bucket ${what} times out`);
     throw replyLostError(`bucket ${bucket.name} ${what}`);
   };
-  const inMemory = bucketOf(bucket, ended);
   return {
     async get(key) {
       checkKey(key);
       return call(`get ${key}`, () => bucket.get(key));
-    },
-    async put(key, value) {
-      checkKey(key);
-      return write(`put ${key}`, () => bucket.put(key, value));
     },
     async update(key, value, revision) {
       checkKey(key);
       if (faults.strikes("bucket-conflict")) throw bucketConflict(bucket.name, key, revision);
       return write(`update ${key}`, () => bucket.update(key, value, revision));
     },
-    async delete(key) {
+    async deleteBelow(key) {
       checkKey(key);
-      return write(`delete ${key}`, () => bucket.delete(key));
+      return write(`delete below ${key}`, () => bucket.deleteBelow(key));
     },
-    keys: () => call("keys", () => bucket.keys()),
-    watch: (key, signal) => asEvents(inMemory.watch(key, signal), bus, `bucket ${bucket.name} change`),
   };
 }
 

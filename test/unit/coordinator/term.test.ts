@@ -21,7 +21,7 @@ describe("coordinator/term: who leads", () => {
 
   it("a term that was noted before there were leases, in digits, is held by nobody and counts (rule 9)", async () => {
     const bus = new MemoryBus(realPorts());
-    await (await bus.bucket(`millrace-${here}`)).put("term", new TextEncoder().encode("41"));
+    await (await bus.bucket(`millrace-${here}`)).update("term", new TextEncoder().encode("41"), 0n);
     const found = await new LeaseBucket(bus, here).read();
     assert.deepEqual([found?.lease.term, found?.lease.holder], [41n, ""]);
     assert.equal(await claimTerm(bus, here), 42n);
