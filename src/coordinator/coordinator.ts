@@ -105,6 +105,8 @@ export class Coordinator implements ClientDesk {
   #unreadable = new Set<string>();
   /** Jobs whose state is being noted, and whether it has changed since that began. */
   #noting = new Map<JobBook, boolean>();
+  /** Ends of jobs that are being recorded. */
+  #recording = new Map<JobId, Promise<void>>();
   #regions: RegionRunner | undefined;
   #runner: JobRunner;
   #contents: JobContents;
@@ -135,7 +137,13 @@ export class Coordinator implements ClientDesk {
     this.#readLogs = new ReadLogs({ ...options, leads: () => this.#leads() });
     this.#lost = new LostInstances(options);
     const leads = () => this.#leads();
-    this.ended = new EndedJobs({ ...options, jobs: this.#jobs, contents: this.#contents, leads });
+    this.ended = new EndedJobs({
+      ...options,
+      jobs: this.#jobs,
+      contents: this.#contents,
+      leads,
+      recorded: async (job) => this.#recording.get(job),
+    });
     this.#subjects = clusterSubjects(options.namespace);
     this.#commands = new Commands({
       ...options,
@@ -151,7 +159,7 @@ export class Coordinator implements ClientDesk {
       send: (book, subject, frame, then) => this.#send(book, subject, frame, then),
       look,
       noteSoon: (book) => void this.#noteSoon(book),
-      keepReport: (book) => void this.#keepReport(book),
+      keepReport: (book) => this.#keepReport(book),
       takesNothing: (worker, code) => this.#takesNothing(worker, code),
     });
     this.control = new JobControl({
@@ -358,18 +366,26 @@ export class Coordinator implements ClientDesk {
   }
 
   /** How a job ended outlives this process. */
-  async #keepReport(book: JobBook): Promise<void> {
-    if (this.#closed) return; // the next leader's
-    const { ports } = this.options;
-    try {
-      if (!(await this.#leads())) return;
-      await this.ended.keep(book);
-      await this.#readLogs.delete(book); // its hosts have gone (J4)
-      void this.#contents.forget(book.job);
-    } catch (error) {
-      if (this.#closed) return;
-      ports.log.warn("the end of a job could not be recorded", { job: book.job, error });
-      ports.clock.after(limits.storeBackoffMsMax, () => void this.#keepReport(book));
+  #keepReport(book: JobBook): void {
+    const { job } = book;
+    this.#recording.set(
+      job,
+      this.#untilKept(book).finally(() => this.#recording.delete(job)),
+    );
+  }
+
+  async #untilKept(book: JobBook): Promise<void> {
+    const { log, clock } = this.options.ports;
+    // Closed: the next leader's.
+    for (; !this.#closed; await clock.sleep(limits.storeBackoffMsMax)) {
+      try {
+        if (!(await this.#leads())) return;
+        await this.ended.keep(book);
+        await this.#readLogs.delete(book); // its hosts have gone (J4)
+        return void this.#contents.forget(book.job);
+      } catch (error) {
+        if (!this.#closed) log.warn("the end of a job could not be recorded", { job: book.job, error });
+      }
     }
   }
 

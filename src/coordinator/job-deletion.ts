@@ -31,6 +31,8 @@ export interface DeletionOptions {
   readonly jobs: Map<string, JobBook>;
   readonly contents: Pick<JobContents, "empty">;
   leads(): Promise<boolean>;
+  /** Resolves when nothing of a job's end is being recorded. */
+  recorded(job: JobId): Promise<void>;
 }
 
 export interface DeletionWish {
@@ -136,14 +138,15 @@ export class JobDeletion {
   async #delete(job: JobId, { savepoints }: DeletionWish): Promise<void> {
     const { store, jobs, contents } = this.options;
     const keys = jobKeys(job);
+    await this.options.recorded(job); // what is written later than it is deleted would stay
     if ((await store.head(keys.report)) !== undefined) {
       const { finishedMs } = jobReportFrame.decode(await store.get(keys.report)).header;
       const mark = endedJobKey(job, Number(finishedMs));
-      await store.delete(mark);
+      await this.#step([mark]);
       this.unlisted(mark);
     }
     await this.#floors.forget(job);
-    await store.delete(keys.open);
+    await this.#step([keys.open]);
     let named = false;
     if (!savepoints) for await (const _ of store.list(keys.savepoints)) named = true;
     // Their records go first: one that is there is whole.

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { buildServer } from "../../../src/api/server.js";
 import { limits } from "../../../src/base/limits.js";
+import { deferred } from "../../../src/bus/deferred.js";
 import { deletedJobKey, endedJobs } from "../../../src/storage/keys.js";
 import { job, keys } from "../coordinator/coordinator-cluster.js";
 import { ApiCluster } from "./api-cluster.js";
@@ -108,6 +109,26 @@ describe("api/operations: work that goes on after its request", () => {
     );
     assert.ok((await left()).includes("jobs/another/spec.avro"));
     assert.deepEqual((await api.get("/v1/jobs")).json().items, []);
+  });
+
+  it("waits until the end is recorded: what is written of it meanwhile goes, too (X1)", async () => {
+    const { store } = api.cluster;
+    const put = store.put.bind(store);
+    const { promise: written, resolve: write } = deferred<void>();
+    store.put = async (key, ...rest) => {
+      if (key.startsWith(endedJobs)) await written;
+      return put(key, ...rest);
+    };
+    await ended();
+    assert.equal((await del()).statusCode, 202);
+    await api.cluster.clock.settle();
+    assert.equal((await showOperation(`delete.${job}`)).state, "running");
+    write();
+    await deleted();
+    assert.deepEqual(
+      (await left()).filter((key) => key.startsWith(endedJobs)),
+      [],
+    );
   });
 
   it("savepoints stay, with what they need, until they are asked for, too (X3)", async () => {
