@@ -30,6 +30,7 @@ import {
   drainWorkerFrame,
   type HostReport,
   type InstanceHistory,
+  type JobSpec,
   jobReportFrame,
   jobSpecFrame,
   type SavepointReport,
@@ -50,6 +51,7 @@ import { decideJob, hasEnded, isRunning } from "./job.js";
 import { JobBook } from "./job-book.js";
 import { JobContents } from "./job-contents.js";
 import { JobControl } from "./job-control.js";
+import { JobNotes } from "./job-notes.js";
 import { JobRunner } from "./job-runner.js";
 import type { HeldLease } from "./leadership.js";
 import { Looks } from "./looks.js";
@@ -103,10 +105,7 @@ export class Coordinator implements ClientDesk {
   /** It knows every job that has not ended, but those that it could not read. */
   #tookUp = false;
   #unreadable = new Set<string>();
-  /** Jobs whose state is being noted, and whether it has changed since that began. */
-  #noting = new Map<JobBook, boolean>();
-  /** Ends of jobs that are being recorded. */
-  #recording = new Map<JobId, Promise<void>>();
+  #notes: JobNotes;
   #regions: RegionRunner | undefined;
   #runner: JobRunner;
   #contents: JobContents;
@@ -114,6 +113,14 @@ export class Coordinator implements ClientDesk {
 
   constructor(private readonly options: CoordinatorOptions) {
     const look = (book: JobBook) => this.#looks.soon(book);
+    const leads = () => this.#leads();
+    this.#notes = new JobNotes({
+      ...options,
+      leads,
+      isClosed: () => this.#closed,
+      keep: (book) => this.ended.keep(book),
+    });
+    const note = (book: JobBook) => this.#notes.note(book);
     this.#looks = new Looks({
       clock: options.ports.clock,
       jobs: () => this.#jobs.values(),
@@ -129,20 +136,19 @@ export class Coordinator implements ClientDesk {
     });
     this.savepoints = new Savepoints({
       ...options,
-      leads: () => this.#leads(),
-      note: (book) => this.#note(book),
+      leads,
+      note,
       look,
       tell: (happening) => this.events.tell(happening),
     });
-    this.#readLogs = new ReadLogs({ ...options, leads: () => this.#leads() });
+    this.#readLogs = new ReadLogs({ ...options, leads });
     this.#lost = new LostInstances(options);
-    const leads = () => this.#leads();
     this.ended = new EndedJobs({
       ...options,
       jobs: this.#jobs,
       contents: this.#contents,
       leads,
-      recorded: async (job) => this.#recording.get(job),
+      recorded: (job) => this.#notes.recorded(job),
     });
     this.#subjects = clusterSubjects(options.namespace);
     this.#commands = new Commands({
@@ -158,8 +164,8 @@ export class Coordinator implements ClientDesk {
       term: () => this.term,
       send: (book, subject, frame, then) => this.#send(book, subject, frame, then),
       look,
-      noteSoon: (book) => void this.#noteSoon(book),
-      keepReport: (book) => this.#keepReport(book),
+      noteSoon: (book) => this.#notes.noteSoon(book),
+      keepEnd: (book) => void this.#keepEnd(book),
       takesNothing: (worker, code) => this.#takesNothing(worker, code),
     });
     this.control = new JobControl({
@@ -167,7 +173,7 @@ export class Coordinator implements ClientDesk {
       events: this.events,
       term: () => this.term,
       book: (job) => this.book(job),
-      note: (book) => this.#note(book),
+      note,
       look,
     });
   }
@@ -275,7 +281,7 @@ export class Coordinator implements ClientDesk {
   async submit(job: JobId): Promise<void> {
     if (this.#jobs.has(job) || (await this.ended.has(job))) return;
     const book = await this.#read(job);
-    await this.#note(book);
+    await this.#notes.note(book);
     if (!this.#open(book)) return;
     this.options.ports.log.info("job submitted", { job, actors: book.regions.size });
     this.events.tell({ kind: "job.submitted", job, message: `of topology ${book.topology}` });
@@ -287,7 +293,7 @@ export class Coordinator implements ClientDesk {
     const book = this.book(job);
     book.cancel();
     this.#looks.soon(book);
-    await this.#note(book);
+    await this.#notes.note(book);
   }
 
   /** Jobs that an earlier leader has left. One that cannot be read must not keep it from the others. */
@@ -309,7 +315,7 @@ export class Coordinator implements ClientDesk {
   async #takeUpJob(job: JobId): Promise<void> {
     const { store, ports } = this.options;
     const { open } = jobKeys(job);
-    if (await this.ended.takeUp(job)) return void this.#contents.forget(job);
+    if (await this.ended.takeUp(job)) return void this.#tidyUp(await this.#specOf(job));
     const left = await store.get(open);
     const book = await this.#read(job);
     book.takeUp(left.length === 0 ? undefined : jobReportFrame.decode(left).header);
@@ -317,31 +323,13 @@ export class Coordinator implements ClientDesk {
     ports.log.info("job taken up", { job, term: this.term });
   }
 
-  /** What the next leader has to know and no report would tell it: why the job ends, which instances there were (K5). */
-  async #note(book: JobBook): Promise<void> {
-    if (hasEnded(book.state) || !(await this.#leads())) return;
-    await this.options.store.put(jobKeys(book.job).open, jobReportFrame.encode(book.describe()));
-  }
-
-  /** One after the other; changes while one is under way are noted together. */
-  async #noteSoon(book: JobBook): Promise<void> {
-    const underWay = this.#noting.has(book);
-    this.#noting.set(book, underWay);
-    if (underWay) return;
-    do {
-      this.#noting.set(book, false);
-      try {
-        await this.#note(book);
-      } catch (error) {
-        this.options.ports.log.warn("the state of a job could not be noted", { job: book.job, error });
-      }
-    } while (this.#noting.get(book));
-    this.#noting.delete(book);
+  async #specOf(job: JobId): Promise<JobSpec> {
+    return jobSpecFrame.decode(await this.options.store.get(jobKeys(job).spec)).header;
   }
 
   async #read(job: JobId): Promise<JobBook> {
-    const { bus, store, namespace, ports } = this.options;
-    const spec = jobSpecFrame.decode(await store.get(jobKeys(job).spec)).header;
+    const { bus, namespace, ports } = this.options;
+    const spec = await this.#specOf(job);
     const book = new JobBook(spec, ports.clock);
     for (const { service } of spec.services) {
       book.keep(
@@ -366,25 +354,20 @@ export class Coordinator implements ClientDesk {
   }
 
   /** How a job ended outlives this process. */
-  #keepReport(book: JobBook): void {
-    const { job } = book;
-    this.#recording.set(
-      job,
-      this.#untilKept(book).finally(() => this.#recording.delete(job)),
-    );
+  async #keepEnd(book: JobBook): Promise<void> {
+    if (await this.#notes.keepEnd(book)) await this.#tidyUp(book);
   }
 
-  async #untilKept(book: JobBook): Promise<void> {
+  /** What a job that has ended has left between its regions goes (J4), and content that nothing refers to. Then it is open no more. */
+  async #tidyUp({ job, exchanges }: Pick<JobSpec, "job" | "exchanges">): Promise<void> {
     const { log, clock } = this.options.ports;
-    // Closed: the next leader's.
     for (; !this.#closed; await clock.sleep(limits.storeBackoffMsMax)) {
       try {
         if (!(await this.#leads())) return;
-        await this.ended.keep(book);
-        await this.#readLogs.delete(book); // its hosts have gone (J4)
-        return void this.#contents.forget(book.job);
+        await this.#readLogs.delete(job as JobId, exchanges);
+        return void this.#contents.forget(job as JobId);
       } catch (error) {
-        if (!this.#closed) log.warn("the end of a job could not be recorded", { job: book.job, error });
+        if (!this.#closed) log.warn("logs of a job that has ended could not be deleted", { job, error });
       }
     }
   }

@@ -57,6 +57,8 @@ export class JobBook {
   readonly turns = new RegionTurns();
   /** Keys of snapshots that a savepoint is copying. */
   readonly pinned = new Set<string>();
+  /** A savepoint of it is being written. */
+  recording = false;
   #state: JobState = "SUBMITTED";
   /** Until then, by the monotonic clock, hosts and instances of an earlier leader may tell of themselves. */
   #adoptingMs = Number.NEGATIVE_INFINITY;
@@ -189,6 +191,7 @@ export class JobBook {
       groups: this.#groupFacts(),
       regions: regions.map(({ phase }) => phase),
       rests: regions.every(({ rests }) => rests),
+      writing: this.recording || regions.some(({ writing }) => writing),
       enumerators: [...this.#enumerators.values()],
       instances: this.#instances.facts(),
       workers,

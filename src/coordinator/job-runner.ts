@@ -26,7 +26,7 @@ export interface JobRunnerOptions {
   /** Writes down what the next leader has to know of the job; tried, and no more. */
   noteSoon(book: JobBook): void;
   /** Writes down how it ended, until that is done. */
-  keepReport(book: JobBook): void;
+  keepEnd(book: JobBook): void;
   /** A worker has refused to start something. @returns whether that says that it takes nothing now */
   takesNothing(worker: string, code: string): boolean;
 }
@@ -39,14 +39,14 @@ export class JobRunner {
   }
 
   carryOut(book: JobBook, action: JobAction): void {
-    const { namespace, ports, events, send, look, noteSoon, keepReport, takesNothing } = this.options;
+    const { namespace, ports, events, send, look, noteSoon, keepEnd, takesNothing } = this.options;
     const { job } = book;
     const base = { term: this.options.term(), job };
     const toWorker = (worker: string) => this.#subjects.workerCommand(worker as WorkerId);
     switch (action.kind) {
       case "enter":
         book.enter(action.state, action.error);
-        if (hasEnded(action.state)) keepReport(book);
+        if (hasEnded(action.state)) keepEnd(book);
         else noteSoon(book);
         ports.log.info("job state", { job, state: action.state, ...action.error });
         events.tell(jobState(job, action.state, action.error));

@@ -8,7 +8,8 @@
  *       every group of actors that needs devices, where it is placed; one that is not there any more is stopped, for its devices.
  *   J2  A job is FINISHED only when every region is.
  *   J3  The first failure decides the job's error; later ones do not replace it.
- *   J4  A job ends only after its hosts and instances were told to stop and have gone, or their worker has.
+ *   J4  A job ends only after its hosts and instances were told to stop and have gone, or their worker has, and what was being written
+ *       of it is there: who deletes it meets nothing that comes later.
  *   J5  A failed instance is replaced, but as many of a service as its `load.attemptsMax` says in a row that failed before they were ever
  *       READY fail the job.
  *   J6  What was asked for and has not shown in a report is asked for again.
@@ -98,6 +99,8 @@ export interface JobFacts {
   readonly regions: readonly RegionPhase[];
   /** Every region rests, or is over. */
   readonly rests: boolean;
+  /** A record of a region, or a savepoint. */
+  readonly writing: boolean;
   readonly enumerators: readonly EnumeratorFacts[];
   /** Newest first. */
   readonly instances: readonly InstanceFacts[];
@@ -341,7 +344,7 @@ const usefulness = ({ state }: InstanceFacts): number => USEFULNESS.indexOf(stat
 function windUp(facts: JobFacts, end: JobState): JobAction[] {
   const hosts = facts.hosts.filter((host) => host.state !== "gone");
   const instances = facts.instances.filter((instance) => !GONE.has(instance.state));
-  if (hosts.length === 0 && instances.length === 0) return [{ kind: "enter", state: end }];
+  if (hosts.length === 0 && instances.length === 0) return facts.writing ? [] : [{ kind: "enter", state: end }];
   return [
     ...hosts.map((host): JobAction => ({ kind: "stop-host", host })),
     ...instances.map((instance): JobAction => ({ kind: "stop-instance", instance })),

@@ -51,10 +51,10 @@ export class ReadLogs {
   }
 
   /** Of a job that has ended, and whose hosts have gone: nobody uses them any more. @throws {MillraceError} `MILL_BUS_*` */
-  async delete(job: { readonly job: JobId; readonly exchanges: readonly ExchangeSpec[] }): Promise<void> {
+  async delete(job: JobId, exchanges: readonly ExchangeSpec[]): Promise<void> {
     const { bus, namespace } = this.options;
-    const { exchangeLog } = jobSubjects(namespace, job.job);
-    for (const { operator, partitions } of job.exchanges) {
+    const { exchangeLog } = jobSubjects(namespace, job);
+    for (const { operator, partitions } of exchanges) {
       const name = (partition: number) => exchangeLog(operator as OperatorId, partition);
       await Promise.all(Array.from({ length: partitions }, (_, partition) => bus.deleteLog(name(partition))));
     }

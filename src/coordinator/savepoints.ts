@@ -154,7 +154,10 @@ export class Savepoints {
         return;
       case "record":
         open.state = "recording";
-        void this.#record(book, open);
+        book.recording = true; // so it does not end meanwhile (J4)
+        void this.#record(book, open).finally(() => {
+          book.recording = false;
+        });
         return;
       case "fail": {
         const why = action.why === "ended" ? "the job has ended, or is about to" : "it took too long";

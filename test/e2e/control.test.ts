@@ -43,7 +43,7 @@ describe("e2e: a job is changed while it runs", function () {
   }
 
   it("pauses, goes on under the next leader, scales, drains and quarantines, and loses and doubles nothing", async () => {
-    const submitted = await cluster.submit("slow-words", "changed", { workMs: 40 });
+    const submitted = await cluster.submit("slow-words", "changed", { workMs: 40, together: 2 });
     const job = await jobOf(submitted);
     const show = () => ask<JobDetail>("GET", `/v1/jobs/${job}`);
     const ready = async () =>
@@ -51,8 +51,16 @@ describe("e2e: a job is changed while it runs", function () {
     await becomes("rows are written", async () => (await show()).rowsWritten > 20);
 
     await ask("POST", `/v1/jobs/${job}/pause`);
-    const rests = async () => (await show()).regions.every(({ phase }) => phase === "PLACING");
-    await becomes("all regions rest", rests);
+    let regions: JobDetail["regions"] = [];
+    const rest = async () => {
+      ({ regions } = await show());
+      return regions.every(({ phase }) => phase === "PLACING" || phase === "FINISHED") ? true : undefined;
+    };
+    await until("all regions rest", rest, { seen: () => `: ${JSON.stringify(regions)}` });
+    assert.ok(
+      regions.some(({ phase }) => phase === "PLACING"),
+      "the job was paused before it was done",
+    );
     const written = (await cluster.words("changed")).length;
     assert.ok(written > 0, "what was done before is published");
     cluster.processes[0]!.kill("SIGKILL");

@@ -52,6 +52,7 @@ export const FAULT_KINDS = [
   "coordinator-twin",
   "clock-skew",
   "host-cut-off",
+  "worker-cut-off",
   "actor-crash",
 ] as const;
 export type FaultKind = (typeof FAULT_KINDS)[number];
@@ -115,7 +116,7 @@ const UNFELT_ALONE = 0.08;
 /** Who holds what cannot be told, or who was replaced goes on working. */
 export const BLINDING: ReadonlySet<FaultKind> = new Set<FaultKind>([
   ...(["message-lost", "message-delayed", "bus-disconnect", "bus-partition"] as const),
-  ...(["host-pause", "host-cut-off", "worker-pause", "instance-pause"] as const),
+  ...(["host-pause", "host-cut-off", "worker-pause", "worker-cut-off", "instance-pause"] as const),
 ]);
 const OF_STORE: ReadonlySet<FaultKind> = new Set<FaultKind>([
   ...(["store-slow", "store-fails-before", "store-fails-after", "store-partition"] as const),

@@ -23,6 +23,7 @@ const ROLE_OF: Partial<Record<FaultKind, ProcessRole>> = {
   "host-crash": "host",
   "host-pause": "host",
   "host-cut-off": "host",
+  "worker-cut-off": "worker",
   "instance-crash": "instance",
   "instance-pause": "instance",
   "worker-crash": "worker",
@@ -187,8 +188,8 @@ export class Nemesis {
       const other = this.#random.pick(candidates).process.name;
       network.cut(target.process.name, other);
       this.#after(40_000, () => network.join(target.process.name, other));
-    } else if (kind === "host-cut-off") {
-      // From its coordinators alone: it is replaced, and goes on working with everybody else.
+    } else if (kind === "host-cut-off" || kind === "worker-cut-off") {
+      // From its coordinators alone: it is replaced, or given up with all that it holds, which goes on working with everybody else.
       const coordinators = this.cluster.alive("coordinator").map(({ process }) => process.name);
       for (const name of coordinators) network.cut(target.process.name, name);
       this.#in(this.#random.between(5_000, 60_000), () => {

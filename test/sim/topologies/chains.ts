@@ -25,6 +25,8 @@ const INPUTS = "inputs/";
 const ROWS_MAX = 80;
 const PARALLELISM_MAX = 3;
 
+const labelledColumns = { ...inputColumns, label: t.utf8 };
+
 const isBad = (n: number) => n % 13 === 5;
 const isRejected = (n: number) => n % 17 === 3;
 const labelOf = (n: number) => `label-${(n * 7919) % 1009}`;
@@ -52,6 +54,10 @@ export function chains(random: SimRandom): Scenario {
   const tailMs = isJammed ? random.logBetween(300, 3_000) : random.chance(0.5) ? 0 : random.logBetween(1, 2_000);
   // Calls of the actor behind, at a time: then several of its batches are under way when it fails.
   const tailCalls = random.fork("tail").pick([1, 1, 2, 5]);
+  // Functions of whole batches right before the call and right behind it, in its actor: batches are under way in all three when it fails.
+  const beside = random.fork("beside");
+  const drawBeside = () => (beside.chance(0.7) ? 0 : beside.logBetween(10, 3_000));
+  const [beforeMs, behindMs] = [drawBeside(), drawBeside()];
   const seed = random.id(8);
   const isClear = isRestless && random.chance(0.5);
   const watchers: ((call: ServiceCall) => void)[] = [];
@@ -96,16 +102,25 @@ export function chains(random: SimRandom): Scenario {
     return topology(
       "sim-chains",
       (job) => {
-        const labelled = job
+        /** Rows as they are, a batch at a time. */
+        const slowly =
+          (msOfRow: number) =>
+          async <B extends { readonly numRows: number }>(batch: B): Promise<B> => {
+            await clock.sleep(msOfRow * batch.numRows);
+            return batch;
+          };
+        const clean = job
           .read(fromStore ? objectSource(INPUTS, input.rowsPerBatch) : memorySource(input), { id: "numbers" })
           .mapRows({ id: "clean", to: inputColumns }, (row) => {
             if (isBad(row.n)) throw new MillraceError("MILL_RECORD_INVALID", `the row ${row.n} is bad.`);
             return row;
-          })
-          .infer(label, { id: "label" });
+          });
+        const ready = beforeMs === 0 ? clean : clean.map({ id: "before", to: inputColumns }, slowly(beforeMs));
+        const called = ready.infer(label, { id: "label" });
+        const labelled = behindMs === 0 ? called : called.map({ id: "behind", to: labelledColumns }, slowly(behindMs));
         if (!isolated) return void labelled.to(jsonl(OUT), { id: "rows" });
         labelled
-          .mapRows({ id: "tail", to: { ...inputColumns, label: t.utf8 }, concurrency: tailCalls }, async (row) => {
+          .mapRows({ id: "tail", to: labelledColumns, concurrency: tailCalls }, async (row) => {
             if (tailMs > 0)
               await clock.sleep(tailCalls === 1 ? tailMs : tailMs * (hashText(`tail/${row.n}`) / 2 ** 31));
             return row;
@@ -119,10 +134,10 @@ export function chains(random: SimRandom): Scenario {
 
   const rows = rowsOfInput(input);
   const good = rows.filter(({ n }) => !isBad(n) && !isRejected(n));
-  const total = rows.reduce((sum, { n }) => sum + timeOf(n) + tailMs, 0);
+  const total = rows.reduce((sum, { n }) => sum + timeOf(n) + tailMs + beforeMs + behindMs, 0);
   return {
     name: "chains",
-    describe: `${rows.length} rows in ${input.splits.size} splits from ${fromStore ? "objects" : "memory"}, ${parallelism(0)} chains, ${instances} instances of ${concurrency} calls at a time, calls of ${Math.round(callMs)} to ${Math.round(longMs)} ms, ${isolated ? `an actor behind them that takes ${Math.round(tailMs)} ms a row, ${tailCalls} at a time, ` : ""}a checkpoint every ${checkpointIntervalMs} ms${isRestless ? ", actors that fail over and over" : ""}${isClear ? " in clear sight" : ""}${restart.describe}`,
+    describe: `${rows.length} rows in ${input.splits.size} splits from ${fromStore ? "objects" : "memory"}, ${parallelism(0)} chains, ${instances} instances of ${concurrency} calls at a time, calls of ${Math.round(callMs)} to ${Math.round(longMs)} ms, ${besideText(beforeMs, "before")}${besideText(behindMs, "behind")}${isolated ? `an actor behind them that takes ${Math.round(tailMs)} ms a row, ${tailCalls} at a time, ` : ""}a checkpoint every ${checkpointIntervalMs} ms${isRestless ? ", actors that fail over and over" : ""}${isClear ? " in clear sight" : ""}${restart.describe}`,
     build,
     savepointMs: restart.savepointMs,
     // Neighbours come together, as evenly as they can (redistribute M3).
@@ -151,4 +166,8 @@ function rowLine(row: Record<string, unknown>): Line {
 function badLine(row: Record<string, unknown>): Line {
   const record = JSON.parse(String(row.record)) as { n: number };
   return `${row.operator} ${record.n}`;
+}
+
+function besideText(ms: number, where: string): string {
+  return ms === 0 ? "" : `${Math.round(ms)} ms a row in a function ${where} them, `;
 }

@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { MillraceError } from "../../../src/base/errors.js";
-import type { JobId } from "../../../src/base/ids.js";
+import type { JobId, OperatorId } from "../../../src/base/ids.js";
 import { limits } from "../../../src/base/limits.js";
+import { jobSubjects } from "../../../src/bus/subjects.js";
 import { LeaseBucket } from "../../../src/coordinator/term.js";
 import { jobKeys } from "../../../src/storage/keys.js";
-import { cancelJobFrame, jobReportFrame } from "../../../src/wire/control.js";
+import { cancelJobFrame, jobReportFrame, jobSpecFrame } from "../../../src/wire/control.js";
 import { within } from "../actors/support.js";
 import {
   ALONE,
@@ -19,6 +20,7 @@ import {
   told,
 } from "./coordinator-cluster.js";
 import type { FakeWorker } from "./fake-worker.js";
+import { spec } from "./job-facts.js";
 
 describe("coordinator: how a job ended", () => {
   it("is in the store after the end, and the job is no longer one to take up (K5)", async () => {
@@ -32,6 +34,37 @@ describe("coordinator: how a job ended", () => {
     assert.equal(await cluster.store.head(keys.open), undefined);
     await (await cluster.succeed()).close();
     assert.deepEqual(await cluster.describe(), told);
+  });
+
+  it("is there, and the job can be deleted, while its logs cannot; the next leader deletes them (J4)", async () => {
+    const exchanges = [{ operator: "between", partitions: 1, readers: ["x"], writers: [] }];
+    const open = async () => {
+      const cluster = await new Cluster().open("w1", "w2");
+      await cluster.store.put(keys.spec, jobSpecFrame.encode({ ...spec, exchanges }));
+      await cluster.submit();
+      const { bus } = cluster;
+      const log = await bus.log(jobSubjects(namespace, job as JobId).exchangeLog("between" as OperatorId, 0));
+      await log.append(new Uint8Array(1));
+      const deleteLog = bus.deleteLog.bind(bus);
+      bus.deleteLog = () => Promise.reject(new MillraceError("MILL_BUS_REFUSED", "no right to"));
+      await cluster.cancel();
+      assert.ok(await cluster.store.head(keys.report));
+      return { cluster, log, mend: () => Object.assign(bus, { deleteLog }) };
+    };
+    const first = await open();
+    const { deletion } = first.cluster.coordinator.ended;
+    await deletion.begin(job as JobId, { savepoints: false });
+    await first.cluster.clock.settle();
+    assert.equal((await deletion.standing(job as JobId)).state, "done");
+
+    const { cluster, log, mend } = await open();
+    const before = await cluster.succeed();
+    assert.equal(await log.last(), 1n);
+    mend();
+    await before.close();
+    await cluster.clock.advance(limits.storeBackoffMsMax);
+    await assert.rejects(log.append(new Uint8Array(1)), { code: "MILL_BUS_LOG_GONE" });
+    assert.equal(await cluster.store.head(keys.open), undefined);
   });
 
   it("is written again until the store takes it, and the job stays open until then", async () => {

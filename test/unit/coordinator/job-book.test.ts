@@ -60,6 +60,20 @@ function load(state: LoadReport["state"], about: Partial<LoadReport> = {}): Load
   return { service: "model", instance: "model-0", state, reason: "", code: "", ...counts, ...about };
 }
 
+describe("coordinator/job-book: what is being written", () => {
+  it("is a region's record, or a savepoint (J4)", () => {
+    const { book } = setUp();
+    const writing = () => book.facts([], 1n, () => []).writing;
+    const region = book.regions.get("region-read-0")!;
+    assert.equal(writing(), false);
+    region.writing = true;
+    assert.equal(writing(), true);
+    region.writing = false;
+    book.recording = true;
+    assert.equal(writing(), true);
+  });
+});
+
 describe("coordinator/job-book: hosts", () => {
   it("a host is up when it has reported, and that is a change; the same again is none", () => {
     const { book, host } = setUp();

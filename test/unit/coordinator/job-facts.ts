@@ -145,6 +145,7 @@ export function facts(about: Partial<JobFacts> = {}): JobFacts {
     retired: new Set<string>(),
     stopping: false,
     rests: false,
+    writing: false,
     error: undefined,
     hosts: [host("job-1-w1-1", "w1"), host("job-1-w2-1", "w2")],
     placedOn: ["w1", "w2"],

@@ -176,7 +176,9 @@ describe("coordinator/job: winding up", () => {
         assert.equal(entered(actions), undefined);
         assert.equal(actions.length, 2);
       }
-      const gone = decideJob(facts({ state, error, hosts: goneHosts, instances: goneInstances }));
+      const ending = { state, error, hosts: goneHosts, instances: goneInstances };
+      assert.deepEqual(decideJob(facts({ ...ending, writing: true })), [], "what is being written is waited for");
+      const gone = decideJob(facts(ending));
       assert.deepEqual(gone, [{ kind: "enter", state: end }]);
     });
   }

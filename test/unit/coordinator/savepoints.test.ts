@@ -100,6 +100,29 @@ describe("coordinator/savepoints: taking one", () => {
     assert.deepEqual(told, ["savepoint.taken half-way "]);
   });
 
+  it("is being written for as long as its parts are copied: the job does not end meanwhile (J4)", async () => {
+    const { store, leader, look, ask, there } = await setUp();
+    await ask();
+    await look(2);
+    const own = leader.facts().open!.checkpoint;
+    leader.snapshots(own);
+    await look(3);
+    const copying = gate();
+    const put = store.put.bind(store);
+    store.put = async (key, ...rest) => {
+      if (key.includes("/savepoint-snapshots/")) await copying.promise;
+      return put(key, ...rest);
+    };
+    assert.ok(!leader.book.recording);
+    leader.publish(own);
+    await splitLog(store);
+    await look(3);
+    assert.deepEqual([leader.book.recording, await there()], [true, false]);
+    copying.open();
+    await look(3);
+    assert.deepEqual([leader.book.recording, await there()], [false, true]);
+  });
+
   it("takes the last commit of a region that is over, though a full log keeps what it wrote from being published (V2, V3)", async () => {
     const { store, leader, look, ask, there } = await setUp();
     await leader.look(2);
