@@ -73,6 +73,8 @@ export async function openNats(options: NatsOptions): Promise<{ connection: Nats
       pingInterval: limits.busPingIntervalMs,
       reconnectTimeWait: limits.busReconnectDelayMs,
       maxReconnectAttempts: -1,
+      // Else the client ends for good where it is refused twice in a row: while credentials are renewed, or a server loads its accounts.
+      ignoreAuthErrorAbort: true,
       // The client reads no meaning into `tls://`: without the option it would speak, and log in, in the clear.
       ...(tls && { tls }),
       ...(authenticator && { authenticator }),

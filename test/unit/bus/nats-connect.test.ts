@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { type AddressInfo, createServer, connect as dial, type Socket } from "node:net";
+import { setTimeout as pause } from "node:timers/promises";
 import { connect } from "@nats-io/transport-node";
 import { MillraceError } from "../../../src/base/errors.js";
 import type { Bus } from "../../../src/bus/bus.js";
@@ -163,6 +164,29 @@ describe("bus/nats-bus: a connection that breaks", () => {
     }
   });
 
+  it("is let in again, however often it was refused meanwhile: credentials are renewed, accounts load late", async () => {
+    const server = await startNats({ user: "u", password: "right" });
+    const stranger = await startNats({ user: "u", password: "another" });
+    const cable = await Cable.to(server.port);
+    const credentials = { user: "u", password: "right" };
+    const options = { servers: `nats://127.0.0.1:${cable.port}`, name: "cut", credentials };
+    const { ports, lines } = recordingPorts();
+    const bus = await connectNats(options, ports);
+    try {
+      cable.leadTo(stranger.port);
+      const before = cable.dials;
+      cable.cut();
+      while (cable.dials < before + 4) await pause(20);
+      cable.leadTo(server.port);
+      while (!lines.some(({ message }) => message.startsWith("connected to NATS again"))) await pause(20);
+      await within("the server to answer", bus.flush());
+    } finally {
+      await bus.close();
+      cable.close();
+      await Promise.all([server.stop(), stranger.stop()]);
+    }
+  });
+
   it("closes within its bound while the server is away, and lets whoever waits for room go", async () => {
     const server = await startNats();
     const bus = await connectNats({ servers: server.url, name: "test" }, recordingPorts().ports);
@@ -188,11 +212,17 @@ async function askUntilAnswered(bus: Bus, responder: Bus): Promise<string> {
 /** A TCP connection to a server that can be cut while the server lives. */
 class Cable {
   private readonly sockets = new Set<Socket>();
-  private constructor(private readonly listener: ReturnType<typeof createServer>) {}
+  /** Connections that there ever were. */
+  dials = 0;
+  private constructor(
+    private readonly listener: ReturnType<typeof createServer>,
+    private far: number,
+  ) {}
 
   static async to(port: number): Promise<Cable> {
     const listener = createServer((near) => {
-      const far = dial(port, "127.0.0.1");
+      cable.dials++;
+      const far = dial(cable.far, "127.0.0.1");
       for (const socket of [near, far]) {
         cable.sockets.add(socket);
         socket.on("error", () => {});
@@ -200,7 +230,7 @@ class Cable {
       near.pipe(far);
       far.pipe(near);
     });
-    const cable = new Cable(listener);
+    const cable = new Cable(listener, port);
     listener.listen(0, "127.0.0.1");
     await once(listener, "listening");
     return cable;
@@ -208,6 +238,11 @@ class Cable {
 
   get port(): number {
     return (this.listener.address() as AddressInfo).port;
+  }
+
+  /** Where connections lead from now on. */
+  leadTo(port: number): void {
+    this.far = port;
   }
 
   cut(): void {
