@@ -191,7 +191,7 @@ export class JobBook {
       groups: this.#groupFacts(),
       regions: regions.map(({ phase }) => phase),
       rests: regions.every(({ rests }) => rests),
-      writing: this.recording || regions.some(({ writing }) => writing),
+      writing: this.recording || regions.some(({ writing, cleaning }) => writing || cleaning),
       enumerators: [...this.#enumerators.values()],
       instances: this.#instances.facts(),
       workers,

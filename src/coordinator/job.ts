@@ -99,7 +99,7 @@ export interface JobFacts {
   readonly regions: readonly RegionPhase[];
   /** Every region rests, or is over. */
   readonly rests: boolean;
-  /** A record of a region, or a savepoint. */
+  /** A record of a region, or a savepoint, or old records are being deleted. */
   readonly writing: boolean;
   readonly enumerators: readonly EnumeratorFacts[];
   /** Newest first. */

@@ -30,6 +30,8 @@ export class RegionBook {
   readonly workers = new Set<string>();
   #phase: RegionPhase = "OPENING";
   #writing = false;
+  /** Old records and snapshots are being deleted. */
+  cleaning = false;
   /** Grows whenever an actor's worker changes. */
   placements = 0;
   #inherited = false;

@@ -11,42 +11,39 @@ import type { Log } from "../base/ports.js";
 import { decideRetention, type StoredSnapshot } from "../checkpoint/retention.js";
 import { jobKeys, numberIn } from "../storage/keys.js";
 import type { ObjectStore } from "../storage/object-store.js";
+import { isRunning } from "./job.js";
 import type { JobBook } from "./job-book.js";
 import type { RegionBook } from "./region-book.js";
 import type { RegionFloors } from "./region-floor.js";
 import { listNumbers } from "./region-log.js";
-
-interface Known {
-  underWay: boolean;
-  /** Commits since snapshots were listed. */
-  commits: number;
-}
 
 export interface RetentionOptions {
   readonly store: ObjectStore;
   readonly log: Log;
   readonly floors: RegionFloors;
   leads(): Promise<boolean>;
+  look(book: JobBook): void;
 }
 
 export class RegionRetention {
-  #known = new WeakMap<RegionBook, Known>();
+  /** How many there were of each region. */
+  #commits = new WeakMap<RegionBook, number>();
 
   constructor(private readonly options: RetentionOptions) {}
 
   /** A commit is in the region's log. */
   async onCommit(book: JobBook, region: RegionBook): Promise<void> {
-    const known = this.#known.get(region) ?? { underWay: false, commits: 0 };
-    this.#known.set(region, known);
-    known.commits += 1;
-    if (known.underWay) return;
-    known.underWay = true;
+    const commits = (this.#commits.get(region) ?? 0) + 1;
+    this.#commits.set(region, commits);
+    if (region.cleaning) return;
+    region.cleaning = true;
     try {
-      await this.#clean(book, region, known.commits % limits.retentionSweepCommits === 1);
+      await this.#clean(book, region, commits % limits.retentionSweepCommits === 1);
     } catch (error) {
       this.options.log.warn("old checkpoints could not be deleted", { region: region.region, error });
     }
-    known.underWay = false;
+    region.cleaning = false;
+    if (!isRunning(book.state)) this.options.look(book); // it waits for that (J4)
   }
 
   async #clean(book: JobBook, region: RegionBook, sweep: boolean): Promise<void> {

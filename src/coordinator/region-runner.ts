@@ -67,6 +67,7 @@ export class RegionRunner {
       log: ports.log,
       floors: this.#floors,
       leads: () => options.leads(),
+      look: options.look,
     });
     this.#telemetry = new RegionTelemetry(ports);
   }

@@ -61,7 +61,7 @@ function load(state: LoadReport["state"], about: Partial<LoadReport> = {}): Load
 }
 
 describe("coordinator/job-book: what is being written", () => {
-  it("is a region's record, or a savepoint (J4)", () => {
+  it("is a region's record, what is deleted of its old ones, or a savepoint (J4)", () => {
     const { book } = setUp();
     const writing = () => book.facts([], 1n, () => []).writing;
     const region = book.regions.get("region-read-0")!;
@@ -69,6 +69,9 @@ describe("coordinator/job-book: what is being written", () => {
     region.writing = true;
     assert.equal(writing(), true);
     region.writing = false;
+    region.cleaning = true;
+    assert.equal(writing(), true);
+    region.cleaning = false;
     book.recording = true;
     assert.equal(writing(), true);
   });
