@@ -52,8 +52,8 @@ export const FAULT_KINDS = [
   "coordinator-twin",
   "clock-skew",
   "host-cut-off",
-  "worker-cut-off",
   "actor-crash",
+  "worker-cut-off",
 ] as const;
 export type FaultKind = (typeof FAULT_KINDS)[number];
 
