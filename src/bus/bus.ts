@@ -55,6 +55,8 @@ export interface Bus {
   flush(): Promise<void>;
   /** A durable, ordered log; created if it is not there. */
   log(name: string, options?: LogOptions): Promise<DurableLog>;
+  /** The log, if it is there: for those who must not make anew what was deleted. @throws {MillraceError} `MILL_BUS_LOG_GONE` */
+  existingLog(name: string): Promise<DurableLog>;
   /** Deletes a log with all its entries, if there is one. Whoever has it open may find it gone; opened again, it is a new one. */
   deleteLog(name: string): Promise<void>;
   /** A key-value bucket with compare-and-set; created if it is not there. */

@@ -110,6 +110,10 @@ class LinkBus implements Bus {
     throw unsupported("log", name);
   }
 
+  async existingLog(name: string): Promise<DurableLog> {
+    throw unsupported("log", name);
+  }
+
   async deleteLog(name: string): Promise<void> {
     throw unsupported("log", name);
   }

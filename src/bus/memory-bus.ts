@@ -89,6 +89,12 @@ export class MemoryBus implements Bus {
     return logOf(this.system.log(name, options), this.ended.signal);
   }
 
+  async existingLog(name: string): Promise<DurableLog> {
+    this.checkOpen(`log ${name}`);
+    checkName("log", name);
+    return logOf(this.system.existingLog(name), this.ended.signal);
+  }
+
   async deleteLog(name: string): Promise<void> {
     this.checkOpen(`log ${name}`);
     checkName("log", name);

@@ -18,7 +18,7 @@ export class MemoryLog {
   ) {}
 
   append(payload: Uint8Array, expectedLast: bigint | undefined): bigint {
-    if (this.gone) throw logGone(this.name, "append to");
+    this.checkThere("append to");
     if (expectedLast !== undefined && expectedLast !== this.lastSequence) {
       throw logConflict(this.name, expectedLast, this.lastSequence);
     }
@@ -39,28 +39,39 @@ export class MemoryLog {
   }
 
   incarnation(): string {
-    if (this.gone) throw logGone(this.name, "describe");
+    this.checkThere("describe");
     return `${this.made}`;
   }
 
   last(): bigint {
+    this.checkThere("describe");
     return this.lastSequence;
   }
 
   first(): bigint {
-    return this.entries[0]?.sequence ?? this.lastSequence + 1n;
+    this.checkThere("describe");
+    return this.firstKept;
   }
 
-  /** The oldest kept entry at or after `sequence`. */
+  /** The oldest kept entry at or after `sequence`. Whoever follows a log that is gone hears nothing of that. */
   at(sequence: bigint): LogEntry | undefined {
-    const index = sequence - this.first();
+    const index = sequence - this.firstKept;
     return this.entries[index < 0n ? 0 : Number(index)];
   }
 
   purgeBelow(sequence: bigint): void {
-    const count = sequence - this.first();
+    this.checkThere("purge");
+    const count = sequence - this.firstKept;
     if (count <= 0n) return;
     for (const entry of this.entries.splice(0, Number(count))) this.bytes -= entry.payload.byteLength;
+  }
+
+  private get firstKept(): bigint {
+    return this.entries[0]?.sequence ?? this.lastSequence + 1n;
+  }
+
+  private checkThere(verb: string): void {
+    if (this.gone) throw logGone(this.name, verb);
   }
 }
 

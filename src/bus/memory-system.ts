@@ -9,7 +9,7 @@ import type { Ports } from "../base/ports.js";
 import type { BusMessage, LogOptions } from "./bus.js";
 import { deliver, type Handler } from "./delivery.js";
 import { MemoryBucket } from "./memory-bucket.js";
-import { MemoryLog } from "./memory-log.js";
+import { logGone, MemoryLog } from "./memory-log.js";
 import { SubjectIndex } from "./subject-index.js";
 
 const TURN_MESSAGES = 256;
@@ -52,6 +52,12 @@ export class MemorySystem {
   log(name: string, options: LogOptions): MemoryLog {
     const log = this.logs.get(name) ?? new MemoryLog(name, options, this.logsMade++);
     this.logs.set(name, log);
+    return log;
+  }
+
+  existingLog(name: string): MemoryLog {
+    const log = this.logs.get(name);
+    if (log === undefined) throw logGone(name, "open");
     return log;
   }
 

@@ -30,7 +30,7 @@ import { closedError, deliver, type Handler, noResponderError } from "./delivery
 import { openNatsBucket } from "./nats-bucket.js";
 import { type NatsOptions, openNats } from "./nats-connect.js";
 import { permissionOf, storageError } from "./nats-errors.js";
-import { deleteNatsLog, type JetStream, openNatsLog } from "./nats-log.js";
+import { deleteNatsLog, type JetStream, openExistingNatsLog, openNatsLog } from "./nats-log.js";
 import { ERROR_HEADER, NatsOut } from "./nats-out.js";
 import { PART_HEADER, queueGroupError, Reassembly } from "./nats-parts.js";
 import { type OpenRequest, OpenRequests } from "./requests.js";
@@ -164,6 +164,12 @@ class NatsBus implements Bus {
     this.checkOpen(`log ${name}`);
     checkName("log", name);
     return openNatsLog(await this.openJetStream(`log ${name}`, this.options.logsApi), name, options);
+  }
+
+  async existingLog(name: string): Promise<DurableLog> {
+    this.checkOpen(`log ${name}`);
+    checkName("log", name);
+    return openExistingNatsLog(await this.openJetStream(`log ${name}`, this.options.logsApi), name);
   }
 
   async deleteLog(name: string): Promise<void> {

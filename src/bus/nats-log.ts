@@ -37,13 +37,19 @@ export interface JetStream {
 const HEADER_BYTES_MAX = 256;
 
 export async function openNatsLog(js: JetStream, name: string, options: LogOptions): Promise<DurableLog> {
-  const stream = `MR_LOG_${name}`;
+  const log = new NatsLog(js, name);
   try {
-    await createIfAbsent(js, stream, `mr_log.${name}`, options);
+    await createIfAbsent(js, log, options);
   } catch (error) {
     throw storageError(error, `log ${name}`);
   }
-  return new NatsLog(js, name, stream, `mr_log.${name}`);
+  return log;
+}
+
+export async function openExistingNatsLog(js: JetStream, name: string): Promise<DurableLog> {
+  const log = new NatsLog(js, name);
+  await log.incarnation(); // throws where it is gone
+  return log;
 }
 
 export async function deleteNatsLog(js: JetStream, name: string): Promise<void> {
@@ -70,7 +76,7 @@ function isNotFound(error: unknown): boolean {
   return error instanceof Error && error.message === "stream not found";
 }
 
-async function createIfAbsent(js: JetStream, stream: string, subject: string, options: LogOptions): Promise<void> {
+async function createIfAbsent(js: JetStream, { stream, subject }: NatsLog, options: LogOptions): Promise<void> {
   if (await ifThere(js.manager.streams.info(stream))) return;
   // Two that do this at once with the same options both succeed; with other options the second is refused.
   await js.manager.streams.add({
@@ -85,12 +91,16 @@ async function createIfAbsent(js: JetStream, stream: string, subject: string, op
 }
 
 class NatsLog implements DurableLog {
+  readonly stream: string;
+  readonly subject: string;
+
   constructor(
     private readonly js: JetStream,
     private readonly name: string,
-    private readonly stream: string,
-    private readonly subject: string,
-  ) {}
+  ) {
+    this.stream = `MR_LOG_${name}`;
+    this.subject = `mr_log.${name}`;
+  }
 
   async append(payload: Uint8Array, options?: { readonly expectedLast?: bigint }): Promise<bigint> {
     checkFits(this.js, `log ${this.name}`, payload);

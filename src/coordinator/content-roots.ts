@@ -173,7 +173,10 @@ export class ContentRoots {
     return key === "" ? Promise.resolve(inline) : this.options.store.get(key);
   }
 
-  /** What the reader's committed position has not passed. Its log is there once a writer has committed. */
+  /**
+   * What the reader's committed position has not passed. Its log is there once an attempt of a writer has committed; what a job began from
+   * (attempt 0) came before it. One that is gone then is an error (Q6), also where the job has just ended: the next round knows that.
+   */
   async #log(flow: JobFlow, spec: ExchangeSpec, partition: number): Promise<void> {
     const reader = spec.readers[partition];
     const newestOf = (actor: string) =>
@@ -181,13 +184,16 @@ export class ContentRoots {
         .commits()
         .flatMap(({ actors }) => actors)
         .find((one) => one.actor === actor);
-    const written = spec.writers.some(({ actor }) => flow.isFinished(actor) || newestOf(actor) !== undefined);
+    const attempted = flow.commits().filter(({ attempt }) => attempt > 0);
+    const committed = new Set(attempted.flatMap(({ actors }) => actors.map(({ actor }) => actor)));
+    const written = spec.writers.some(({ actor }) => flow.isFinished(actor) || committed.has(actor));
     if (reader === undefined || !written || flow.isFinished(reader)) return;
     const position = () => this.#positionOf(() => newestOf(reader), spec.operator);
     const at = await position();
     if (at === "read") return;
     const { bus, namespace, ports } = this.options;
-    const log = await bus.log(jobSubjects(namespace, flow.job).exchangeLog(spec.operator as OperatorId, partition));
+    const { exchangeLog } = jobSubjects(namespace, flow.job);
+    const log = await bus.existingLog(exchangeLog(spec.operator as OperatorId, partition));
     const label = `durable exchange "${spec.operator}", partition ${partition}`;
     const [first, last] = [await log.first(), await log.last()];
     const from = at.next > first ? at.next : first; // what was purged meanwhile is in the reader's newest checkpoint (Q5)

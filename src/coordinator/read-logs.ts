@@ -2,8 +2,10 @@
  * Empties logs of durable exchanges whose readers have finished, while their job goes on. A writer that was restored publishes again
  * what it had pending, also behind the end of the log's reader, and nobody else would make room for it.
  *
- * Only what a committed checkpoint calls finished counts: such a reader never reads again.
+ * Only what a committed checkpoint calls finished counts: such a reader never reads again. A log that is gone is left gone: its job has
+ * ended, and nobody would delete another one of its name.
  */
+import { MillraceError } from "../base/errors.js";
 import type { JobId, Namespace, OperatorId } from "../base/ids.js";
 import { limits } from "../base/limits.js";
 import type { Ports } from "../base/ports.js";
@@ -16,7 +18,7 @@ export interface ReadLogsOptions {
   readonly bus: Bus;
   readonly ports: Ports;
   readonly namespace: Namespace;
-  /** Asked first: who does not lead would make a log anew that was deleted with its job. */
+  /** Asked first: who leads no more changes nothing. */
   leads(): Promise<boolean>;
 }
 
@@ -65,14 +67,20 @@ export class ReadLogs {
     this.#underWay.add(job);
     try {
       if (!(await leads())) return;
-      for (const name of names) {
-        const log = await bus.log(name);
-        await log.purgeBelow((await log.last()) + 1n);
-      }
+      for (const name of names) await emptyIfThere(bus, name);
     } catch (error) {
       ports.log.warn("a log that nobody reads any more was not emptied; it is tried again", { job: job.job, error });
     } finally {
       this.#underWay.delete(job);
     }
+  }
+}
+
+async function emptyIfThere(bus: Bus, name: string): Promise<void> {
+  try {
+    const log = await bus.existingLog(name);
+    await log.purgeBelow((await log.last()) + 1n);
+  } catch (error) {
+    if (!MillraceError.is(error) || error.code !== "MILL_BUS_LOG_GONE") throw error;
   }
 }

@@ -3,7 +3,8 @@
  * had not passed and that the writers' checkpoints hold. `checkpoint/savepoint.ts` decides which these are, and when.
  *
  * What is kept begins where the reader's snapshot says and goes on without a gap, or nothing is kept and an error says why. It is whole:
- * rows that lie beside a log are put into their entries, because a log's content goes with its job.
+ * rows that lie beside a log are put into their entries, because a log's content goes with its job. A log that is gone is such an error:
+ * one made anew would be empty, and look as if nothing had been left to read.
  */
 import { createHash } from "node:crypto";
 import { MillraceError } from "../base/errors.js";
@@ -122,8 +123,14 @@ class Keeping {
     const logName = jobSubjects(namespace, book.job).exchangeLog(spec.operator as OperatorId, partition);
     await this.#keepSeeds(at.seed);
     const seeds = this.#kept.length;
-    const last = await this.#keepLog(await bus.log(logName), at);
-    return { next: at.next, last, objects: this.#kept, seeds };
+    try {
+      const last = await this.#keepLog(await bus.existingLog(logName), at);
+      return { next: at.next, last, objects: this.#kept, seeds };
+    } catch (error) {
+      // Its writers have made it before they committed; so it was deleted, by another leader or by hand.
+      if (MillraceError.is(error) && error.code === "MILL_BUS_LOG_GONE") throw this.#lost("its log was deleted", error);
+      throw error;
+    }
   }
 
   /** Where the reader's snapshot stands; `read`: it has read the partition to its end. */
@@ -217,12 +224,13 @@ class Keeping {
     this.#kept.push({ key, sha256, sizeBytes: BigInt(bytes.length) });
   }
 
-  #lost(what: string): MillraceError {
+  #lost(what: string, cause?: unknown): MillraceError {
     const { operator } = this.spec;
     return new MillraceError(
       "MILL_EXCHANGE_LOST",
       `durable exchange "${operator}", partition ${this.partition}: what its reader has still to read cannot be kept: ${what}. Take the savepoint again.`,
       { exchange: operator, partition: this.partition },
+      cause === undefined ? undefined : { cause },
     );
   }
 }

@@ -116,6 +116,19 @@ export function busStorageConformance(buses: () => { readonly a: Bus; readonly b
       assert.deepEqual(await take(await a.log("orders"), 1n, 1), ["1 x"]);
     });
 
+    it("is opened where it is there, and not made where it is not, if so asked", async () => {
+      await assert.rejects(a.existingLog("orders"), { code: "MILL_BUS_LOG_GONE", message: /orders/ });
+      await assert.rejects(a.existingLog("orders"), { code: "MILL_BUS_LOG_GONE" }, "the question has made none");
+      await (await a.log("orders")).append(bytes("x"));
+      const there = await b.existingLog("orders");
+      assert.equal(await there.append(bytes("y"), { expectedLast: 1n }), 2n);
+      await a.deleteLog("orders");
+      await assert.rejects(b.existingLog("orders"), { code: "MILL_BUS_LOG_GONE" });
+      for (const use of [() => there.last(), () => there.first(), () => there.purgeBelow(2n)]) {
+        await assert.rejects(use, { code: "MILL_BUS_LOG_GONE", message: /orders/ });
+      }
+    });
+
     it("is another one after it was deleted and made anew, and the same for everybody until then", async () => {
       const log = await a.log("orders");
       const first = await log.incarnation();
@@ -142,6 +155,7 @@ export function busStorageConformance(buses: () => { readonly a: Bus; readonly b
     for (const name of ["", "a.b", "a b", "a*", "x".repeat(129)]) {
       it(`refuses the name ${JSON.stringify(name.slice(0, 10))} with MILL_BUS_SUBJECT`, async () => {
         await assert.rejects(a.log(name), { code: "MILL_BUS_SUBJECT" });
+        await assert.rejects(a.existingLog(name), { code: "MILL_BUS_SUBJECT" });
         await assert.rejects(a.bucket(name), { code: "MILL_BUS_SUBJECT" });
       });
     }
@@ -154,6 +168,7 @@ export function busStorageConformance(buses: () => { readonly a: Bus; readonly b
       await assert.rejects(log.append(bytes("x")), { code: "MILL_BUS_CLOSED" });
       await assert.rejects(log.last(), { code: "MILL_BUS_CLOSED" });
       await assert.rejects(b.log("orders"), { code: "MILL_BUS_CLOSED" });
+      await assert.rejects(b.existingLog("orders"), { code: "MILL_BUS_CLOSED" });
       await assert.rejects(b.bucket("meta"), { code: "MILL_BUS_CLOSED" });
     });
   });

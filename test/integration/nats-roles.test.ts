@@ -207,6 +207,9 @@ describe("deploy/nats: what belongs to another role", () => {
     await refusedToPublish("worker", "_INBOX_submitter.x", "_INBOX_coordinator.x");
   });
 
+  it("a coordinator makes no log: one that it made would stay when its job has ended", () =>
+    refusedToPublish("coordinator", `${LOGS_API}.STREAM.CREATE.MR_LOG_orders`));
+
   it("a submitter asks the coordinator, and does nothing else", async () => {
     await refusedToPublish(
       "submitter",

@@ -117,6 +117,13 @@ export class SimBus implements Bus {
     return simLog(log, this, this.#ended.signal, this.network.faults);
   }
 
+  async existingLog(name: string): Promise<DurableLog> {
+    this.#checkOpen(`log ${name}`);
+    checkName("log", name);
+    const log = await this.call(`existing log ${name}`, () => this.network.existingLog(name));
+    return simLog(log, this, this.#ended.signal, this.network.faults);
+  }
+
   async deleteLog(name: string): Promise<void> {
     this.#checkOpen(`log ${name}`);
     checkName("log", name);

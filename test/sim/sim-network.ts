@@ -11,7 +11,7 @@
  */
 import type { LogOptions } from "../../src/bus/bus.js";
 import { MemoryBucket } from "../../src/bus/memory-bucket.js";
-import { MemoryLog } from "../../src/bus/memory-log.js";
+import { logGone, MemoryLog } from "../../src/bus/memory-log.js";
 import { SubjectIndex } from "../../src/bus/subject-index.js";
 import type { Faults, MessageClass } from "./faults.js";
 import type { SimBus } from "./sim-bus.js";
@@ -135,6 +135,12 @@ export class SimNetwork {
   log(name: string, options: LogOptions): MemoryLog {
     const log = this.#logs.get(name) ?? new MemoryLog(name, options, this.#logsMade++);
     this.#logs.set(name, log);
+    return log;
+  }
+
+  existingLog(name: string): MemoryLog {
+    const log = this.#logs.get(name);
+    if (log === undefined) throw logGone(name, "open");
     return log;
   }
 

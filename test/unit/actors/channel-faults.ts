@@ -180,6 +180,7 @@ export class FaultyBus implements Bus {
   request = () => Promise.reject(new Error("a channel makes no requests"));
   flush = () => Promise.reject(new Error("a channel does not flush"));
   log = () => Promise.reject(new Error("a channel keeps no log"));
+  existingLog = () => Promise.reject(new Error("a channel keeps no log"));
   deleteLog = () => Promise.reject(new Error("a channel keeps no log"));
   bucket = () => Promise.reject(new Error("a channel keeps no bucket"));
   close = () => Promise.resolve();

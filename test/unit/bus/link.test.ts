@@ -95,6 +95,7 @@ describe("bus/link-bus: the ends of a link", () => {
   it("refuses logs and buckets with MILL_CONFIG", async () => {
     const bus = connectLink(ends.near, recordingPorts().ports);
     await assert.rejects(bus.log("orders"), { code: "MILL_CONFIG", message: /orders/ });
+    await assert.rejects(bus.existingLog("orders"), { code: "MILL_CONFIG", message: /orders/ });
     await assert.rejects(bus.bucket("meta"), { code: "MILL_CONFIG", message: /meta/ });
   });
 

@@ -17,6 +17,7 @@ import { fakePorts } from "./fake-ports.js";
 const JOB = "job" as JobId;
 const NAMESPACE = "test" as Namespace;
 const keys = jobKeys(JOB);
+const LOG = jobSubjects(NAMESPACE, JOB).exchangeLog("log" as OperatorId, 0);
 const hashOf = (letter: string) => letter.repeat(64);
 const split = { id: "log-0", payload: new Uint8Array(), rows: 0 };
 
@@ -27,6 +28,8 @@ class Bench {
   readonly prefix = `${this.store.url}/${keys.content("")}`;
   /** Newest entry of writer `w-0` that the reader's newest commit has handed on: (checkpoint, 0). */
   passed = 0n;
+  /** Of the writer's newest commit. */
+  attempt = 1;
   readonly roots = new ContentRoots(this.prefix, {
     ...{ bus: this.bus, store: this.store, contents: this.store, namespace: NAMESPACE, ports: this.ports },
     outputAt: () => undefined,
@@ -34,7 +37,7 @@ class Bench {
 
   /** Entries of checkpoint 1, 2, ...: a row that refers to the letter, and lies beside the log. @returns hashes of the rows */
   async append(...letters: string[]): Promise<string[]> {
-    const log = await this.bus.log(jobSubjects(NAMESPACE, JOB).exchangeLog("log" as OperatorId, 0));
+    const log = await this.bus.log(LOG);
     const hashes: string[] = [];
     for (const [i, letter] of letters.entries()) {
       const about = { offset: 0n, sizeBytes: 1n, sha256: "", mediaType: "", bytes: null };
@@ -73,10 +76,25 @@ class Bench {
     const counts = { rowsRead: 0n, rowsWritten: 0n, deadLetters: 0n };
     const inline = actorSnapshotFrame.encode({ operators, parked: [], ...counts, blobs: [], contents: -1 });
     const one = { actor, finished: false, inline, key: "", sha256: "", sizeBytes: 0n };
-    const base = { kind: "COMMIT", job: JOB, region: `region-${actor}`, number: 1n, term: 1n, attempt: 1 } as const;
-    return { ...base, createdMs: 0n, actors: [one] };
+    const base = { kind: "COMMIT", job: JOB, region: `region-${actor}`, number: 1n, term: 1n } as const;
+    return { ...base, attempt: this.attempt, createdMs: 0n, actors: [one] };
   }
 }
+
+describe("coordinator/content-roots: a log that is not there", () => {
+  it("is an error once a writer has committed (Q6), and is not made anew: its job may have ended", async () => {
+    const bench = new Bench();
+    await assert.rejects(bench.read(), { code: "MILL_BUS_LOG_GONE" });
+    await assert.rejects(bench.bus.existingLog(LOG), { code: "MILL_BUS_LOG_GONE" });
+  });
+
+  it("holds nothing yet where the job began from a savepoint, and its writers will make it", async () => {
+    const bench = new Bench();
+    bench.attempt = 0;
+    assert.deepEqual(await bench.read(), []);
+    await assert.rejects(bench.bus.existingLog(LOG), { code: "MILL_BUS_LOG_GONE" });
+  });
+});
 
 describe("coordinator/content-roots: rows beside a log", () => {
   it("are kept, and what they refer to, until their reader's committed position has passed them (Q5)", async () => {

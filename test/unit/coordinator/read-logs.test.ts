@@ -5,6 +5,7 @@ import { silentLog } from "../../../src/base/real/ports.js";
 import { MemoryBus } from "../../../src/bus/memory-bus.js";
 import { jobSubjects } from "../../../src/bus/subjects.js";
 import { ReadLogs, type ReadLogsJob } from "../../../src/coordinator/read-logs.js";
+import type { ExchangeSpec } from "../../../src/wire/control.js";
 import type { RegionRecord } from "../../../src/wire/stored.js";
 import { FakeClock } from "./fake-ports.js";
 
@@ -31,14 +32,17 @@ async function setUp(finished: boolean) {
       ["region-w", { commit: undefined }],
     ]),
   };
-  const state = { leads: true };
-  const readLogs = new ReadLogs({ bus, ports, namespace: NAMESPACE, leads: async () => state.leads });
+  const state = { leads: async () => true };
+  const readLogs = new ReadLogs({ bus, ports, namespace: NAMESPACE, leads: () => state.leads() });
+  /** As when the job ends. */
+  const end = () => readLogs.delete(JOB, [{ operator: "hand-over", partitions: 2 } as ExchangeSpec]);
+  const there = (partition: number) => bus.existingLog(exchangeLog("hand-over" as OperatorId, partition));
   const look = async () => {
     await clock.advance(limits.heartbeatIntervalMs);
     readLogs.look(job);
     await clock.advance(0);
   };
-  return { logs, look, state };
+  return { logs, look, state, end, there };
 }
 
 describe("coordinator/read-logs: a log whose reader has finished", () => {
@@ -65,8 +69,15 @@ describe("coordinator/read-logs: a log whose reader has finished", () => {
 
   it("is left alone by a coordinator that does not lead any more", async () => {
     const { logs, look, state } = await setUp(true);
-    state.leads = false;
+    state.leads = async () => false;
     await look();
     assert.equal(await logs[0].first(), 1n);
+  });
+
+  it("is not made anew where the job ends before it is emptied", async () => {
+    const { look, state, end, there } = await setUp(true);
+    state.leads = () => end().then(() => true);
+    await look();
+    for (const partition of [0, 1]) await assert.rejects(there(partition), { code: "MILL_BUS_LOG_GONE" });
   });
 });

@@ -136,6 +136,19 @@ describe("coordinator/savepoint-exchanges: what is kept of a log", () => {
     await assert.rejects(purged.keep(), { code: "MILL_EXCHANGE_LOST", message: /entries 4 to 6, not 3/ });
     const anew = await setUp((cursor) => ({ position: cursor.position }));
     await anew.bus.deleteLog(LOG);
+    await anew.bus.log(LOG);
     await assert.rejects(anew.keep(), { code: "MILL_EXCHANGE_LOST", message: /made anew/ });
+  });
+
+  it("nor of a log that was deleted, which is not made anew for it", async () => {
+    // Of a reader that has begun nothing, an empty log would hold all there is to keep.
+    for (const taken of [0n, 1n]) {
+      const { bus, keep } = await setUp((cursor) =>
+        taken === 0n ? { taken, split: null } : { position: cursor.position },
+      );
+      await bus.deleteLog(LOG);
+      await assert.rejects(keep(), { code: "MILL_EXCHANGE_LOST", message: /its log was deleted/ });
+      await assert.rejects(bus.existingLog(LOG), { code: "MILL_BUS_LOG_GONE" });
+    }
   });
 });
