@@ -390,9 +390,10 @@ export const limits = {
   jobSamplesKept: 360,
   /** Events that the coordinator that leads still knows. */
   eventsKept: 1_000,
-  /** Time that a process has to drain before it is killed, and the part of it that an instance gives to its calls. */
+  /** Time that a process has to drain before it is killed, and the part of it that an instance gives to its calls, or to its program. */
   drainTimeoutMs: 30_000,
   drainCallsMs: 25_000,
+  drainProgramMs: 28_000,
 
   /** Sets of attributes that one metric of a process has. */
   telemetrySeriesMax: 2_000,
@@ -434,6 +435,7 @@ invariant(limits.contentTouchMs < limits.contentAgeMsMin, "content that is hande
 invariant(limits.httpBackoffMs <= limits.httpBackoffMsMax, "pauses between attempts grow");
 invariant(limits.storeConnectTimeoutMs < limits.storeCheckTimeoutMs, "a check can try to connect twice");
 invariant(limits.drainCallsMs < limits.drainTimeoutMs, "an instance gives back what it could not finish");
+invariant(limits.drainProgramMs < limits.drainTimeoutMs, "an instance ends its program before it is ended itself");
 invariant(limits.callPauseMs <= limits.callPauseMsMax, "pauses between tries grow");
 invariant(limits.heartbeatIntervalMs * 2 < limits.adoptionMs, "every worker and host reports while jobs are taken up");
 invariant(limits.hostReportIntervalMs * 5 <= limits.enumeratorSilenceMs, "a few lost reports are no silence");

@@ -1,13 +1,14 @@
 /**
  * What our child programs have in common: settings by message, an end when told to or when the parent is gone.
  *
- * A child that is told to stop and does not is killed by its parent. One without a parent has to do that itself, or it
- * would hold its memory and its accelerator for ever.
+ * A child that is told to stop and does not is killed by its parent, with all that it has started. One without a parent has to do that
+ * itself, or it would hold its memory and its accelerator for ever.
  */
 import { MillraceError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
 import type { ChildFailure } from "./child-process.js";
 import { keepSecretsOf } from "./environment-secrets.js";
+import { endOwnGroup } from "./process-group.js";
 
 /**
  * Runs `start` with the parent's settings; it returns how to stop, and may call `fail` later. Ends the process with status 0 after that, or
@@ -40,7 +41,7 @@ export function runChild<Config>(
   process.once("SIGTERM", finish);
   process.once("disconnect", () => {
     // As the parent would have done; `process.exit` waits for nothing either, but a native call under way would abort it.
-    setTimeout(() => process.kill(process.pid, "SIGKILL"), drainTimeoutMs);
+    setTimeout(endOwnGroup, drainTimeoutMs);
     finish();
   });
   process.once("uncaughtException", fail);

@@ -5,6 +5,8 @@
  * Invariants:
  *   D1  Whatever a child writes comes out here, in whole lines: its log, which it filters itself, as it is at standard error; what its
  *       code, libraries and programs print, in the log at `info`.
+ *   D2  When a child's end is told, all that it has started has been ended by force, however it ended itself: a device that was its is free
+ *       then. What has made a process group of its own is out of reach.
  */
 import { type ChildProcess, fork } from "node:child_process";
 import { join } from "node:path";
@@ -17,6 +19,7 @@ import { withoutSecrets } from "../base/secrets.js";
 import type { Child, Exit } from "../worker/worker.js";
 import { CHILD_ENVIRONMENT, CHILD_FLAGS } from "./child-memory.js";
 import { LINK_FD, LOG_FD } from "./child-pipes.js";
+import { endGroup } from "./process-group.js";
 import { processUsage } from "./process-usage.js";
 import { isAlive, watchSilence } from "./silence.js";
 
@@ -44,6 +47,8 @@ export interface ChildOptions {
   /** Which child it is, for the log. */
   readonly named: LogFields;
   readonly devices: readonly string[] | undefined;
+  /** Default: `limits.drainTimeoutMs`. */
+  readonly drainTimeoutMs?: number;
 }
 
 export function startChild(
@@ -58,7 +63,7 @@ export function startChild(
     stdio: ["ignore", "pipe", "pipe", "ipc", options.link ? "pipe" : "ignore", "pipe"],
     serialization: "advanced",
     env: environment(options.devices),
-    // Its own group: a Ctrl-C at the terminal reaches the parent, which lets its children finish.
+    // Its own group: a Ctrl-C at the terminal reaches the parent, which lets its children finish; and it is ended as one (D2).
     detached: true,
   });
   let failure: ChildFailure | undefined;
@@ -68,7 +73,7 @@ export function startChild(
   watchSilence(child, (ms) => {
     const what = `it said nothing for ${ms} ms: a call blocks it for longer than its service's timeoutMs. It was ended.`;
     failure ??= { code: "MILL_SERVICE_TIMEOUT", message: what };
-    child.kill("SIGKILL");
+    endGroup(child);
   });
   onLines(
     (child.stdio as readonly unknown[] | undefined)?.[LOG_FD] as Readable | undefined,
@@ -76,7 +81,10 @@ export function startChild(
   );
   const lastWords = printed(child, options.log.child({ ...options.named, pid: child.pid }));
   const exited = new Promise<Exit>((resolve) => {
-    child.once("exit", (status, signal) => resolve(exitOf(status, signal, failure, lastWords())));
+    child.once("exit", (status, signal) => {
+      endGroup(child); // D2: by itself it may have left a program behind
+      resolve(exitOf(status, signal, failure, lastWords()));
+    });
     child.once("error", (error) => resolve({ code: "MILL_INTERNAL", message: error.message }));
   });
   child.send(config as object);
@@ -88,7 +96,7 @@ export function startChild(
     stop() {
       if (child.exitCode !== null || child.signalCode !== null) return;
       child.kill("SIGTERM");
-      const hard = setTimeout(() => child.kill("SIGKILL"), limits.drainTimeoutMs);
+      const hard = setTimeout(() => endGroup(child), options.drainTimeoutMs ?? limits.drainTimeoutMs);
       child.once("exit", () => clearTimeout(hard));
     },
   };

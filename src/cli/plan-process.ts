@@ -11,6 +11,7 @@ import { fileURLToPath } from "node:url";
 import { isErrorCode, MillraceError } from "../base/errors.js";
 import { limits } from "../base/limits.js";
 import type { FromPlanner, StoreCall, ToPlanner } from "./plan-messages.js";
+import { endGroup } from "./process-group.js";
 import { processUsage } from "./process-usage.js";
 
 /** Between two looks at how much memory it has. */
@@ -100,12 +101,7 @@ export class PlanProcess {
     for (const timer of this.#timers) clearTimeout(timer);
     this.#waiting?.reject(error);
     this.#waiting = undefined;
-    const { pid } = this.#child;
-    try {
-      if (pid !== undefined) process.kill(-pid, "SIGKILL");
-    } catch {
-      this.#child.kill("SIGKILL"); // its group has gone, or there are no groups here
-    }
+    endGroup(this.#child);
   }
 }
 

@@ -25,11 +25,13 @@ export interface ProgramOptions {
   readonly job: JobId;
   readonly instance: InstanceId;
   readonly service: Service;
+  /** Default: `limits.drainProgramMs`. */
+  readonly drainMs?: number;
 }
 
 /**
  * @param fail told when the program ends by itself, whatever its status
- * @returns how to stop it: as asked, then, after `limits.drainTimeoutMs`, by force
+ * @returns how to stop it: as asked, then, after `drainMs`, by force
  */
 export function startProgram(options: ProgramOptions, fail: (cause: unknown) => void): () => Promise<void> {
   const { service, instance, nats } = options;
@@ -60,7 +62,7 @@ export function startProgram(options: ProgramOptions, fail: (cause: unknown) => 
   return async () => {
     stopping = true;
     child.kill("SIGTERM");
-    const force = setTimeout(() => child.kill("SIGKILL"), limits.drainTimeoutMs);
+    const force = setTimeout(() => child.kill("SIGKILL"), options.drainMs ?? limits.drainProgramMs);
     await ended;
     clearTimeout(force);
   };

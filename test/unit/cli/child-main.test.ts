@@ -3,15 +3,19 @@ import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { within } from "../actors/support.js";
+import { useFolders } from "./folders.js";
+import { stubborn } from "./left-behind.js";
 import type { OrphanConfig } from "./orphan-child.js";
 
 const PROGRAM = fileURLToPath(new URL("./orphan-child.js", import.meta.url));
 
 describe("cli/child-main: a child whose parent is gone", () => {
+  const makeFolder = useFolders();
   let child: ChildProcess;
 
   async function started(config: OrphanConfig): Promise<void> {
-    child = fork(PROGRAM, [], { stdio: ["ignore", "pipe", "inherit", "ipc"], serialization: "advanced" });
+    const detached = config.command !== undefined;
+    child = fork(PROGRAM, [], { stdio: ["ignore", "pipe", "inherit", "ipc"], serialization: "advanced", detached });
     child.send(config);
     await within("the child to start", says("started"));
   }
@@ -40,6 +44,16 @@ describe("cli/child-main: a child whose parent is gone", () => {
     child.disconnect();
     await within("the child to stop", says("stopping"));
     assert.deepEqual(await within("the child to end", exited), [null, "SIGKILL"]);
+  });
+
+  it("takes with it then what it has started", async () => {
+    const program = stubborn(await makeFolder({}));
+    await started({ stops: false, command: program.command });
+    await program.started;
+    const exited = once(child, "exit");
+    child.disconnect();
+    assert.deepEqual(await within("the child to end", exited), [null, "SIGKILL"]);
+    await program.gone;
   });
 
   it("and had told it to stop before: the time counts from when it is alone", async () => {
