@@ -133,6 +133,8 @@ class NatsLog implements DurableLog {
         // The server clamps a start beyond the end to the end.
         if (BigInt(message.seq) >= from) yield { sequence: BigInt(message.seq), payload: message.data };
       }
+    } catch (error) {
+      if (!signal.aborted) throw this.failure(error, "read");
     } finally {
       either.removeEventListener("abort", stop);
       stop();

@@ -10,6 +10,14 @@ import { type NatsServer, startNats } from "../../servers/index.js";
 
 const PERMISSIONS = `permissions: { publish: { deny: "mr.forbidden.>" }, subscribe: { deny: "mr.forbidden.>" } }`;
 
+/** The server reads its configuration again some time later. */
+function permit(server: NatsServer, permissions: string): void {
+  const file = join(server.dataDir, "nats.conf");
+  const text = readFileSync(file, "utf8");
+  writeFileSync(file, text.replace(/authorization \{(.*)\}/, `authorization { users: [ {$1, ${permissions}} ] }`));
+  server.kill("SIGHUP");
+}
+
 describe("bus/nats-bus: a user who may not do everything", () => {
   const { ports, lines } = recordingPorts();
   let server: NatsServer;
@@ -17,10 +25,7 @@ describe("bus/nats-bus: a user who may not do everything", () => {
 
   before(async () => {
     server = await startNats({ user: "mill", password: "right" });
-    const file = join(server.dataDir, "nats.conf");
-    const text = readFileSync(file, "utf8");
-    writeFileSync(file, text.replace(/authorization \{(.*)\}/, `authorization { users: [ {$1, ${PERMISSIONS}} ] }`));
-    server.kill("SIGHUP");
+    permit(server, PERMISSIONS);
     bus = await within("the server to take the permissions", connectWithPermissions(server));
   });
   after(async () => {
@@ -67,5 +72,25 @@ describe("bus/nats-bus: a user who may not do everything", () => {
     await bus.subscribe("mr.permitted", inbox.handler);
     await bus.publish("mr.permitted", bytes("x"));
     await inbox.waitFor(1);
+  });
+});
+
+describe("bus/nats-log: a user who may not do everything any more", () => {
+  it("fails a read that is under way with MILL_BUS_REFUSED, which nobody takes for an error of the one who reads", async () => {
+    const server = await startNats({ user: "mill", password: "right" });
+    const credentials = { user: "mill", password: "right" };
+    const bus = await connectNats({ servers: server.url, name: "test", credentials }, recordingPorts().ports);
+    try {
+      const log = await bus.log("orders");
+      await log.append(bytes("x"));
+      const entries = log.read(1n, new AbortController().signal)[Symbol.asyncIterator]();
+      await within("the first entry", entries.next());
+      permit(server, `permissions: { subscribe: { deny: "_INBOX.>" } }`);
+      const refused = { code: "MILL_BUS_REFUSED", message: /_INBOX.*subscribe permissions/ };
+      await within("the refusal", assert.rejects(entries.next(), refused));
+    } finally {
+      await bus.close();
+      await server.stop();
+    }
   });
 });
