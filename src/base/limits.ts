@@ -106,6 +106,8 @@ export const limits = {
   contentTimeoutMs: 120_000,
   /** Pause before a process looks again whether another has brought what both want. */
   contentLockPollMs: 10,
+  /** Time after which a process renews that it brings what others wait for: less often than they take it for one that stands still. */
+  contentLockRenewMs: 20_000,
   /** Age of what another machine, or a process that cannot be asked, left in the cache's folder, from which on it is nobody's. */
   contentStaleMs: 600_000,
   /** Time for which nothing is written to a cache's folder that could not be written to. */
@@ -431,6 +433,7 @@ invariant(
 invariant(limits.exchangeBackoffMs <= limits.exchangeBackoffMsMax, "pauses between attempts grow");
 invariant(limits.storeMultipartBytes >= 5 * MiB, "S3 refuses smaller parts, except for the last one");
 invariant(limits.storeBackoffMs <= limits.storeBackoffMsMax, "pauses between attempts grow");
+invariant(limits.contentLockRenewMs * 3 < limits.contentTimeoutMs, "who is only busy does not seem to stand still");
 invariant(limits.contentTouchMs < limits.contentAgeMsMin, "content that is handed out is not old");
 invariant(limits.httpBackoffMs <= limits.httpBackoffMsMax, "pauses between attempts grow");
 invariant(limits.storeConnectTimeoutMs < limits.storeCheckTimeoutMs, "a check can try to connect twice");

@@ -5,7 +5,7 @@
  *   K1  A file gets its name by one rename, after its hash was checked, and is marked so (`content-mark.ts`). One without a mark was
  *       changed since, or is from before the machine began anew, and is not synced: it is checked again before it is handed out.
  *   K2  Of several processes that want the same, one brings it, and says so in a lock file; the others wait for the file. When that
- *       process is gone, another takes over.
+ *       process is gone, or has stood still for `limits.contentTimeoutMs`, another takes over.
  *   K3  The files together stay within the bound, but for what is written between two counts (a sixteenth of it for each process). The
  *       least recently used go first; who reads one that goes reads it to its end.
  *   K4  It only spares work: where the folder is full or cannot be written to, everything is read as if it were not there, and the log

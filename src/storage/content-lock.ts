@@ -2,11 +2,13 @@
  * Links that say which process is at something, so that of several that want the same only one does it. They lead nowhere: their text
  * comes and goes with them, in one call each.
  *
+ * Whoever holds one renews it. A process that is there and does not renew what it holds stands still, stopped or hung: it keeps nobody.
+ *
  * It spares work and protects nothing: two that hold one lock for a moment both do the work, and the second result replaces an equal
  * first. So there is no order among those who take a dead one's lock over.
  */
 import { randomUUID } from "node:crypto";
-import { lstat, readFile, readlink, symlink, unlink } from "node:fs/promises";
+import { lstat, lutimes, readFile, readlink, symlink, unlink } from "node:fs/promises";
 import { hostname } from "node:os";
 import { limits } from "../base/limits.js";
 import type { Clock } from "../base/ports.js";
@@ -32,22 +34,42 @@ export async function thisProcess(): Promise<string> {
   return textOf(await me());
 }
 
-/** @returns undefined: a process that is there holds it @throws what the file system says */
+/** @returns undefined: a process that is at work holds it @throws what the file system says */
 export async function takeLock(path: string, clock: Clock): Promise<Lock | undefined> {
   const mine = `${textOf(await me())} ${randomUUID()}`;
   for (;;) {
     try {
       await symlink(mine, path); // appears with its text in it
-      return { release: () => removeIf(path, mine) };
+      return held(path, mine, clock);
     } catch (error) {
       if (codeOf(error) !== "EEXIST") throw error;
     }
-    const held = await textAt(path);
-    if (held === undefined) continue; // released in between
-    const [holder = ""] = held.split(" ");
-    if (!(await isGone(holder, path, clock))) return undefined;
-    await removeIf(path, held);
+    const text = await textAt(path);
+    if (text === undefined) continue; // released in between
+    const [holder = ""] = text.split(" ");
+    const isLeft = (await isOlder(path, limits.contentTimeoutMs, clock)) || (await isGone(holder, path, clock));
+    if (!isLeft) return undefined;
+    await removeIf(path, text);
   }
+}
+
+function held(path: string, mine: string, clock: Clock): Lock {
+  const renew = async () => {
+    const seconds = clock.nowMs() / 1_000;
+    if ((await textAt(path)) === mine) await lutimes(path, seconds, seconds);
+  };
+  const begin = () => clock.after(limits.contentLockRenewMs, beat);
+  const beat = () => {
+    timer = begin();
+    renew().catch(() => {}); // then somebody may take it over, and does the work twice
+  };
+  let timer = begin();
+  return {
+    release() {
+      timer.cancel();
+      return removeIf(path, mine);
+    },
+  };
 }
 
 /**
@@ -59,8 +81,12 @@ export async function isGone(holder: string, path: string, clock: Clock): Promis
   const { host } = await me();
   const other = holderOf(holder);
   if (other?.host === host) return !(await isThere(other));
+  return isOlder(path, limits.contentStaleMs, clock);
+}
+
+async function isOlder(path: string, ageMs: number, clock: Clock): Promise<boolean> {
   const found = await lstat(path).catch(() => undefined);
-  return found !== undefined && clock.nowMs() - found.mtimeMs > limits.contentStaleMs;
+  return found !== undefined && clock.nowMs() - found.mtimeMs > ageMs;
 }
 
 function me(): Promise<Holder> {

@@ -1,16 +1,31 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, fork, spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from "node:fs/promises";
+import {
+  chmod,
+  lstat,
+  lutimes,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  utimes,
+  writeFile,
+} from "node:fs/promises";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import { limits } from "../../../src/base/limits.js";
 import { realPorts, silentLog } from "../../../src/base/real/ports.js";
+import { deferred } from "../../../src/bus/deferred.js";
 import { ContentCache, type ContentCacheOptions } from "../../../src/storage/content-cache.js";
 import { sha256Of } from "../../../src/storage/content-checks.js";
 import { thisProcess } from "../../../src/storage/content-lock.js";
 import { isMarked } from "../../../src/storage/content-mark.js";
 import { within } from "../../conformance/bus-support.js";
+import { FakeClock } from "../coordinator/fake-ports.js";
 
 const CHILD = new URL("./content-cache-child.js", import.meta.url);
 
@@ -321,6 +336,50 @@ describe("storage/content-cache: several processes of a node", () => {
     assert.deepEqual(await third.next("the bytes"), { found, warnings: [] });
     assert.deepEqual((await readdir(folder)).sort(), [found, "staging"].sort());
   });
+
+  it("when the one that fetches stands still, another takes over, and what it brings later is taken as well (K2)", async () => {
+    const [first, second] = [start(), start()];
+    const fetching = await within(
+      "one that fetches",
+      Promise.race([first, second].map((one) => once(one.child, "message").then(() => one))),
+    );
+    const other = fetching === first ? second : first;
+    fetching.child.kill("SIGSTOP");
+    const long = new Date(Date.now() - 2 * limits.contentTimeoutMs);
+    await lutimes(join(folder, `${found}.held`), long, long);
+    other.child.send("go");
+    assert.equal(await other.next("another that fetches"), "fetching");
+    assert.deepEqual(await other.next("its bytes"), { found, warnings: [] });
+    fetching.child.kill("SIGCONT");
+    fetching.child.send("go");
+    assert.equal(await fetching.next("fetching"), "fetching");
+    assert.deepEqual(await fetching.next("its bytes"), { found, warnings: [] });
+    assert.deepEqual((await readdir(folder)).sort(), [found, "staging"].sort());
+  });
+
+  it("the one that fetches says again and again that it does, so that however long it takes nobody else does (K2)", async () => {
+    const clock = new FakeClock();
+    const content = contentOf("abc");
+    const lock = `${content.path}.held`;
+    const [cache, fetched] = [cacheOf({ ports: { ...realPorts(silentLog), clock } }), deferred<Uint8Array>()];
+    const asked = deferred<void>();
+    const getting = get(cache, content, () => {
+      asked.resolve();
+      return fetched.promise;
+    });
+    await within("the fetch", asked.promise);
+    for (let i = 0; i < 3; i++) {
+      await clock.advance(limits.contentLockRenewMs);
+      await within("the renewal", renewedAt(lock, clock.nowMs()));
+    }
+    fetched.resolve(content.bytes);
+    assert.deepEqual(await getting, content.bytes);
+    assert.equal(clock.waiting, 0);
+  });
+
+  async function renewedAt(lock: string, ms: number): Promise<void> {
+    while ((await lstat(lock)).mtimeMs !== ms) await setImmediate();
+  }
 
   it("what a process that is gone was writing is removed, and what others are writing is not", async () => {
     await mkdir(join(folder, "staging"));
