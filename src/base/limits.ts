@@ -321,6 +321,12 @@ export const limits = {
   callTimesMs: 60_000,
   /** Silence after which a worker, host or instance counts as lost. */
   heartbeatTimeoutMs: 10_000,
+  /** Time in which a topology's module must have been loaded: what it awaits at its top level may never come. */
+  bundleLoadTimeoutMs: 300_000,
+  /** Time in which the process of a host or an instance must have reported, once it runs. */
+  processStartTimeoutMs: 600_000,
+  /** Hosts in a row, in one place, that may fail to do so before their job fails. */
+  hostStartsMax: 3,
   /** Silence of a host after which another hands out the splits of its sources: too soon does no harm, too late stops readers. */
   enumeratorSilenceMs: 2_000,
   /** Instances of a job that have ended and that its report still names. */
@@ -439,6 +445,7 @@ invariant(limits.httpBackoffMs <= limits.httpBackoffMsMax, "pauses between attem
 invariant(limits.storeConnectTimeoutMs < limits.storeCheckTimeoutMs, "a check can try to connect twice");
 invariant(limits.drainCallsMs < limits.drainTimeoutMs, "an instance gives back what it could not finish");
 invariant(limits.drainProgramMs < limits.drainTimeoutMs, "an instance ends its program before it is ended itself");
+invariant(limits.bundleLoadTimeoutMs < limits.processStartTimeoutMs, "who cannot load its topology can say so itself");
 invariant(limits.callPauseMs <= limits.callPauseMsMax, "pauses between tries grow");
 invariant(limits.heartbeatIntervalMs * 2 < limits.adoptionMs, "every worker and host reports while jobs are taken up");
 invariant(limits.hostReportIntervalMs * 5 <= limits.enumeratorSilenceMs, "a few lost reports are no silence");

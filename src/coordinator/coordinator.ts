@@ -5,6 +5,7 @@
  * Invariants:
  *   K1  Facts come from reports; a command changes a fact only by what its receiver then reports, or by its
  *       acknowledgement. A report that is missing for `limits.heartbeatTimeoutMs` counts as the loss of its sender.
+ *       What need not report while it works, or starts, is given longer (V1 of `instance-book.ts`, J11 of `job.ts`).
  *   K2  One look at a job at a time; a command is not sent again before the next heartbeat.
  *   K3  Time in which this process itself stood still does not count as silence of others.
  *   K4  It leads with a term that no other has, and does nothing once it does not hold the lease of that term (E5); one that meets
@@ -20,6 +21,7 @@ import type { Ports, Timer } from "../base/ports.js";
 import type { Bus, BusMessage, Subscription } from "../bus/bus.js";
 import { publishLossy } from "../bus/publish-lossy.js";
 import { type ClusterSubjects, clusterSubjects, jobSubjects } from "../bus/subjects.js";
+import type { GoneInstance } from "../services/gone-report.js";
 import { jobKeys, openJobs } from "../storage/keys.js";
 import type { ObjectStore } from "../storage/object-store.js";
 import {
@@ -502,7 +504,7 @@ export class Coordinator implements ClientDesk {
       }
       if (deafMs > 0) this.#settledMs += deafMs + 2 * limits.heartbeatIntervalMs;
       for (const book of this.#jobs.values()) {
-        book.expire(limits.heartbeatTimeoutMs, deafMs);
+        for (const gone of book.expire(limits.heartbeatTimeoutMs, deafMs)) this.#giveUp(book.job, gone);
         if (!hasEnded(book.state)) book.sample();
       }
       this.#lost.tellAgain(now);
@@ -510,6 +512,14 @@ export class Coordinator implements ClientDesk {
       this.#looks.beat();
       this.#beat();
     });
+  }
+
+  /** It cannot say so itself. */
+  #giveUp(job: JobId, gone: GoneInstance): void {
+    const { service, instance, reason: message } = gone;
+    this.options.ports.log.warn("an instance is given up", { job, service, instance, message });
+    this.events.tell({ kind: "instance.state", severity: "error", job, about: instance, message });
+    this.#lost.tell(job, gone);
   }
 
   // Decisions

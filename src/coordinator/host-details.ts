@@ -1,9 +1,10 @@
 /** What is told of a job's hosts (`describe.ts`), and what they and their workers tell of others. Pure. */
+import { limits } from "../base/limits.js";
 import type { Clock } from "../base/ports.js";
 import type { ProcessUsage, Standing } from "../wire/control.js";
 import type { HostDetail } from "./describe.js";
 import { used } from "./describe-job.js";
-import type { HostFacts } from "./job.js";
+import type { HostFacts, WatchedHost } from "./job.js";
 import type { RegionBook } from "./region-book.js";
 
 export interface HeardHost extends Pick<HostFacts, "host" | "worker" | "state" | "failure"> {
@@ -52,4 +53,12 @@ export function hostDetails(
     actors: actors.get(host) ?? 0,
     ...used(usages.get(host)),
   }));
+}
+
+/** What has happened to a host that ran and was given up because of that (J11 of `job.ts`). */
+export const NEVER_REPORTED = `it has not reported within ${limits.processStartTimeoutMs} ms, and is stopped. See that worker's log: whether it can reach NATS, and what its topology waits for while it is loaded`;
+
+/** Of the newest of them; empty: there is none. */
+export function lateReason(hosts: Iterable<Pick<WatchedHost, "neverReported" | "failure">>): string {
+  return [...hosts].findLast(({ neverReported }) => neverReported)?.failure?.message ?? "";
 }

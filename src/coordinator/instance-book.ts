@@ -1,7 +1,19 @@
-/** What the coordinator knows of the instances of one job: facts gathered from their own reports and from those of their workers. */
+/**
+ * What the coordinator knows of the instances of one job: facts gathered from their own reports and from those of their workers.
+ *
+ * Invariants:
+ *   V1  Each state but REQUESTED has an end: one that goes on loading or warming long after its time, that serves and is silent for
+ *       longer than a call of its service may block it, or whose process runs and has never reported, has FAILED. A program that
+ *       serves reports whatever it does, so it is given no more silence than a worker is.
+ *   V2  Time in which this process heard nothing counts for none of it; nor does what an earlier leader has heard.
+ *   V3  Who is given up so may still run. Its clients are told that nobody knows (S6 of `instance-table.ts`), and its worker stops it
+ *       when it tells of it next.
+ */
+import type { ErrorCode } from "../base/errors.js";
 import type { InstanceId } from "../base/ids.js";
 import { limits } from "../base/limits.js";
 import type { Clock } from "../base/ports.js";
+import { silentMsMax } from "../services/declared-service.js";
 import type { GoneInstance } from "../services/gone-report.js";
 import { LifeHistory } from "../services/life-history.js";
 import type {
@@ -28,6 +40,10 @@ type Writable<T> = { -readonly [K in keyof T]: T[K] };
 interface KnownInstance extends Writable<Omit<InstanceFacts, "forMs">> {
   /** When it entered its state, as far as this process has heard. */
   sinceMs: number;
+  /** When it was heard itself; before that, when this process began to expect it. */
+  heardMs: number;
+  /** Since when this process knows that it runs. */
+  launchedMs: number | undefined;
   queuedRows: number;
   runningRows: number;
   rowMs: number;
@@ -43,11 +59,14 @@ export class InstanceBook {
   #known = new Map<string, KnownInstance>();
   /** Of an earlier leader, while it is not known which of them live. */
   #left: readonly InstanceReport[] = [];
+  readonly #services: ReadonlyMap<string, ServiceSpec>;
 
   constructor(
     private readonly spec: Pick<JobSpec, "job" | "services">,
     private readonly clock: Clock,
-  ) {}
+  ) {
+    this.#services = new Map(spec.services.map((one) => [one.service, one]));
+  }
 
   /** Newest first. */
   facts(): InstanceFacts[] {
@@ -117,6 +136,8 @@ export class InstanceBook {
       code: "",
       message: reason,
       sinceMs: this.clock.monotonicMs(),
+      heardMs: this.clock.monotonicMs(),
+      launchedMs: undefined,
       queuedRows: 0,
       runningRows: 0,
       rowMs: 0,
@@ -149,6 +170,7 @@ export class InstanceBook {
       const known = this.#known.get(told.instance);
       if (told.job !== this.spec.job || known === undefined || known.worker !== worker) continue;
       known.shown = true;
+      if (told.launched) known.launchedMs ??= this.clock.monotonicMs();
       if (told.startedMs > 0n) known.history.note("PROVISIONING", told.startedMs, `on worker ${worker}`);
       if (told.state === "PROVISIONING" && known.state === "REQUESTED") known.state = "PROVISIONING";
       if (isOver(known.state) || !isOver(told.state)) continue;
@@ -208,35 +230,54 @@ export class InstanceBook {
     const known = this.#known.get(report.instance);
     if (known === undefined || isOver(known.state)) return false;
     const changed = known.state !== report.state;
+    known.heardMs = this.clock.monotonicMs();
     const { state, code, reason: message, queuedRows, runningRows, rowMs, enteredMs } = report;
     known.history.note(state, enteredMs || this.clock.nowMs(), message, code);
     Object.assign(known, { state, code, message, queuedRows: queuedRows + runningRows, runningRows, rowMs });
-    if (changed) known.sinceMs = this.clock.monotonicMs();
+    if (changed) known.sinceMs = known.heardMs;
     known.served ||= state === "READY";
     return changed;
   }
 
-  /**
-   * Those that neither finish loading or warming nor fail within the time that their service declares: a handler that blocks its
-   * thread cannot say so.
-   */
-  expire(silenceMsMax: number, deafMs: number): void {
-    const now = this.clock.monotonicMs();
+  /** V1, V2. @returns those that are given up and cannot tell their clients (V3) */
+  expire(silenceMsMax: number, deafMs: number): GoneInstance[] {
+    const gone: GoneInstance[] = [];
     for (const known of this.#known.values()) {
       known.sinceMs += deafMs;
-      const { instance, state } = known;
-      if (!(state === "LOADING" || state === "WARMING")) continue;
-      const { loadTimeoutMs, warmTimeoutMs } = this.#specOf(known.service);
-      const allowedMs = Number(state === "LOADING" ? loadTimeoutMs : warmTimeoutMs);
-      if (now - known.sinceMs <= allowedMs + silenceMsMax) continue;
-      const setting = state === "LOADING" ? "load.timeoutMs" : "load.warmTimeoutMs";
-      const message = `${instance} was still ${state} long after its ${setting} of ${allowedMs} ms was over, and did not say so itself`;
-      this.#fail(known, "MILL_SERVICE_TIMEOUT", message);
+      known.heardMs += deafMs;
+      if (known.launchedMs !== undefined) known.launchedMs += deafMs;
+      const late = this.#lateness(known, silenceMsMax);
+      if (late === undefined) continue;
+      this.#fail(known, late.code, late.message);
+      const { service, instance } = known;
+      gone.push({ service, instance, state: "FAILED", code: "MILL_WORKER_LOST", reason: late.message });
     }
+    return gone;
   }
 
-  #specOf(service: string): ServiceSpec {
-    return this.spec.services.find((one) => one.service === service)!;
+  /** Why it is not waited for any more. */
+  #lateness(known: KnownInstance, silenceMsMax: number): { code: ErrorCode; message: string } | undefined {
+    const now = this.clock.monotonicMs();
+    const { instance, worker, state, launchedMs } = known;
+    const spec = this.#services.get(known.service)!;
+    const [loadMs, warmMs] = [Number(spec.loadTimeoutMs), Number(spec.warmTimeoutMs)];
+    if (state === "LOADING" || state === "WARMING") {
+      const [setting, allowedMs] = state === "LOADING" ? ["load.timeoutMs", loadMs] : ["load.warmTimeoutMs", warmMs];
+      if (now - known.sinceMs <= allowedMs + silenceMsMax) return undefined;
+      const message = `${instance} was still ${state} long after its ${setting} of ${allowedMs} ms was over, and did not say so itself`;
+      return { code: "MILL_SERVICE_TIMEOUT", message };
+    }
+    if (state === "READY" || state === "DRAINING") {
+      const allowedMs = silentMsMax(spec, silenceMsMax);
+      if (now - known.heardMs <= allowedMs) return undefined;
+      const message = `${instance} on worker ${worker} was ${state} and has not reported for ${allowedMs} ms, though its process has not ended; it is stopped. See that worker's log for what it did. A program has to report every ${limits.heartbeatIntervalMs} ms, also while it works`;
+      return { code: "MILL_SERVICE_LOST", message };
+    }
+    // That it loads and warms may have been told to nobody: it is told once.
+    const allowedMs = limits.processStartTimeoutMs + loadMs + warmMs;
+    if (state !== "PROVISIONING" || launchedMs === undefined || now - launchedMs <= allowedMs) return undefined;
+    const message = `${instance} on worker ${worker} has run for ${allowedMs} ms and has not reported that it loads; it is stopped. See that worker's log for what it did: whether it can reach NATS, and what its topology or its program waits for first`;
+    return { code: "MILL_SERVICE_TIMEOUT", message };
   }
 
   describe(): InstanceReport[] {

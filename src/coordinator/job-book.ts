@@ -24,7 +24,7 @@ import { type ActorShare, ActorShares } from "./actor-shares.js";
 import type { ActorDetail, ActorPlace, JobDetail, JobSample, JobSummary } from "./describe.js";
 import { actorOf, detailOf, rowsOf, summaryOf } from "./describe-job.js";
 import type { Promised } from "./holdings.js";
-import { hostDetails, standingsOf, usagesOf } from "./host-details.js";
+import { hostDetails, lateReason, NEVER_REPORTED, standingsOf, usagesOf } from "./host-details.js";
 import { groupsOf, HostGroups } from "./host-groups.js";
 import { InstanceBook } from "./instance-book.js";
 import type { EnumeratorFacts, GroupFacts, HostFacts, InstanceFacts, JobFacts } from "./job.js";
@@ -38,6 +38,7 @@ type Writable<T> = { -readonly [K in keyof T]: T[K] };
 
 interface KnownHost extends Writable<HostFacts> {
   wasUp: boolean;
+  neverReported: boolean;
   /** When it entered its state, as far as this process has heard, and when it was heard of. */
   sinceMs: number;
   heardMs: number;
@@ -48,7 +49,8 @@ interface KnownHost extends Writable<HostFacts> {
   readonly gpus: readonly HostGpu[];
   /** As of an instance. */
   holds: boolean;
-  shown: boolean;
+  /** When its worker first told of it. */
+  shownMs: number | undefined;
 }
 
 export class JobBook {
@@ -340,8 +342,8 @@ export class JobBook {
     this.#groups.grant(group, { worker, gpus });
     this.turns.addOn(worker);
     const now = this.clock.monotonicMs();
-    const holding = { gpus, holds: true, shown: false };
-    const base = { host, worker, group, ...holding, state: "asked", failure: undefined } as const;
+    const holding = { gpus, holds: true, shownMs: undefined };
+    const base = { host, worker, group, ...holding, state: "asked", failure: undefined, neverReported: false } as const;
     this.#hosts.set(host, {
       ...base,
       wasUp: false,
@@ -404,7 +406,7 @@ export class JobBook {
     for (const { host, state, code, message } of report.hosts) {
       const known = this.#hosts.get(host);
       if (known === undefined || known.worker !== report.worker) continue;
-      known.shown = true;
+      known.shownMs ??= this.clock.monotonicMs();
       if (state === "EXITED") this.#lose(known, code, message);
     }
     this.#instances.onWorker(report);
@@ -416,7 +418,7 @@ export class JobBook {
     const own = hosts.filter(({ job, state }) => job === this.job && state !== "EXITED");
     const living = new Set(own.map(({ host }) => host));
     for (const known of this.#hosts.values()) {
-      if (known.worker === worker && known.shown && !living.has(known.host)) known.holds = false;
+      if (known.worker === worker && known.shownMs !== undefined && !living.has(known.host)) known.holds = false;
     }
   }
 
@@ -469,20 +471,25 @@ export class JobBook {
   }
 
   /**
-   * Hosts that have been silent for longer are gone, whatever their worker says. So are instances that neither finish
-   * loading or warming nor fail within the time that their service declares: a handler that blocks its thread cannot say so.
+   * Hosts that have been silent for longer are gone, whatever their worker says. So are those that run and have never reported, and
+   * instances (V1 of `instance-book.ts`).
    * @param deafMs time of it in which this process itself heard nothing
+   * @returns the instances that are given up and cannot tell their clients
    */
-  expire(silenceMsMax: number, deafMs: number): void {
+  expire(silenceMsMax: number, deafMs: number): GoneInstance[] {
     const now = this.clock.monotonicMs();
     // What has come meanwhile is still to be read: a whole round of reports, as silence counts it.
     if (deafMs > 0) this.#adoptingMs += deafMs + 2 * limits.heartbeatIntervalMs;
     for (const host of this.#hosts.values()) {
       host.heardMs += deafMs;
-      if (host.state !== "up" || now - host.heardMs <= silenceMsMax) continue;
-      this.#lose(host, "", "it fell silent");
+      if (host.shownMs !== undefined) host.shownMs += deafMs;
+      if (host.state === "up" && now - host.heardMs > silenceMsMax) this.#lose(host, "", "it fell silent");
+      if (host.state !== "asked" || host.shownMs === undefined) continue;
+      if (now - host.shownMs <= limits.processStartTimeoutMs) continue;
+      host.neverReported = true;
+      this.#lose(host, "", NEVER_REPORTED);
     }
-    this.#instances.expire(silenceMsMax, deafMs);
+    return this.#instances.expire(silenceMsMax, deafMs);
   }
 
   #lose(host: KnownHost, code: string, message: string): void {
@@ -519,11 +526,13 @@ export class JobBook {
   }
 
   describe(): JobReport {
+    const [waitsFor] = this.#waitingFor.values();
+    const late = this.#state === "DEPLOYING" ? lateReason(this.#hosts.values()) : "";
     return {
       job: this.job,
       state: this.#state,
       code: this.#error?.code ?? "",
-      message: this.#error?.message ?? [...this.#waitingFor.values()][0] ?? "",
+      message: this.#error?.message ?? waitsFor ?? late,
       startedMs: BigInt(this.#startedMs),
       finishedMs: BigInt(this.#finishedMs),
       rowsTotal: this.#rowsTotal,

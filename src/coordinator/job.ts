@@ -19,8 +19,10 @@
  *       how often that has happened in a row. One that went with its worker, or was not taken by it, is replaced at once.
  *   J10 A service has as many instances as it is to have: of more, those that serve least are retired, the newest first. One that is
  *       retired drains and ends, and another takes its place where one is missing.
+ *   J11 As many hosts as `limits.hostStartsMax`, one after the other in one place, that run and never report fail the job.
  *   J9  An instance that fits on no worker is REQUESTED with the reason, and is placed when it fits. The rest of the job runs.
  */
+import { limits } from "../base/limits.js";
 import type { Failure, RegionPhase } from "../checkpoint/region.js";
 import type { Granted, HostGpu, JobState, ServiceSpec } from "../wire/control.js";
 import type { LifeCycle } from "../wire/frames.js";
@@ -50,6 +52,8 @@ export interface GroupFacts {
 export interface WatchedHost extends HostFacts {
   /** It has reported, once at least. */
   readonly wasUp: boolean;
+  /** It was given up because it ran and had not. */
+  readonly neverReported: boolean;
   /** How long it has been in its state, and how long nothing was heard of it. */
   readonly forMs: number;
   readonly silentMs: number;
@@ -182,14 +186,14 @@ function hosts(facts: JobFacts): JobAction[] {
   const counts = new Map<string, number>();
   for (const { worker } of facts.hosts) counts.set(worker, (counts.get(worker) ?? 0) + 1);
   const there = new Set(facts.workers.map(({ worker }) => worker));
-  const known = groupBy(facts.hosts, ({ group, worker }) => `${worker} ${group}`);
+  const known = groupBy(facts.hosts, placeOf);
   const places = [...facts.placedOn.map((worker) => ({ group: "", worker, gpus: [] })), ...facts.groups];
   const starts = places.flatMap((place): JobAction[] => {
-    const { group, worker } = place;
-    const own = known.get(`${worker} ${group}`) ?? [];
+    const { worker } = place;
+    const own = known.get(placeOf(place)) ?? [];
     const living = own.find((host) => host.state !== "gone");
     if (living?.state === "up" || !there.has(worker)) return [];
-    const failed = own.slice(own.findLastIndex(({ wasUp }) => wasUp) + 1);
+    const failed = neverUp(own);
     if (living === undefined && rests(failed, failed.length)) return [];
     const number = counts.get(worker) ?? 0;
     if (living === undefined) counts.set(worker, number + 1);
@@ -200,6 +204,13 @@ function hosts(facts: JobFacts): JobAction[] {
     return state !== "gone" && (settled.get(group) ?? worker) !== worker;
   });
   return [...starts, ...left.map((host): JobAction => ({ kind: "stop-host", host }))];
+}
+
+const placeOf = ({ group, worker }: Pick<HostFacts, "group" | "worker">) => `${worker} ${group}`;
+
+/** Of hosts in one place, oldest first, those after the last that has reported. */
+function neverUp(own: readonly WatchedHost[]): readonly WatchedHost[] {
+  return own.slice(own.findLastIndex(({ wasUp }) => wasUp) + 1);
 }
 
 /** J8 */
@@ -226,6 +237,8 @@ function findFailure(facts: JobFacts, of: InstancesOf): { code: string; message:
   // What a host says itself before it ends tells more than that it has gone; regions are placed anew for the rest.
   const broken = facts.hosts.find((host) => host.failure?.passing === false)?.failure;
   if (broken !== undefined) return broken;
+  const late = lateHosts(facts);
+  if (late !== undefined) return late;
   for (const { service, loadAttemptsMax } of facts.services) {
     const failed = failedInARow(of.get(service) ?? []);
     const [newest] = failed;
@@ -237,6 +250,17 @@ function findFailure(facts: JobFacts, of: InstancesOf): { code: string; message:
     if (newest !== undefined && PERMANENT.has(newest.code)) {
       return { code: newest.code, message: `service "${service}": ${newest.message}` };
     }
+  }
+  return undefined;
+}
+
+/** J11 */
+function lateHosts({ hosts }: JobFacts): { code: string; message: string } | undefined {
+  for (const own of groupBy(hosts, placeOf).values()) {
+    const late = neverUp(own).filter(({ neverReported }) => neverReported);
+    const last = late.at(-1)?.failure;
+    if (last === undefined || late.length < limits.hostStartsMax) continue;
+    return { code: last.code, message: `${late.length} hosts in a row did not start; the last one: ${last.message}` };
   }
   return undefined;
 }

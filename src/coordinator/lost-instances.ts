@@ -1,5 +1,6 @@
 /**
- * Instances that were lost with their worker: nobody but the coordinator can tell their clients, who would wait for an answer for ever.
+ * Instances that were lost with their worker, or were given up: nobody but the coordinator can tell their clients, who would wait for
+ * an answer for ever.
  * One message may be lost, so they are told more than once.
  */
 import type { JobId, Namespace } from "../base/ids.js";

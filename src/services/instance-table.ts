@@ -4,9 +4,9 @@
  * Invariants:
  *   S3  Only instances that reported READY, and that nobody has put into quarantine, are chosen (guarantee 5).
  *   S4  Outstanding rows of an instance go down on every way a request can leave it.
- *   S6  An instance that has ended stays gone, whatever of it still arrives. One that was lost with its worker may live: a coordinator that
- *       finds both again, after the one that gave them up, takes them for its own. So it is gone until it is heard itself, a heartbeat's time-out
- *       after it was last said to be.
+ *   S6  An instance that has ended stays gone, whatever of it still arrives. One that was lost with its worker, or was given up because it
+ *       was silent, may live: a coordinator that finds it again, after the one that gave it up, takes it for its own. So it is gone until
+ *       it is heard itself, a heartbeat's time-out after it was last said to be.
  *   S8  One that fails more often than its peers is put aside, with the evidence in the log, and comes back on probation (`health.ts`).
  */
 import type { InstanceId } from "../base/ids.js";

@@ -388,6 +388,7 @@ export interface InstanceState {
   readonly granted: Granted;
   readonly startedMs: bigint;
   readonly endedMs: bigint;
+  readonly launched: boolean;
 }
 
 export interface Gpu {

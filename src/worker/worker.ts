@@ -405,6 +405,7 @@ export class Worker {
           granted: one.granted,
           startedMs: BigInt(Math.round(one.startedAt)),
           endedMs: BigInt(Math.round(one.endedAt)),
+          launched: one.child !== undefined,
         })),
     });
     this.#publish(this.#subjects.coordinatorReport, frame);

@@ -270,6 +270,32 @@ describe("coordinator: who is there", () => {
     assert.match(given!.message, /was still LOADING long after its load\.timeoutMs of 60000 ms was over/);
   });
 
+  it("an instance that serves and falls silent is given up: its clients are told that nobody knows, it is stopped, another takes its place (V1, V3)", async () => {
+    const cluster = await new Cluster().open("w1", "w2");
+    const contract = JSON.stringify({ timeoutMs: 600_000, program: true });
+    await cluster.store.put(keys.spec, jobSpecFrame.encode({ ...spec, services: [serviceSpec({ contract })] }));
+    await cluster.submit();
+    const [one] = cluster.workers as [FakeWorker];
+    const [hung] = [...one.instances.keys()];
+    await one.load(hung!, "READY");
+    await cluster.pass(2 * limits.heartbeatTimeoutMs);
+    assert.equal(one.told("stop-instance"), 0, "it has reported");
+    const reports = await told(cluster);
+    one.silent.add(hung!);
+    await cluster.pass(limits.heartbeatTimeoutMs);
+    assert.equal(one.told("stop-instance"), 0, "given up too early");
+    await cluster.pass(3 * beatMs);
+    assert.equal(one.told("stop-instance"), 1);
+    const gone = reports.filter((load) => load.state === "FAILED");
+    assert.ok(gone.length > 1, "told again");
+    assert.ok(gone.every((load) => load.instance === hung && load.code === "MILL_WORKER_LOST"));
+    const report = await cluster.describe();
+    assert.equal(report.instances.length, 3);
+    assert.equal(report.state, "RUNNING");
+    const given = report.instances.find(({ instance }) => instance === hung);
+    assert.match(given!.message, /on worker w1 was READY and has not reported for 10000 ms/);
+  });
+
   it("a host that is silent is lost, whatever its worker says: it is stopped and its actors begin anew (K1, J1)", async () => {
     const cluster = await new Cluster().running();
     const [, two] = cluster.workers as [FakeWorker, FakeWorker];

@@ -253,7 +253,7 @@ describe("coordinator/describe: workers and their processes", () => {
       {
         ...{ job: spec.job, service: "model", instance: "model-0", state: "PROVISIONING", code: "", message: "" },
         granted: granted({ uuid: "gpu-1", thousandths: 500, memoryBytes: 0n }),
-        ...{ startedMs: 0n, endedMs: 0n },
+        ...{ startedMs: 0n, endedMs: 0n, launched: false },
       },
     ],
     usage,

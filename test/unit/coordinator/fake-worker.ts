@@ -57,7 +57,7 @@ export class FakeWorker {
   readonly withholds = new Set<string>();
   /** Whether it reports on every change, and not on heartbeats alone. */
   prompt = true;
-  /** Hosts that hang. */
+  /** Hosts and instances that hang. */
   readonly silent = new Set<string>();
   /** Code of the refusal of commands of that kind. */
   readonly refuses = new Map<string, string>();
@@ -231,7 +231,7 @@ export class FakeWorker {
       instances: [...this.instances].map(([instance, state]) => {
         const ended = state === "STOPPED" || state === "FAILED";
         const about = { service: "model", granted: this.granted.get(instance) ?? granted() };
-        const times = { startedMs: 1n, endedMs: ended ? 2n : 0n };
+        const times = { startedMs: 1n, endedMs: ended ? 2n : 0n, launched: !ended };
         return { ...times, instance, state: ended ? state : "PROVISIONING", ...about, ...told };
       }),
       ...about,
@@ -252,7 +252,8 @@ export class FakeWorker {
     await this.report();
     for (const [name, host] of this.hosts) if (host.state === "RUNNING") await this.reportHost(name);
     for (const [name, state] of this.instances) {
-      if (state !== "STOPPED" && state !== "FAILED" && state !== "PROVISIONING") await this.load(name, state);
+      const reports = state !== "STOPPED" && state !== "FAILED" && state !== "PROVISIONING";
+      if (reports && !this.silent.has(name)) await this.load(name, state);
     }
   }
 }

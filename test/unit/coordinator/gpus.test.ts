@@ -78,6 +78,7 @@ describe("coordinator: devices", () => {
       granted: granted(share),
       startedMs: 1n,
       endedMs: 0n,
+      launched: true,
     };
     w1.gpus = [gpu("GPU-w1")];
     w1.obeys = false; // it is told to stop it
@@ -116,6 +117,7 @@ describe("coordinator: devices", () => {
       granted: granted(share),
       startedMs: 1n,
       endedMs: 0n,
+      launched: true,
     };
     const holding = { gpus: [gpu("GPU-1")], instances: [{ ...left, state: "PROVISIONING" }] };
     for (let beat = 0; beat < 4; beat++) {

@@ -30,7 +30,7 @@ function workerReport(state: string, about: { startedMs?: bigint; endedMs?: bigi
     stopped: false,
     usage: null,
   };
-  return { ...about1, hosts: [], instances: [{ ...told, startedMs, endedMs }] };
+  return { ...about1, hosts: [], instances: [{ ...told, startedMs, endedMs, launched: true }] };
 }
 
 function bookOf(): JobBook {

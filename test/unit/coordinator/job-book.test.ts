@@ -33,11 +33,11 @@ function hostReport(sequence: bigint, state: ActorState, about: { host?: string;
 
 function workerReport(
   worker: string,
-  about: { host?: string; instance?: string; code?: string; job?: string },
+  about: { host?: string; instance?: string; code?: string; job?: string; launched?: boolean },
 ): WorkerReport {
   const { code = "", job = spec.job } = about;
   const told = { job, code, message: code };
-  const times = { startedMs: 2_000n, endedMs: 0n };
+  const times = { startedMs: 2_000n, endedMs: 0n, launched: about.launched ?? true };
   return {
     worker,
     sequence: 1n,
@@ -135,6 +135,43 @@ describe("coordinator/job-book: hosts", () => {
     book.onHost(hostReport(1n, "DEPLOYED"));
     book.expectHost(HOST, "w2");
     assert.deepEqual([host().state, host().worker], ["up", "w1"]);
+  });
+});
+
+describe("coordinator/job-book: a host that never reports (J11 of coordinator/job)", () => {
+  const limitMs = limits.processStartTimeoutMs;
+
+  it("is gone when that has taken too long, counted from when its worker first told of it, and is stopped", async () => {
+    const { clock, book, host } = setUp();
+    book.enter("DEPLOYING");
+    await clock.freeze(2 * limitMs);
+    book.expire(1_000, 0);
+    assert.equal(host().state, "asked", "its worker has not begun");
+    book.onWorker(workerReport("w1", { host: "STARTING" }));
+    await clock.freeze(limitMs);
+    book.onWorker(workerReport("w1", { host: "RUNNING" }));
+    book.expire(1_000, 0);
+    assert.deepEqual([host().state, book.describe().message], ["asked", ""]);
+    await clock.freeze(5_000);
+    book.expire(1_000, 5_000);
+    assert.equal(host().state, "asked", "nothing could be heard (K3)");
+    await clock.freeze(1);
+    book.expire(1_000, 0);
+    assert.deepEqual([host().state, host().wasUp, host().neverReported], ["gone", false, true]);
+    assert.match(host().failure!.message, /job-1-w1-1 on worker w1 .*not reported within 600000 ms.*worker's log/);
+    assert.equal(host().failure!.passing, true, "another is tried");
+    assert.equal(book.describe().message, host().failure!.message, "the job says what it waits for");
+    assert.equal(book.gaveUp("host", HOST), true);
+    assert.equal(book.onHost(hostReport(1n, "DEPLOYED")), false);
+  });
+
+  it("one that has reported may take as long as it likes, as far as this goes", async () => {
+    const { clock, book, host } = setUp();
+    book.onWorker(workerReport("w1", { host: "RUNNING" }));
+    await clock.freeze(limitMs + 1);
+    book.onHost(hostReport(1n, "DEPLOYED"));
+    book.expire(1_000, 0);
+    assert.equal(host().state, "up");
   });
 });
 

@@ -93,6 +93,7 @@ export function host(name: string, worker: string, about: Partial<WatchedHost> =
     state: "up",
     failure: undefined,
     wasUp,
+    neverReported: false,
     forMs: 3_600_000,
     silentMs: 0,
     ...about,

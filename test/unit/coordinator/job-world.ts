@@ -178,7 +178,7 @@ export class World {
         return { host, state: exited ? "EXITED" : "RUNNING", group: "", gpus: [], ...told };
       }),
       instances: instances.map(([instance, { state }]) => {
-        const about = { service: "model", granted: granted(), startedMs: 1n, endedMs: 0n };
+        const about = { service: "model", granted: granted(), startedMs: 1n, endedMs: 0n, launched: true };
         return { instance, state: isGone(state) ? state : "PROVISIONING", ...about, ...told };
       }),
     };

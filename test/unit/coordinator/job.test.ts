@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { limits } from "../../../src/base/limits.js";
-import { decideJob } from "../../../src/coordinator/job.js";
+import { decideJob, type WatchedHost } from "../../../src/coordinator/job.js";
 import type { JobState } from "../../../src/wire/control.js";
 import {
   entered,
@@ -107,6 +107,23 @@ describe("coordinator/job: hosts and enumerators", () => {
     const hosts = [{ ...one, state: "gone" as const, failure: lost }, two];
     const kinds = decideJob(facts({ hosts })).map(({ kind }) => kind);
     assert.deepEqual(kinds.sort(), ["deploy-enumerator", "start-host"]);
+  });
+
+  it("as many in a row in one place that run and never report fail the job with the last one's failure (J11)", () => {
+    const late = (i: number, about: Partial<WatchedHost> = {}) => {
+      const failure = { code: "MILL_WORKER_LOST", message: `host w2-${i} has not reported`, passing: true } as const;
+      return host(`w2-${i}`, "w2", { state: "gone", wasUp: false, neverReported: true, failure, ...about });
+    };
+    const errorOf = (...hosts: WatchedHost[]) => {
+      return entered(decideJob(facts({ state: "DEPLOYING", hosts: [host("w1-0", "w1"), ...hosts] })))?.error;
+    };
+    const all = Array.from({ length: limits.hostStartsMax }, (_, i) => late(i));
+    assert.equal(errorOf(...all.slice(1)), undefined);
+    assert.equal(errorOf(late(9, { wasUp: true, neverReported: false }), ...all.slice(1)), undefined, "one came up");
+    assert.equal(errorOf(...all.slice(1), late(9, { worker: "w3" })), undefined, "that is another place");
+    const { code, message } = errorOf(...all)!;
+    assert.equal(code, "MILL_WORKER_LOST");
+    assert.match(message, /^3 hosts in a row did not start; the last one: host w2-2 has not reported$/);
   });
 
   it("one that never came up is replaced after a pause that grows; once one did, the next is at once (J8)", () => {

@@ -212,7 +212,14 @@ describe("worker: reports", () => {
     const { hosts, instances, cpus, memoryBytes } = bench.last;
     const ended = { code: "MILL_BUNDLE_HASH", message: "not what was submitted" };
     assert.deepEqual(hosts, [{ host: "h1", job, state: "EXITED", group: "", gpus: [], ...ended }]);
-    const lives = { code: "", message: "", granted: NONE, startedMs: instances[0]!.startedMs, endedMs: 0n };
+    const lives = {
+      code: "",
+      message: "",
+      granted: NONE,
+      startedMs: instances[0]!.startedMs,
+      endedMs: 0n,
+      launched: true,
+    };
     assert.deepEqual(instances, [{ job, service: "model", instance: "model-0", state: "PROVISIONING", ...lives }]);
     assert.ok(lives.startedMs > 0n, "and since when");
     assert.deepEqual([cpus, memoryBytes], [4, 1024n]);
