@@ -3,7 +3,8 @@
  *
  * Invariants:
  *   W1  What it started it ends: on command, on `close`, and when its own process ends (its children notice). What it was
- *       told to stop before it was told to start is never started.
+ *       told to stop before it was told to start is never started. What is still being started `limits.drainTimeoutMs` after it was told to
+ *       stop counts as ended, and ends as soon as it is there: nobody can tell when that will be.
  *   W2  A report says all there is to say; one goes out on every change and on a heartbeat. Who holds many puts changes together that come
  *       shortly after one another: a thousand starts would be a thousand reports of a thousand.
  *   W3  A draining worker starts nothing new; it leaves when what it holds has ended.
@@ -106,6 +107,8 @@ interface Held {
   state: "STARTING" | "RUNNING" | "STOPPING" | "EXITED";
   exit: Exit | undefined;
   child: Child | undefined;
+  /** Of one that was told to stop before it was there. */
+  givesUp: Timer | undefined;
   /** By the clock on the wall; 0: not yet. */
   readonly startedAt: number;
   endedAt: number;
@@ -233,6 +236,8 @@ export class Worker {
         : launcher.startInstance(job, service as ServiceId, what as InstanceId, devices);
     void launched.then(
       async (child) => {
+        held.givesUp?.cancel();
+        if (held.state === "EXITED") return child.stop();
         held.child = child;
         if (held.state === "STOPPING") child.stop();
         else held.state = "RUNNING";
@@ -240,6 +245,8 @@ export class Worker {
         this.#onExit(held, await child.exited);
       },
       (cause: unknown) => {
+        held.givesUp?.cancel();
+        if (held.state === "EXITED") return;
         const error = MillraceError.from(cause);
         this.options.ports.log.error("a process could not be started", { kind, id: what, error });
         this.#onExit(held, { code: isErrorCode(error.code) ? error.code : "MILL_INTERNAL", message: error.message });
@@ -275,7 +282,8 @@ export class Worker {
     const about = { kind, id: what, job, service, granted, ...own, state };
     // What it was never told to start has not begun.
     const startedAt = state === "STARTING" ? this.options.ports.clock.nowMs() : 0;
-    const held: Held = { ...about, startedAt, exit: undefined, child: undefined, endedAt: 0, endedMs: 0 };
+    const process = { exit: undefined, child: undefined, givesUp: undefined };
+    const held: Held = { ...about, startedAt, ...process, endedAt: 0, endedMs: 0 };
     this.#held.set(keyOf(kind, job, what), held);
     return held;
   }
@@ -292,7 +300,8 @@ export class Worker {
   #stop(held: Held): void {
     if (held.state === "EXITED" || held.state === "STOPPING") return;
     held.state = "STOPPING";
-    held.child?.stop();
+    if (held.child !== undefined) held.child.stop();
+    else held.givesUp = this.options.ports.clock.after(limits.drainTimeoutMs, () => this.#onExit(held, NEVER_THERE));
   }
 
   #onExit(held: Held, exit: Exit): void {
@@ -417,6 +426,7 @@ export class Worker {
   }
 }
 
+const NEVER_THERE: Exit = { code: "", message: "it was still being started long after it was told to stop" };
 const NOTHING: Granted = { cpu: 0, memoryBytes: 0n, gpus: [] };
 const COMMANDS: ReadonlySet<string> = new Set([
   ...["start-host", "start-instance", "stop-host", "stop-instance"],

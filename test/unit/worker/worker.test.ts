@@ -178,6 +178,33 @@ describe("worker: starting and stopping", () => {
     assert.deepEqual([bench.instance()?.state, bench.instance()?.code], ["STOPPED", ""]);
   });
 
+  it("one that is never there counts as ended in the end, and is stopped if it comes after all (W1)", async () => {
+    const bench = new Bench();
+    let there: () => void = () => {};
+    bench.launching = new Promise((resolve) => {
+      there = resolve;
+    });
+    await bench.open();
+    await bench.startInstance();
+    await bench.startHost();
+    const closed = bench.worker.close();
+    await bench.clock.advance(limits.drainTimeoutMs - 1);
+    assert.equal(await isOpen(closed), true);
+    await bench.clock.advance(1);
+    await within("the worker to leave", closed);
+    assert.deepEqual([bench.instance()?.state, bench.host()?.state], ["STOPPED", "EXITED"]);
+    assert.match(bench.host()!.message, /still being started long after it was told to stop/);
+    const before = bench.reports.length;
+    there();
+    await bench.clock.settle();
+    assert.deepEqual(
+      [...bench.children.values()].map(({ stops }) => stops),
+      [1, 1],
+    );
+    await bench.ends("model-0");
+    assert.deepEqual([bench.reports.length, bench.clock.waiting], [before, 0]);
+  });
+
   it("tells a process to stop once, and what it asked for is no failure, however it ends (W4)", async () => {
     const bench = await new Bench().open();
     await bench.startInstance();
