@@ -4,6 +4,7 @@ import { mkdir, readFile, rename, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { MillraceError } from "../base/errors.js";
+import { limits } from "../base/limits.js";
 import { type Plan, planTopology } from "../plan/plan.js";
 import { relocateSources } from "../plan/relocate.js";
 import type { Topology } from "../topology/nodes.js";
@@ -76,15 +77,22 @@ export interface LoadedTopology {
 
 /**
  * @param name of the file in messages: the one that the user gave
+ * @param loadMsMax how long its module may take to load
  * @throws {MillraceError} `MILL_TOPOLOGY_*` what is wrong with it; `MILL_CONFIG` a parameter it does not have;
  *   `MILL_PLAN_MISMATCH`; `MILL_BUNDLE_HASH`
  */
-export async function loadTopology(file: string, options: LoadOptions, name = file): Promise<LoadedTopology> {
+export async function loadTopology(
+  file: string,
+  options: LoadOptions,
+  name = file,
+  loadMsMax: number = limits.bundleLoadTimeoutMs,
+): Promise<LoadedTopology> {
   // Whoever has placed it has looked, too; what runs is what is there now.
   if (options.bundle !== undefined) checkBundle(await readFile(file), options.bundle, file);
-  const module = (await import(pathToFileURL(file).href).catch((cause: unknown) => {
+  const imported = import(pathToFileURL(file).href).catch((cause: unknown) => {
     throw MillraceError.from(cause, "MILL_TOPOLOGY_LOAD", `${name} threw while it was loaded`);
-  })) as { default?: unknown };
+  });
+  const module = (await inTime(imported, name, loadMsMax)) as { default?: unknown };
   const definition = module.default as Partial<TopologyDefinition> | undefined;
   if (typeof definition?.build !== "function") {
     throw new MillraceError(
@@ -104,6 +112,21 @@ export async function loadTopology(file: string, options: LoadOptions, name = fi
     );
   }
   return { topology, plan };
+}
+
+/** A module that awaits what never comes would neither load nor fail, and nobody would say why nothing happens. */
+async function inTime(imported: Promise<unknown>, name: string, loadMsMax: number): Promise<unknown> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    const text = `${name} was not loaded within ${loadMsMax} ms: something that it awaits at its top level does not come. Move that into a function: an operator's, or a handler's load.`;
+    timer = setTimeout(() => reject(new MillraceError("MILL_TOPOLOGY_LOAD", text, { file: name })), loadMsMax);
+  });
+  try {
+    return await Promise.race([imported, late]);
+  } finally {
+    clearTimeout(timer);
+    imported.catch(() => {}); // what it fails with later nobody waits for
+  }
 }
 
 /** A parameter that the topology never asks for is a misspelled one: the run would be another than the user means. */

@@ -137,6 +137,16 @@ describe("cli/load-topology: from a file to a plan", () => {
     const file = await placeBundle(bundle.code, bundle.sha256, "here", await makeFolder({}));
     return loadTopology(file, { ...asIs, ...options }, "topology.ts");
   }
+  it("a module that awaits what never comes is MILL_TOPOLOGY_LOAD in the end, with the file, the time and what to do", async () => {
+    const folder = await makeFolder({ "topology.mjs": "await new Promise(() => {});" });
+    await assert.rejects(loadTopology(join(folder, "topology.mjs"), asIs, "topology.ts", 1), {
+      code: "MILL_TOPOLOGY_LOAD",
+      message:
+        /^topology\.ts was not loaded within 1 ms: something that it awaits at its top level .* a handler's load\.$/,
+      facts: { file: "topology.ts" },
+    });
+  });
+
   const withParams = topologyFile("", 'job.param("input", "*.txt") + job.param("ending", "")');
 
   it("parameters, parallelism and other inputs reach it", async () => {
