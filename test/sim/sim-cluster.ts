@@ -23,7 +23,7 @@ import { planTopology } from "../../src/plan/plan.js";
 import { Instance } from "../../src/services/instance.js";
 import { OwnedContent } from "../../src/storage/content-roots.js";
 import { jobKeys } from "../../src/storage/keys.js";
-import { jobSpecFrame } from "../../src/wire/control.js";
+import { type JobSpec, jobSpecFrame } from "../../src/wire/control.js";
 import { type Launcher, Worker } from "../../src/worker/worker.js";
 import { ActorCrashes } from "./actor-crashes.js";
 import { startChild } from "./child.js";
@@ -54,6 +54,7 @@ export interface Node {
 
 /** Part of the seeds: drawn apart, so that the others stay what they are. */
 const WITH_STANDBY = 0.3;
+const AS_PROGRAMS = 0.3;
 
 export class SimCluster {
   /** Every process that was ever started, dead ones too. */
@@ -65,6 +66,8 @@ export class SimCluster {
   /** Two coordinators, of which one leads by a lease and the other stands by; else one, which takes its term at once. */
   readonly hasStandby: boolean;
   readonly actorCrashes: ActorCrashes;
+  /** Silence of an instance is judged as that of a program, which reports whatever it does: pauses are longer than that. */
+  #asPrograms: boolean;
 
   constructor(
     readonly world: SimWorld,
@@ -76,6 +79,7 @@ export class SimCluster {
     this.#random = world.random.fork("cluster");
     this.#skews = faults.isOn("clock-skew");
     this.hasStandby = world.random.fork("coordinators").chance(WITH_STANDBY);
+    this.#asPrograms = world.random.fork("programs").chance(AS_PROGRAMS);
     this.actorCrashes = new ActorCrashes(world, () => faults.count("actor-crash"));
   }
 
@@ -87,7 +91,7 @@ export class SimCluster {
   async prepare(): Promise<void> {
     const submitter = this.#spawn("submitter", "client", "client");
     for (const [key, bytes] of this.scenario.inputs) await this.shared.put(key, bytes, submitter.process);
-    const spec = jobSpecFrame.encode(jobSpec(this.#submission(submitter.process, 0), JOB, {}, 0));
+    const spec = this.#asSubmitted(jobSpec(this.#submission(submitter.process, 0), JOB, {}, 0));
     await this.shared.put(jobKeys(JOB).spec, spec, submitter.process);
     submitter.process.end("it has submitted");
   }
@@ -99,8 +103,16 @@ export class SimCluster {
     const submission = this.#submission(process, 1);
     const beginning = await beginFrom(savepoint, submission, store, false);
     const seeds = await beginning.write(job, store);
-    await store.put(jobKeys(job).spec, jobSpecFrame.encode(jobSpec(submission, job, beginning.inputs, 0, seeds)));
+    await store.put(jobKeys(job).spec, this.#asSubmitted(jobSpec(submission, job, beginning.inputs, 0, seeds)));
     return job;
+  }
+
+  #asSubmitted(spec: JobSpec): Uint8Array {
+    if (!this.#asPrograms) return jobSpecFrame.encode(spec);
+    const services = spec.services.map((service) => {
+      return { ...service, contract: JSON.stringify({ ...JSON.parse(service.contract), program: true }) };
+    });
+    return jobSpecFrame.encode({ ...spec, services });
   }
 
   startCoordinators(): void {
