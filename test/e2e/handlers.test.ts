@@ -1,6 +1,6 @@
 /** Handlers in whole jobs: a chat endpoint that misbehaves, and a program in Python on a cluster. */
 import assert from "node:assert/strict";
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { cp, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { realPorts } from "../../src/base/real/ports.js";
@@ -98,6 +98,21 @@ describe("e2e: openai, with an endpoint that misbehaves", function () {
   });
 });
 
+const COUNTS = ["mill.txt 12 turns", "once.txt 7 accident"];
+
+/** Stops the whole process, the first of all that come here: its heartbeats end, its process does not. */
+const hangOnce = (marker: string) => `
+def hang_once():
+    try:
+        mark = os.open("${marker}", os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+    except FileExistsError:
+        return
+    os.write(mark, str(os.getpid()).encode())
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+`;
+
 describe("e2e: examples/python-handler on a cluster", function () {
   this.timeout(PYTHON_INSTALL_MS_MAX);
   let nats: NatsServer | undefined;
@@ -134,18 +149,43 @@ describe("e2e: examples/python-handler on a cluster", function () {
   it("gives the rows that the program made", async () => {
     const args = ["submit", "examples/python-handler/topology.ts", "-p", `python=${python}`, "-p", "output=counts"];
     ok(await millrace(args, { env }));
+    assert.deepEqual(await counts("counts"), COUNTS);
+  });
+
+  it("one that hangs with rows on board, while its process lives, is given up, and another serves them", async () => {
+    const example = join(folder, "hangs");
+    const marker = join(folder, "hung");
+    await cp("examples/python-handler", example, { recursive: true });
+    const source = await readFile(join(example, "handler.py"), "utf8");
+    const work = "        words = row";
+    const hangs = source
+      .replace(work, `        hang_once()\n${work}`)
+      .replace("class WordCount", `${hangOnce(marker)}class WordCount`);
+    assert.ok(hangs.includes("hang_once()\n        words"), "the example has changed");
+    await writeFile(join(example, "handler.py"), hangs);
+    const params = [`python=${python}`, "output=hung", "input=examples/python-handler/texts/*.txt"];
+    const args = ["submit", join(example, "topology.ts"), ...params.flatMap((one) => ["-p", one])];
+    try {
+      const { stdout } = ok(await millrace(args, { env }));
+      assert.deepEqual(await counts("hung"), COUNTS);
+      assert.match(stdout, /duplicate_calls [12]/, "what was on board ran again");
+    } finally {
+      // Its worker would, later than a test has to wait.
+      const hung = await readFile(marker, "utf8").catch(() => "");
+      if (hung !== "") process.kill(Number(hung), "SIGKILL");
+    }
+  });
+
+  async function counts(output: string): Promise<string[]> {
     const store = openStore(env.MILLRACE_STORE!, { s3: { ...minio! } }, realPorts());
     try {
       const rows: Record<string, unknown>[] = [];
-      for await (const { key } of store.list("counts/")) {
+      for await (const { key } of store.list(`${output}/`)) {
         rows.push(...linesOf(Buffer.from(await store.get(key)).toString("utf8")));
       }
-      assert.deepEqual(rows.map(({ name, words, longest }) => `${name} ${words} ${longest}`).sort(), [
-        "mill.txt 12 turns",
-        "once.txt 7 accident",
-      ]);
+      return rows.map(({ name, words, longest }) => `${name} ${words} ${longest}`).sort();
     } finally {
       await store.close();
     }
-  });
+  }
 });

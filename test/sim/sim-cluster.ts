@@ -54,7 +54,7 @@ export interface Node {
 
 /** Part of the seeds: drawn apart, so that the others stay what they are. */
 const WITH_STANDBY = 0.3;
-const AS_PROGRAMS = 0.3;
+const AS_PROGRAMS = 0.5;
 
 export class SimCluster {
   /** Every process that was ever started, dead ones too. */
