@@ -246,7 +246,7 @@ export class InstanceBook {
       known.sinceMs += deafMs;
       known.heardMs += deafMs;
       if (known.launchedMs !== undefined) known.launchedMs += deafMs;
-      const late = this.#lateness(known, silenceMsMax);
+      const late = isOver(known.state) ? undefined : this.#lateness(known, silenceMsMax);
       if (late === undefined) continue;
       this.#fail(known, late.code, late.message);
       const { service, instance } = known;
@@ -268,8 +268,10 @@ export class InstanceBook {
       return { code: "MILL_SERVICE_TIMEOUT", message };
     }
     if (state === "READY" || state === "DRAINING") {
+      const silentMs = now - known.heardMs;
+      if (silentMs <= silenceMsMax) return undefined; // nobody is allowed less
       const allowedMs = silentMsMax(spec, silenceMsMax);
-      if (now - known.heardMs <= allowedMs) return undefined;
+      if (silentMs <= allowedMs) return undefined;
       const message = `${instance} on worker ${worker} was ${state} and has not reported for ${allowedMs} ms, though its process has not ended; it is stopped. See that worker's log for what it did. A program has to report every ${limits.heartbeatIntervalMs} ms, also while it works`;
       return { code: "MILL_SERVICE_LOST", message };
     }
