@@ -6,8 +6,10 @@
  *   CONT2  So is what a region's newest checkpoint refers to, until the region or its job is over.
  *   CONT3  So is what a savepoint refers to.
  *   CONT4  Some time after the end nothing is left that none of these refer to, but for what functions under way had put when a savepoint
- *          was taken: no row refers to it, so there what the system has noted is believed.
+ *          was taken: no row refers to it, so there what the system has noted is believed. Nor does what counts that a host puts that stood
+ *          still until its job was over and all of that was collected: nobody looks any more until the job is deleted.
  */
+import { openJobs } from "../../../src/storage/keys.js";
 import { contentsOfSnapshot } from "../../../src/wire/content-hashes.js";
 import { regionRecordFrame, savepointFrame } from "../../../src/wire/stored.js";
 import type { StoreChange } from "../shared-store.js";
@@ -27,6 +29,8 @@ export function contentChecker({ world, store, scenario }: CheckedRun): Checker 
   const newest = new Map<string, { readonly number: bigint; readonly refs: ReadonlySet<string> }>();
   const saved = new Map<string, ReadonlySet<string>>();
   const noted = new Set<string>();
+  /** Jobs that are over, and whose content has been collected for the last time: `jobs/<job>/`. */
+  const closed = new Set<string>();
   const rules = [
     ["CONT1", () => published],
     ["CONT2", () => new Map([...newest].map(([who, { refs }]) => [who, refs]))],
@@ -35,10 +39,13 @@ export function contentChecker({ world, store, scenario }: CheckedRun): Checker 
 
   return {
     onStore({ kind, key, bytes }: StoreChange) {
+      if (kind === "delete" && key.startsWith(openJobs)) closed.add(`jobs/${key.slice(openJobs.length)}/`);
       if (kind === "delete") return onDelete(key);
       if (bytes === undefined) return;
       const folder = folders.find((candidate) => key.startsWith(candidate));
       const ended = REPORT.exec(key)?.[1];
+      const [, job = "", hash] = PLACE.exec(key) ?? [];
+      if (closed.has(job)) noted.add(`${job}${hash}`);
       if (folder !== undefined && !key.slice(folder.length).startsWith("_")) {
         published.set(key, refersTo([bytes]));
         demand("CONT1", key, published.get(key)!);

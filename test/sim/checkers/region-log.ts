@@ -116,7 +116,7 @@ export function regionLogChecker({ world, scenario, store }: CheckedRun): Checke
       return;
     }
     const newestTerm = log.fence?.term ?? 0n;
-    const leader = `${change.by} in ${region}`;
+    const leader = `${change.by} with term ${record.term} in ${region}`; // one process may lead again
     const stray = strays.get(leader);
     if (stray !== undefined && stray !== record.number) {
       world.found(
