@@ -8,6 +8,8 @@
  *   PAID3  A row whose answer was in the object store before its instance drained or ended is begun nowhere while the answer is there.
  *          Not while it drains: who asks then is not told of the row, looks for its answer too soon, and may have it waiting elsewhere when
  *          the call ends.
+ *   PAID4  A client releases a row that an instance has ended only when a checkpoint was committed since: what is asked about again after a
+ *          failure would be gone.
  *
  * What may be paid for twice: what was on board of an instance that ended, answered or not, if it was not saved; what an instance that
  * drains holds and has not saved; and what cannot be known. So PAID2 and PAID3 hold as long as nobody was kept from asking or answering, and nobody was
@@ -18,6 +20,7 @@
 
 import { idsOf } from "../../../src/services/row-ids.js";
 import { decodeFrame, type LoadReport, type ReleaseHeader, type RequestHeader } from "../../../src/wire/frames.js";
+import { regionRecordFrame } from "../../../src/wire/stored.js";
 import type { FaultKind } from "../faults.js";
 import { BLINDING } from "../faults.js";
 import { turnOf } from "../sim-cluster.js";
@@ -25,6 +28,7 @@ import { classOfSubject } from "../sim-network.js";
 import type { SimProcess } from "../sim-process.js";
 import type { ServiceCall } from "../topologies/scenario.js";
 import type { CheckedRun, Checker } from "./checker.js";
+import { REGION_KEY } from "./region-log.js";
 
 const SAVED_KEY = /^jobs\/([^/]+)\/answers\/[^/]+\/([0-9a-f]+)$/;
 
@@ -35,6 +39,9 @@ export function paidChecker({ world, scenario, felt }: CheckedRun): Checker {
   const released = new Set<string>();
   /** Rows by the request that they were in. */
   const requested = new Map<string, readonly string[]>();
+  /** When rows were first ended, and when the newest checkpoint of a job was committed. */
+  const endedMs = new Map<string, number>();
+  const committedMs = new Map<string, number>();
   /** Instances by rows that they have ended. */
   const ended = new Map<string, Set<SimProcess>>();
   /** Instances that have said that they take nothing new. */
@@ -64,6 +71,9 @@ export function paidChecker({ world, scenario, felt }: CheckedRun): Checker {
       for (const one of requests) for (const id of requested.get(one) ?? []) onReleased(`${turn} ${hex(id)}`);
     },
     onStore({ key, bytes, by }) {
+      const region = REGION_KEY.exec(key)?.[1];
+      if (region !== undefined && bytes !== undefined && regionRecordFrame.decode(bytes).header.kind === "COMMIT")
+        committedMs.set(`${turnOf(region.split("/")[0]!)}`, world.nowMs);
       const [, job, row] = SAVED_KEY.exec(key) ?? [];
       if (job === undefined || row === undefined) return;
       const id = `${turnOf(job)} ${row}`;
@@ -79,7 +89,10 @@ export function paidChecker({ world, scenario, felt }: CheckedRun): Checker {
   function onCall({ what, process, ids }: ServiceCall): void {
     for (const id of ids) {
       if (what === "begun") onBegun(process, id);
-      else ended.set(id, (ended.get(id) ?? new Set()).add(process));
+      else {
+        ended.set(id, (ended.get(id) ?? new Set()).add(process));
+        if (!endedMs.has(id)) endedMs.set(id, world.nowMs);
+      }
     }
   }
 
@@ -102,6 +115,14 @@ export function paidChecker({ world, scenario, felt }: CheckedRun): Checker {
   }
 
   function onReleased(id: string): void {
+    const atMs = endedMs.get(id);
+    const newestMs = committedMs.get(id.split(" ")[0]!) ?? Number.NEGATIVE_INFINITY;
+    if (atMs !== undefined && newestMs < atMs)
+      world.found(
+        "paid (PAID4)",
+        `the row ${id} to be kept until a checkpoint behind it is committed`,
+        "it is released",
+      );
     for (const own of begun.values()) own.delete(id);
     released.add(id);
   }
