@@ -354,6 +354,23 @@ describe("sim/checkers/paid: work that is done twice", () => {
       assert.deepEqual(found(), expected, what);
     }
   });
+
+  it("a row that is released before a checkpoint behind it was committed (PAID4)", async () => {
+    for (const [committed, kind, expected] of [
+      ["behind it", "COMMIT", []],
+      ["behind it", "FENCE", ["paid (PAID4)"]],
+      ["before it", "COMMIT", ["paid (PAID4)"]],
+    ] as const) {
+      const { instance, call, release, record, pass, found } = watched();
+      if (committed === "before it") record({ kind });
+      await pass(1);
+      call("ended", instance("one"));
+      await pass(1);
+      if (committed === "behind it") record({ kind });
+      release();
+      assert.deepEqual(found(), expected, `${kind} ${committed}`);
+    }
+  });
 });
 
 describe("sim/actor-crashes: an actor that fails", () => {
