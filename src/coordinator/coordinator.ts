@@ -63,6 +63,7 @@ import { ReadLogs } from "./read-logs.js";
 import { RegionRunner, type Then } from "./region-runner.js";
 import { Savepoints } from "./savepoints.js";
 import { claimTerm, LeaseBucket } from "./term.js";
+import { type Leading, untilDone } from "./until-done.js";
 
 export interface CoordinatorOptions {
   readonly bus: Bus;
@@ -107,6 +108,7 @@ export class Coordinator implements ClientDesk {
   /** It knows every job that has not ended, but those that it could not read. */
   #tookUp = false;
   #unreadable = new Set<string>();
+  #leading: Leading;
   #notes: JobNotes;
   #regions: RegionRunner | undefined;
   #runner: JobRunner;
@@ -116,12 +118,8 @@ export class Coordinator implements ClientDesk {
   constructor(private readonly options: CoordinatorOptions) {
     const look = (book: JobBook) => this.#looks.soon(book);
     const leads = () => this.#leads();
-    this.#notes = new JobNotes({
-      ...options,
-      leads,
-      isClosed: () => this.#closed,
-      keep: (book) => this.ended.keep(book),
-    });
+    this.#leading = { ports: options.ports, leads, isClosed: () => this.#closed };
+    this.#notes = new JobNotes({ ...options, ...this.#leading, keep: (book) => this.ended.keep(book) });
     const note = (book: JobBook) => this.#notes.note(book);
     this.#looks = new Looks({
       clock: options.ports.clock,
@@ -362,16 +360,9 @@ export class Coordinator implements ClientDesk {
 
   /** What a job that has ended has left between its regions goes (J4), and content that nothing refers to. Then it is open no more. */
   async #tidyUp({ job, exchanges }: Pick<JobSpec, "job" | "exchanges">): Promise<void> {
-    const { log, clock } = this.options.ports;
-    for (; !this.#closed; await clock.sleep(limits.storeBackoffMsMax)) {
-      try {
-        if (!(await this.#leads())) return;
-        await this.#readLogs.delete(job as JobId, exchanges);
-        return void this.#contents.forget(job as JobId);
-      } catch (error) {
-        if (!this.#closed) log.warn("logs of a job that has ended could not be deleted", { job, error });
-      }
-    }
+    const work = () => this.#readLogs.delete(job as JobId, exchanges);
+    if (await untilDone(this.#leading, "logs of a job that has ended could not be deleted", job, work))
+      void this.#contents.forget(job as JobId);
   }
 
   async report(job: string): Promise<Uint8Array> {

@@ -7,20 +7,15 @@
  *   W3  Nothing is noted of a job whose end is being recorded: no note comes behind it.
  */
 import type { JobId } from "../base/ids.js";
-import { limits } from "../base/limits.js";
-import type { Ports } from "../base/ports.js";
 import { jobKeys } from "../storage/keys.js";
 import type { ObjectStore } from "../storage/object-store.js";
 import { jobReportFrame } from "../wire/control.js";
 import { hasEnded } from "./job.js";
 import type { JobBook } from "./job-book.js";
+import { type Leading, untilDone } from "./until-done.js";
 
-export interface JobNotesOptions {
+export interface JobNotesOptions extends Leading {
   readonly store: ObjectStore;
-  readonly ports: Ports;
-  leads(): Promise<boolean>;
-  /** The rest is the next leader's. */
-  isClosed(): boolean;
   /** Records how a job ended. */
   keep(book: JobBook): Promise<void>;
 }
@@ -85,17 +80,8 @@ export class JobNotes {
   }
 
   async #untilKept(book: JobBook): Promise<boolean> {
-    const { ports, leads, keep, isClosed } = this.options;
     await this.#of(book).last; // W3
-    for (; !isClosed(); await ports.clock.sleep(limits.storeBackoffMsMax)) {
-      try {
-        if (!(await leads())) return false;
-        await keep(book);
-        return true;
-      } catch (error) {
-        if (!isClosed()) ports.log.warn("the end of a job could not be recorded", { job: book.job, error });
-      }
-    }
-    return false;
+    const keep = () => this.options.keep(book);
+    return untilDone(this.options, "the end of a job could not be recorded", book.job, keep);
   }
 }

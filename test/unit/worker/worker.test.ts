@@ -26,7 +26,7 @@ import {
   type Used,
   Worker,
 } from "../../../src/worker/worker.js";
-import { isOpen, within } from "../actors/support.js";
+import { gate, isOpen, within } from "../actors/support.js";
 import { fakePorts } from "../coordinator/fake-ports.js";
 
 const namespace = "test" as Namespace;
@@ -164,14 +164,12 @@ describe("worker: starting and stopping", () => {
 
   it("stops one that was still being started as soon as it is there (W1)", async () => {
     const bench = new Bench();
-    let there: () => void = () => {};
-    bench.launching = new Promise((resolve) => {
-      there = resolve;
-    });
+    const launch = gate();
+    bench.launching = launch.promise;
     await bench.open();
     await bench.startInstance();
     await bench.stopInstance();
-    there();
+    launch.open();
     await bench.clock.settle();
     assert.equal(bench.children.get("model-0")!.stops, 1);
     await bench.ends("model-0");
@@ -180,10 +178,8 @@ describe("worker: starting and stopping", () => {
 
   it("one that is never there counts as ended in the end, and is stopped if it comes after all (W1)", async () => {
     const bench = new Bench();
-    let there: () => void = () => {};
-    bench.launching = new Promise((resolve) => {
-      there = resolve;
-    });
+    const launch = gate();
+    bench.launching = launch.promise;
     await bench.open();
     await bench.startInstance();
     await bench.startHost();
@@ -195,7 +191,7 @@ describe("worker: starting and stopping", () => {
     assert.deepEqual([bench.instance()?.state, bench.host()?.state], ["STOPPED", "EXITED"]);
     assert.match(bench.host()!.message, /still being started long after it was told to stop/);
     const before = bench.reports.length;
-    there();
+    launch.open();
     await bench.clock.settle();
     assert.deepEqual(
       [...bench.children.values()].map(({ stops }) => stops),
@@ -370,16 +366,14 @@ describe("worker: leaving", () => {
   it("closed, it stops all it holds, what is still being started too, and then leaves (W1)", async () => {
     const bench = await new Bench().open();
     await bench.startHost();
-    let there: () => void = () => {};
-    bench.launching = new Promise((resolve) => {
-      there = resolve;
-    });
+    const launch = gate();
+    bench.launching = launch.promise;
     await bench.startInstance();
     const closed = bench.worker.close();
     assert.equal(bench.children.get("h1")!.stops, 1);
     await bench.ends("h1");
     assert.ok(await isOpen(closed), "left while it started an instance");
-    there();
+    launch.open();
     await bench.clock.settle();
     assert.equal(bench.children.get("model-0")!.stops, 1);
     await bench.ends("model-0");
