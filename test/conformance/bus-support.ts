@@ -1,5 +1,6 @@
 /** What the bus suites share: a system under test, waiting with a bound, and a log that remembers. */
 import assert from "node:assert/strict";
+import type { Socket } from "node:net";
 import type { Log, LogFields, Ports } from "../../src/base/ports.js";
 import { realClock, realRandom } from "../../src/base/real/ports.js";
 import type { Bus, BusMessage } from "../../src/bus/bus.js";
@@ -45,6 +46,10 @@ export async function within<T>(what: string, promise: Promise<T>, boundMs = 10_
     bound.abort();
   }
 }
+
+/** When a connection has ended, by a reset too: `once(socket, "close")` of `node:events` fails on a socket's error. */
+export const closed = (socket: Socket): Promise<void> =>
+  new Promise((resolve) => socket.once("close", () => resolve()));
 
 /** A handler that collects messages, and lets a test wait until there are enough of them. */
 export class Inbox {

@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { limits } from "../../../src/base/limits.js";
 import { eventFrame } from "../../../src/wire/control.js";
+import { closed } from "../../conformance/bus-support.js";
 import { within } from "../actors/support.js";
 import { job, subjects } from "../coordinator/coordinator-cluster.js";
 import { ApiCluster } from "./api-cluster.js";
@@ -30,7 +31,7 @@ describe("api/server: hostile clients", () => {
     socket.write(lines.join("\r\n"));
     let all = "";
     socket.setEncoding("utf8").on("data", (text: string) => (all += text));
-    await within("the end of the connection", once(socket, "close"));
+    await within("the end of the connection", closed(socket));
     return all;
   };
   const HOST = "Host: localhost";
@@ -78,7 +79,7 @@ describe("api/server: hostile clients", () => {
       socket.setEncoding("utf8").on("data", (text: string) => (all += text));
       socket.write("GET /v1/jobs HTTP/1.1\r\nHost: localhost\r\nX-Slow: ");
       assert.equal((await slow.get("/healthz")).statusCode, 200);
-      await within("the end of the connection", once(socket, "close"), 10_000);
+      await within("the end of the connection", closed(socket), 10_000);
       assert.match(all, /^HTTP\/1\.1 408 /);
     } finally {
       await slow.close();
@@ -90,18 +91,17 @@ describe("api/server: hostile clients", () => {
     socket.pause();
     socket.write(`GET /v1/events/stream HTTP/1.1\r\n${HOST}\r\n\r\n`);
     let gone = false;
-    // A socket that nobody reads learns of its end by writing.
-    socket.on("close", () => (gone = true));
+    const ended = closed(socket).then(() => (gone = true));
     const message = "x".repeat(64 * 1024);
     const about = { kind: "job.state", severity: "info", job, about: "", code: "", message } as const;
     for (let i = 1; i < 1_000 && !gone; i++) {
       const event = { event: `1-${i}`, atMs: 1n, ...about };
       await api.cluster.bus.publish(subjects.events, eventFrame.encode(event));
       await new Promise((resolve) => setImmediate(resolve));
-      socket.write("\r\n");
+      socket.write("\r\n"); // what nobody reads learns of its end by writing, as soon as TCP sends what is written
     }
     socket.resume();
-    if (!gone) await within("the end of the connection", once(socket, "close"));
+    await within("the end of the connection", ended);
     assert.equal((await api.get("/healthz")).statusCode, 200);
   });
 

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { Readable } from "node:stream";
 import { type HttpAnswer, type HttpRequest, WholeBodies } from "../../../src/storage/whole-bodies.js";
+import { closed } from "../../conformance/bus-support.js";
 
 const plain = (body: string, more = "") => `HTTP/1.1 200 OK\r\ncontent-length: ${body.length}\r\n${more}\r\n${body}`;
 
@@ -177,7 +178,7 @@ describe("storage/whole-bodies", () => {
     assert.deepEqual(await piecesOf(await get()), ["b"]);
     assert.equal(sockets.length, 2);
     sockets[1]!.write("HTTP/1.1 408 Request Timeout\r\n\r\n");
-    await once(sockets[1]!, "close");
+    await closed(sockets[1]!);
     assert.deepEqual(await piecesOf(await get()), ["c"]);
     assert.equal(sockets.length, 3);
   });
@@ -200,8 +201,8 @@ describe("storage/whole-bodies", () => {
     const both = await Promise.all([get(), get()]);
     assert.deepEqual((await Promise.all(both.map(piecesOf))).flat().sort(), ["a", "b"]);
     assert.equal(sockets.length, 2);
-    const closed = Promise.all(sockets.map((socket) => once(socket, "close")));
+    const ended = Promise.all(sockets.map(closed));
     handler.destroy();
-    await closed;
+    await ended;
   });
 });
