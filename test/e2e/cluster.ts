@@ -13,8 +13,6 @@ import { openStore } from "../../src/storage/open-store.js";
 import { type MinioServer, type NatsServer, startMinio, startNats } from "../servers/index.js";
 import { type Ended, MillraceProcess } from "./millrace-process.js";
 
-/** Of a process that shares two cores with all others. */
-const UP_MS = 30_000;
 const DRAIN_MS = 5_000;
 
 /** How processes come to NATS. */
@@ -69,14 +67,14 @@ export class Cluster {
   /** Starts a process that stays. */
   async up(...args: string[]): Promise<MillraceProcess> {
     const process = this.begin(...args);
-    await process.says("is up", UP_MS);
+    await process.says("is up");
     return process;
   }
 
   /** Starts a coordinator, and waits until it leads: that a lease runs out which somebody has not given back. */
   async leader(): Promise<MillraceProcess> {
     const coordinator = await this.up("coordinator");
-    await coordinator.says("leads", UP_MS);
+    await coordinator.says("leads");
     return coordinator;
   }
 

@@ -10,6 +10,9 @@ export interface Ended {
   readonly stderr: string;
 }
 
+/** To start, and to say something, where all processes share two cores. */
+const SAYS_MS_MAX = 30_000;
+
 const running = new Set<ChildProcess>();
 process.once("exit", () => {
   for (const child of running) child.kill("SIGKILL");
@@ -54,12 +57,12 @@ export class MillraceProcess {
   }
 
   /** Resolves when standard output has said it. @throws when the process ends first, or after `withinMs`, with all it said */
-  says(text: string, withinMs = 15_000): Promise<void> {
+  says(text: string, withinMs = SAYS_MS_MAX): Promise<void> {
     return this.#until(text, () => this.#stdout, withinMs);
   }
 
   /** The same of standard error. */
-  complains(text: string, withinMs = 15_000): Promise<void> {
+  complains(text: string, withinMs = SAYS_MS_MAX): Promise<void> {
     return this.#until(text, () => this.#stderr, withinMs);
   }
 
