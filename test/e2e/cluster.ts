@@ -14,6 +14,8 @@ import { type MinioServer, type NatsServer, startMinio, startNats } from "../ser
 import { type Ended, MillraceProcess } from "./millrace-process.js";
 
 const DRAIN_MS = 5_000;
+/** How long a host works before it is killed. */
+const WORK_MS = 700;
 
 /** How processes come to NATS. */
 export interface Access {
@@ -123,6 +125,11 @@ export class Cluster {
     return new Submitted(output, marks, this.begin(...args));
   }
 
+  /** Lets the fixture that writes there go, which is slow until then: the job ends soon. */
+  async release(output: string): Promise<void> {
+    await writeFile(join(this.folder, `marks-${output}`, "release"), "");
+  }
+
   /** The command that submits a fixture, for tests that add to it. */
   async submission(fixture: string, output: string, params: Params): Promise<{ marks: string; args: string[] }> {
     const marks = join(this.folder, `marks-${output}`);
@@ -178,23 +185,23 @@ export class Submitted {
     const found = new Map<string, Set<number>>();
     for (const name of await readdir(this.marks)) {
       const [who = "", pid] = name.split(".");
+      if (pid === undefined) continue; // what lets it go
       found.set(who, (found.get(who) ?? new Set()).add(Number(pid)));
     }
     return found;
   }
 
-  /** Kills up to `most` processes that leave marks, one after another while the job runs. @returns how many */
-  async killHosts(most: number): Promise<number> {
+  /** Kills processes that leave marks, one after another, each with work in hand. The job is one that is slow until it is released. */
+  async killHosts(count: number): Promise<void> {
     const killed = new Set<number>();
-    while (!this.isOver && killed.size < most) {
-      await pause(700);
-      const all = [...(await this.pids()).values()].flatMap((pids) => [...pids]);
-      const victim = all.find((pid) => !killed.has(pid));
-      if (victim === undefined) continue;
-      killed.add(victim);
+    while (killed.size < count) {
+      const victim = await until("a host that has not been killed", async () =>
+        [...(await this.pids()).values()].flatMap((pids) => [...pids]).find((pid) => !killed.has(pid)),
+      );
+      await pause(WORK_MS);
       process.kill(victim, "SIGKILL");
+      killed.add(victim);
     }
-    return killed.size;
   }
 }
 
