@@ -18,7 +18,7 @@ describe("e2e: a job is changed while it runs", function () {
 
   before(async () => {
     cluster = await Cluster.start("w1", "w2");
-    words = (await cluster.writeWords(8, 60)).sort();
+    words = (await cluster.writeWords(8, 200)).sort();
     follower = await cluster.up("coordinator");
     await follower.says("follows");
   });
@@ -43,7 +43,7 @@ describe("e2e: a job is changed while it runs", function () {
   }
 
   it("pauses, goes on under the next leader, scales, drains and quarantines, and loses and doubles nothing", async () => {
-    const submitted = await cluster.submit("slow-words", "changed", { workMs: 40, together: 2 });
+    const submitted = await cluster.submit("slow-words", "changed", { workMs: 100, together: 2 });
     const job = await jobOf(submitted);
     const show = () => ask<JobDetail>("GET", `/v1/jobs/${job}`);
     const ready = async () =>
@@ -88,12 +88,13 @@ describe("e2e: a job is changed while it runs", function () {
     await ask("PATCH", service, { instances: 2 });
     await becomes("two are left", async () => (await ready()).length === 2);
 
+    await cluster.release("changed");
     finished(await submitted.ended);
     assert.deepEqual((await cluster.words("changed")).sort(), words);
   });
 
   it("a job that is stopped has published what it has committed, and ends", async () => {
-    const submitted = await cluster.submit("slow-words", "stopped", { workMs: 40 });
+    const submitted = await cluster.submit("slow-words", "stopped", { workMs: 100, together: 2 });
     const job = await jobOf(submitted);
     await becomes("rows are written", async () => (await ask<JobDetail>("GET", `/v1/jobs/${job}`)).rowsWritten > 20);
     await ask("POST", `/v1/jobs/${job}/stop`);
