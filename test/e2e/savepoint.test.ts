@@ -5,6 +5,9 @@
 import assert from "node:assert/strict";
 import { Cluster, finished, type Params, until } from "./cluster.js";
 
+/** Of `durable-words`: it is not done before it is stopped, or released. */
+const SLOW = { letters: 20_000, readMs: 1_000 };
+
 describe("e2e: savepoints", function () {
   this.timeout(240_000);
   let cluster: Cluster;
@@ -13,7 +16,7 @@ describe("e2e: savepoints", function () {
 
   before(async () => {
     cluster = await Cluster.start("w1");
-    words = await cluster.writeWords(8, 30);
+    words = await cluster.writeWords(24, 10);
   });
   after(() => cluster.stop());
 
@@ -39,7 +42,7 @@ describe("e2e: savepoints", function () {
   }
 
   it("goes on from one with as many instances, and with more: every row comes out once (rules 3, 6, 10)", async () => {
-    const savepoint = await stopped("slow-words", "first", { keyed: "yes", workMs: 60 });
+    const savepoint = await stopped("slow-words", "first", { keyed: "yes", workMs: 400 });
     const written = await cluster.words("first");
     assert.ok(written.length < words.length, "it was stopped half-way");
     assert.match(finished(await cluster.run("savepoint", "list", jobs[0]!)), /half-way/);
@@ -107,7 +110,7 @@ describe("e2e: savepoints", function () {
 
   it("a job with a durable exchange goes on from one, whose log is full and has been deleted since, with as many writers and readers or others (rules 3, 10)", async () => {
     const bytesMax = 1 << 20;
-    const savepoint = await stopped("durable-words", "durable", { letters: 20_000, readMs: 100, bytesMax });
+    const savepoint = await stopped("durable-words", "durable", { ...SLOW, bytesMax });
     const written = await durableRows("durable");
     assert.ok(written.length < words.length, "it was stopped half-way");
     const kept: number[] = [];
@@ -133,10 +136,9 @@ describe("e2e: savepoints", function () {
   });
 
   it("a job that is still reading what a savepoint has kept can have one itself (rule 3)", async () => {
-    const slow = { letters: 20_000, readMs: 100 };
-    const first = await stopped("durable-words", "again-1", slow);
+    const first = await stopped("durable-words", "again-1", SLOW);
     const flags = ["--savepoint", first, "--parallelism", "1"];
-    const second = await stopped("durable-words", "again-2", { ...slow, partitions: 3 }, ...flags);
+    const second = await stopped("durable-words", "again-2", { ...SLOW, partitions: 3 }, ...flags);
     await go("durable-words", "again-3", { partitions: 2 }, "--savepoint", second);
     const all: string[] = [];
     for (const output of ["again-1", "again-2", "again-3"]) all.push(...(await durableRows(output)));
@@ -145,9 +147,10 @@ describe("e2e: savepoints", function () {
   });
 
   it("a job with a durable exchange goes on after one that does not stop it, and what was kept is whole (rule 3)", async () => {
-    const job = await begun("durable-words", "goes-on", { letters: 20_000, readMs: 50 });
+    const job = await begun("durable-words", "goes-on", SLOW);
     finished(await cluster.run("savepoint", "create", job, "--name", "on-the-way"));
     const before = await durableRows("goes-on");
+    await cluster.release("goes-on");
     const all = await until("all rows of the job that goes on", async () => {
       const rows = await durableRows("goes-on");
       return rows.length >= words.length ? rows : undefined;
