@@ -1,5 +1,6 @@
 /** The commands that ask the coordinator over HTTP, on a cluster with a job at work. */
 import assert from "node:assert/strict";
+import type { JobDetail } from "../../src/coordinator/describe.js";
 import { skipBecause } from "../servers/index.js";
 import { Cluster, finished, type Submitted, until } from "./cluster.js";
 import type { Ended } from "./millrace-process.js";
@@ -16,10 +17,19 @@ describe("e2e: jobs, services and workers over the HTTP API", function () {
     cluster = await Cluster.start("w1");
     const [coordinator] = cluster.processes;
     url = await until("the API's address", async () => /http:\/\/127\.0\.0\.1:\d+/.exec(coordinator!.said)?.[0]);
-    await cluster.writeWords(4, 200);
+    await cluster.writeWords(4, 2_000); // it ends when it is cancelled, not before
     submitted = await cluster.submit("slow-words", "words", { workMs: 400 });
     job = await until("the job's name", async () => /job (\S+) submitted/.exec(submitted.process.said)?.[1]);
-    await until("rows", async () => ((await cluster.rows("words")).length > 0 ? true : undefined));
+    let seen: JobDetail | undefined;
+    const atWork = async () => {
+      seen = (await (await fetch(`${url}/v1/jobs/${job}`)).json()) as JobDetail;
+      const { counts, regions } = seen;
+      const isWhole = counts.actorsRunning === counts.actors && counts.instancesReady === counts.instancesWanted;
+      return isWhole && regions.every(({ phase, committed }) => phase === "RUNNING" && committed > 0)
+        ? true
+        : undefined;
+    };
+    await until("all of it at work, with checkpoints", atWork, { seen: () => `: ${JSON.stringify(seen)}` });
   });
   after(() => cluster.stop());
 
