@@ -38,6 +38,11 @@ describe("e2e: the dashboard in a browser", function () {
     [, url = ""] = AT.exec(cluster.processes[0]!.said) ?? [];
     page = await browser.newPage({ viewport: { width: 1360, height: 900 }, colorScheme: "light" });
     page.setDefaultTimeout(SEEN_MS);
+    await page.addInitScript(`{
+      globalThis.said = new Set();
+      const look = () => said.add(document.querySelector("[role=status]")?.textContent);
+      new MutationObserver(look).observe(document, { subtree: true, childList: true, characterData: true });
+    }`);
     page.on("pageerror", (error) => complaints.push(String(error)));
     page.on("console", (message) => {
       if (message.type() === "error" || message.text().includes("Content Security Policy"))
@@ -56,7 +61,9 @@ describe("e2e: the dashboard in a browser", function () {
   const go = (...place: string[]) => page.goto(`${url}/#/${place.join("/")}`);
   const seen = (text: string | RegExp) => page.getByText(text).first().waitFor();
   const press = (name: string) => page.getByRole("button", { name, exact: true }).first().click();
-  const said = (words: string | RegExp) => page.getByRole("status").getByText(words).waitFor();
+  /** It is shown for seconds, and may be gone before somebody looks. */
+  const said = (words: string) =>
+    page.waitForFunction((wanted) => (globalThis as unknown as { said: Set<string> }).said.has(wanted), words);
   const tab = (name: string) =>
     page
       .getByRole("navigation", { name: `Job ${job}` })
