@@ -21,6 +21,9 @@ const PASSWORD = "nats-s3cret-right";
 const WRONG = "s3cret-wr0ng";
 const LENGTHS = "test/fixtures/content-length.ts";
 
+/** Nothing listens there: a free port may be somebody's by the time that it is asked. */
+const NOBODY = "127.0.0.1:9";
+
 type Env = Readonly<Record<string, string>>;
 
 describe("e2e: servers that do not let a cluster's processes in", function () {
@@ -39,12 +42,6 @@ describe("e2e: servers that do not let a cluster's processes in", function () {
     listening.push(server.on("connection", (socket: Socket) => sockets.add(socket.on("error", () => {}))));
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     return `127.0.0.1:${(server.address() as AddressInfo).port}`;
-  }
-
-  async function nobodyThere(): Promise<string> {
-    const address = await listen(createServer());
-    await new Promise((resolve) => listening.pop()!.close(resolve));
-    return address;
   }
 
   before(async () => {
@@ -93,13 +90,13 @@ describe("e2e: servers that do not let a cluster's processes in", function () {
   const cases: readonly {
     readonly what: string;
     readonly code: ErrorCode;
-    readonly change: () => Env | Promise<Env>;
+    readonly change: () => Env;
     readonly says: (change: Env) => readonly (RegExp | string)[];
   }[] = [
     {
       what: "a NATS that is not there",
       code: "MILL_BUS_UNREACHABLE",
-      change: async () => ({ MILLRACE_NATS: `nats://mill:${WRONG}@${await nobodyThere()}` }),
+      change: () => ({ MILLRACE_NATS: `nats://mill:${WRONG}@${NOBODY}` }),
       says: ({ MILLRACE_NATS }) => [
         `no NATS server answers at ${MILLRACE_NATS!.replace(/\/\/.*@/, "//")} (connection refused).`,
         /Start one \(.*nats-server -js.*\), or correct the address/,
@@ -127,7 +124,7 @@ describe("e2e: servers that do not let a cluster's processes in", function () {
     {
       what: "an S3 that is not there",
       code: "MILL_STORE_UNREACHABLE",
-      change: async () => ({ AWS_ENDPOINT_URL_S3: `http://${await nobodyThere()}` }),
+      change: () => ({ AWS_ENDPOINT_URL_S3: `http://${NOBODY}` }),
       says: ({ AWS_ENDPOINT_URL_S3 }) => [
         `${env.MILLRACE_STORE} at ${AWS_ENDPOINT_URL_S3} cannot be reached (ECONNREFUSED, tried 5 times).`,
         /Start it .*, or set AWS_ENDPOINT_URL_S3/,
@@ -158,7 +155,7 @@ describe("e2e: servers that do not let a cluster's processes in", function () {
 
   for (const { what, code, change, says } of cases) {
     it(`refuses ${what} with ${code}, exit status 3: coordinator, worker and submit`, async () => {
-      const changed = await change();
+      const changed = change();
       const commands = [["coordinator"], ["worker"], submitArgs()];
       for (const refusal of await Promise.all(commands.map((args) => refusedBy(args, changed)))) {
         assertRefused(refusal, 3, code);
