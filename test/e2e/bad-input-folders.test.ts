@@ -55,7 +55,9 @@ async function lockedFile(path: string): Promise<void> {
   await chmod(path, 0);
 }
 
-describe("e2e: output that must not be written", () => {
+describe("e2e: output that must not be written", function () {
+  this.timeout(60_000); // two or three commands, one after another
+
   it("refuses a folder that holds an earlier run's files with MILL_SINK_EXISTS, exit status 2, and leaves them", async () => {
     assert.equal((await millrace(job(at("in/*.txt"), at("out")))).status, 0);
     const [file] = await filesBelow(at("out/lengths"));
