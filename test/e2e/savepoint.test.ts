@@ -68,7 +68,7 @@ describe("e2e: savepoints", function () {
   });
 
   it("counts by key go on with fewer instances, each from where it was (rule 10, K3)", async () => {
-    const savepoint = await stopped("count-words", "counts-1", { emit: "changes", pauseMs: 1500 });
+    const savepoint = await stopped("count-words", "counts-1", { emit: "changes", pauseMs: 4_000 });
     await go("count-words", "counts-2", { emit: "changes" }, "--savepoint", savepoint, "--parallelism", "1");
     type Count = { readonly initial: string; readonly words: number };
     const seen = [...(await cluster.rows<Count>("counts-1")), ...(await cluster.rows<Count>("counts-2"))];
