@@ -13,6 +13,9 @@ import { S3Bench } from "./s3-bench.js";
 
 type Read = (store: ObjectStore, key: string, range?: ByteRange) => Promise<Uint8Array>;
 
+/** Long for an answer that is on its way. */
+const SILENCE_MS = 1_000;
+
 const FORMS: readonly (readonly [string, Read])[] = [
   ["get", (store, key, range) => store.get(key, range === undefined ? {} : { range })],
   ["stream", (store, key, range) => all(store.stream(key, range === undefined ? {} : { range }))],
@@ -234,7 +237,7 @@ describe("storage/s3: requests that fail and are made again", () => {
 
       it(`goes on after silence (D2, O5, ${form})`, async () => {
         await bench.store.put("a", whole);
-        const hasty = bench.open({ requestTimeoutMs: 300 });
+        const hasty = bench.open({ requestTimeoutMs: SILENCE_MS });
         proxy.plan("GetObject", { ...BREAKS, ends: "stall" });
         sameBytes(await read(hasty, "a"), whole);
         assert.ok(proxy.of("GetObject").some(({ headers }) => headers.range === "bytes=100000-299999"));
@@ -314,7 +317,7 @@ describe("storage/s3: requests that fail and are made again", () => {
 
     it("takes silence for a failure, and tries again (O5)", async () => {
       proxy.plan("PutObject", { kind: "stall" }, 2);
-      const hasty = bench.open({ requestTimeoutMs: 300 });
+      const hasty = bench.open({ requestTimeoutMs: SILENCE_MS });
       await hasty.put("a", bytes("one"));
       assert.equal(text(await bench.store.get("a")), "one");
       assert.ok(proxy.of("PutObject").length >= 3);

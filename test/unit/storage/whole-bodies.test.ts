@@ -2,8 +2,12 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { Readable } from "node:stream";
+import { limits } from "../../../src/base/limits.js";
 import { type HttpAnswer, type HttpRequest, WholeBodies } from "../../../src/storage/whole-bodies.js";
-import { closed } from "../../conformance/bus-support.js";
+import { closed, within } from "../../conformance/bus-support.js";
+
+/** For tests of silence: long for an answer that is on its way. */
+const HASTY_MS = 1_000;
 
 const plain = (body: string, more = "") => `HTTP/1.1 200 OK\r\ncontent-length: ${body.length}\r\n${more}\r\n${body}`;
 
@@ -14,6 +18,7 @@ describe("storage/whole-bodies", () => {
   /** What the server sends for each request, as one write for each part; "end": it closes. */
   let answers: (readonly string[])[];
   let asked: string[];
+  let onAsked: () => void;
   let handler: WholeBodies;
 
   const others = {
@@ -22,13 +27,16 @@ describe("storage/whole-bodies", () => {
     },
   };
 
+  const withSilenceOf = (silenceMs: number) => new WholeBodies(others, { connectTimeoutMs: 5_000, silenceMs });
+
   beforeEach(async () => {
-    [sockets, answers, asked] = [[], [], []];
+    [sockets, answers, asked, onAsked] = [[], [], [], () => {}];
     server = createServer((socket) => {
       sockets.push(socket);
       socket.on("error", () => {});
       socket.on("data", async (bytes) => {
         asked.push(bytes.toString("latin1"));
+        onAsked();
         for (const part of answers.shift() ?? []) {
           if (part === "end") socket.end();
           else socket.write(part, "latin1");
@@ -38,7 +46,7 @@ describe("storage/whole-bodies", () => {
     });
     server.listen(0, "127.0.0.1");
     await once(server, "listening");
-    handler = new WholeBodies(others, { connectTimeoutMs: 5_000, silenceMs: 200 });
+    handler = withSilenceOf(limits.storeRequestTimeoutMs);
   });
   afterEach(async () => {
     handler.destroy();
@@ -102,6 +110,7 @@ describe("storage/whole-bodies", () => {
   });
 
   it("a body that breaks off comes as far as it got, and fails then (B1)", async () => {
+    handler = withSilenceOf(HASTY_MS);
     const broken = plain("0123456789").slice(0, -6);
     for (const [parts, failure] of [
       [[broken, "end"], { code: "ECONNRESET" }],
@@ -184,10 +193,15 @@ describe("storage/whole-bodies", () => {
   });
 
   it("silence is a TimeoutError, and an aborted request an AbortError; both connections are closed", async () => {
+    handler = withSilenceOf(HASTY_MS);
     await assert.rejects(get(), { name: "TimeoutError" });
+    handler = withSilenceOf(limits.storeRequestTimeoutMs);
     const one = new AbortController();
+    const isAsked = new Promise<void>((resolve) => {
+      onAsked = resolve;
+    });
     const waiting = get({ signal: one.signal });
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await within("the question", isAsked);
     one.abort();
     await assert.rejects(waiting, { name: "AbortError" });
     await assert.rejects(get({ signal: AbortSignal.abort() }), { name: "AbortError" });
