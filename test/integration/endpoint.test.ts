@@ -4,10 +4,11 @@
  */
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { appendFile, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { until } from "../e2e/cluster.js";
 import { MillraceProcess } from "../e2e/millrace-process.js";
 import { packageRoot } from "../servers/find.js";
 import { PYTHON_INSTALL_MS_MAX, pythonFor } from "../servers/python.js";
@@ -50,23 +51,25 @@ describe("a service as an endpoint: Triton's client", () => {
   it("describes it, calls it in both forms, shares batches with the stream, and says what is wrong", async function () {
     this.timeout(60_000);
     const output = join(folder, "out");
-    const params = ["-p", `input=${folder}/text-*.txt`, "-p", `output=${output}`, "-p", "pauseMs=150"];
+    const pace = join(folder, "pace");
+    await writeFile(pace, "");
+    const params = ["-p", `input=${folder}/text-*.txt`, "-p", `output=${output}`, "-p", `pace=${pace}`];
     run = new MillraceProcess(
       ["run", join(packageRoot(), "test/fixtures/endpoint.ts"), ...params, "--http", "127.0.0.1:0"],
       { cwd: folder },
     );
     await run.says("HTTP API");
     const address = /http:\/\/(\S+)/.exec(run.said)![1]!;
-    for (let i = 0; ; i++) {
-      const ready = await fetch(`http://${address}/v2/models/sums/ready`);
-      if (ready.ok) break;
-      assert.ok(i < 100, `the service becomes ready: ${await ready.text()}`);
-    }
+    await until("the service to be ready", async () =>
+      (await fetch(`http://${address}/v2/models/sums/ready`)).ok ? true : undefined,
+    );
     const { stdout } = await promisify(execFile)(python, [
       join(packageRoot(), "test/python/triton/call.py"),
       address,
       "sums",
+      pace,
     ]);
+    await appendFile(pace, ".".repeat(ROWS)); // the last rows have waited, so that the job has not ended meanwhile
     const found = JSON.parse(stdout) as Found;
     assert.ok(found.live && found.ready && found.model_ready);
     assert.deepEqual(found.metadata.inputs, [
