@@ -3,6 +3,7 @@
  * our own bus and frames.
  */
 import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -201,39 +202,64 @@ describe("examples/python-handler: an instance in Python, over NATS", () => {
     assert.equal((await answered("r5")).header.status, "OK");
   });
 
-  it("hands its handler the request's span, for what that calls", async () => {
+  /** Another instance, with a handler that is changed a little. */
+  async function withChanged(
+    name: string,
+    before: string,
+    after: string,
+    work: (at: InstanceId, end: () => Promise<void>) => Promise<void>,
+  ) {
     const folder = await mkdtemp(join(tmpdir(), "millrace-python-"));
-    const traced = "word-count-7" as InstanceId;
-    const traceparent = `00-${"a".repeat(32)}-${"b".repeat(16)}-01`;
     const source = await readFile(HANDLER, "utf8");
-    const told = source.replace("max(words, key=len)", "traceparent");
-    assert.notEqual(told, source);
-    await writeFile(join(folder, "handler.py"), told);
-    const end = start(traced, join(folder, "handler.py"));
+    const changed = source.replace(before, after);
+    assert.notEqual(changed, source);
+    await writeFile(join(folder, "handler.py"), changed);
+    const other = name as InstanceId;
+    const end = start(other, join(folder, "handler.py"));
     try {
-      await until("the other is READY", () => reports.some((one) => one.instance === traced && one.state === "READY"));
-      const ask7 = (id: string, more: AskedMore) => ask(id, ["a mill"], { at: traced, instance: traced, ...more });
-      await ask7("r-traced", { traceparent });
-      await ask7("r-not-traced", {});
-      assert.deepEqual((await answered("r-traced")).rows, [{ words: 2, longest: traceparent }]);
-      assert.deepEqual((await answered("r-not-traced")).rows, [{ words: 2, longest: "" }]);
+      await until("the other is READY", () => reports.some((one) => one.instance === name && one.state === "READY"));
+      await work(other, end);
     } finally {
       await end();
       await rm(folder, { recursive: true, force: true });
     }
+  }
+
+  it("hands its handler the request's span, for what that calls", async () => {
+    const traceparent = `00-${"a".repeat(32)}-${"b".repeat(16)}-01`;
+    await withChanged("word-count-7", "max(words, key=len)", "traceparent", async (at) => {
+      const ask7 = (id: string, more: AskedMore) => ask(id, ["a mill"], { at, instance: at, ...more });
+      await ask7("r-traced", { traceparent });
+      await ask7("r-not-traced", {});
+      assert.deepEqual((await answered("r-traced")).rows, [{ words: 2, longest: traceparent }]);
+      assert.deepEqual((await answered("r-not-traced")).rows, [{ words: 2, longest: "" }]);
+    });
   });
 
-  it("drains when it is told to stop: every request is answered or given back, DRAINING, STOPPED, and its process ends", async () => {
-    const ids = Array.from({ length: 20 }, (_, i) => `d${i}`);
-    for (const id of ids) await ask(id, ["some words ".repeat(100_000)]);
-    await bus.flush();
-    await answered("d0");
-    await stop?.();
-    stop = undefined;
-    for (const id of ids) assert.match((await answered(id)).header.status, /^(OK|RETURNED)$/);
-    assert.ok(ids.some((id) => answers.get(id)?.header.status === "RETURNED"));
-    await until("STOPPED", () => reports.at(-1)?.state === "STOPPED");
-    assert.ok(reports.some(({ state }) => state === "DRAINING"));
+  it("drains when it is told to stop: it finishes what runs, gives back what waits and what still comes, DRAINING, STOPPED, and its process ends", async () => {
+    const release = join(tmpdir(), `millrace-python-${randomUUID()}`);
+    const held = `while not os.path.exists("${release}"):\n            time.sleep(0.01)\n        words =`;
+    await withChanged("word-count-8", "words =", held, async (at, end) => {
+      const own = () => reports.filter((one) => one.instance === at);
+      const send = async (...ids: string[]) => {
+        for (const id of ids) await ask(id, ["some words ".repeat(100_000)], { at, instance: at });
+      };
+      const [first, ...waiting] = Array.from({ length: 10 }, (_, i) => `d${i}`) as [string, ...string[]];
+      const late = Array.from({ length: 10 }, (_, i) => `late${i}`);
+      await send(first, ...waiting);
+      await until("all to be there", () =>
+        own().some((one) => one.runningRows === 1 && one.queuedRows === waiting.length),
+      );
+      const ended = end();
+      await until("DRAINING", () => own().some(({ state }) => state === "DRAINING"));
+      await send(...late);
+      await bus.flush();
+      await writeFile(release, "");
+      await ended;
+      assert.equal((await answered(first)).header.status, "OK");
+      for (const id of [...waiting, ...late]) assert.equal((await answered(id)).header.status, "RETURNED", id);
+      await until("STOPPED", () => own().at(-1)?.state === "STOPPED");
+    }).finally(() => rm(release, { force: true }));
     assert.deepEqual(failures, []);
   });
 
