@@ -56,7 +56,8 @@ describe("integration/instances: a service's processes on two workers", function
 
   it("two instances share the load: neither gets less than a quarter", async () => {
     const all = words("plain", 200);
-    const { submitted, marks, rows } = await cluster.tell([all], { instances: 2, workMs: 5 });
+    // Long enough that one which stands still for two seconds meanwhile has its quarter all the same.
+    const { submitted, marks, rows } = await cluster.tell([all], { instances: 2, workMs: 30 });
     const ended = await submitted.ended;
     finished(ended);
     assert.doesNotMatch(ended.stdout, /service told/, "nothing was paid for twice, so nothing is said");
