@@ -22,6 +22,20 @@ export function useFolders(): MakeFolder {
   };
 }
 
+/** What this process puts into the folder for temporary files goes to one of its own meanwhile: other tests run beside, and use the usual one. */
+export async function withOwnTemporaries<T>(use: (folder: string) => Promise<T>): Promise<T> {
+  const usual = process.env.TMPDIR;
+  const folder = await mkdtemp(join(tmpdir(), "millrace-own-"));
+  process.env.TMPDIR = folder;
+  try {
+    return await use(folder);
+  } finally {
+    if (usual === undefined) delete process.env.TMPDIR;
+    else process.env.TMPDIR = usual;
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
 /** An installed package of one file. */
 export function packageFiles(
   name: string,

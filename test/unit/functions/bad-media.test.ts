@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { decodeAudioFunction } from "../../../src/functions/audio/decode-audio.js";
 import { videoFramesFunction } from "../../../src/functions/video/video-frames.js";
 import { videoMetadataFunction } from "../../../src/functions/video/video-metadata.js";
@@ -8,6 +7,7 @@ import type { ColumnFunction } from "../../../src/topology/column-function.js";
 import type { Columns } from "../../../src/types/columns.js";
 import { t } from "../../../src/types/columns.js";
 import { inline, type Pixels, type Samples } from "../../../src/types/content-types.js";
+import { withOwnTemporaries } from "../cli/folders.js";
 import { applyTo, type Outcome } from "./functions-support.js";
 import { type Mutant, mediaMutants } from "./media-mutations.js";
 import { MediaFolder, media } from "./programs.js";
@@ -37,10 +37,6 @@ const VIDEOS = {
   ts: ["-c:v", "mpeg2video", "-c:a", "mp2"],
 };
 
-function temporaries(): string[] {
-  return readdirSync(tmpdir()).filter((name) => name.startsWith("millrace-media-"));
-}
-
 describe(`functions: ${2 * EACH} damaged sounds and videos, seed ${SEED}`, function () {
   this.timeout(180_000);
   const good: { sounds: Record<string, Uint8Array>; videos: Record<string, Uint8Array> } = { sounds: {}, videos: {} };
@@ -63,14 +59,16 @@ describe(`functions: ${2 * EACH} damaged sounds and videos, seed ${SEED}`, funct
   async function judged<O extends Columns>(fn: ColumnFunction<O>, mutants: readonly Mutant[]): Promise<Outcome<O>> {
     const rows = mutants.map(({ bytes }) => ({ media: inline(bytes, "") }));
     const before = process.memoryUsage().rss;
-    const temporaryBefore = temporaries();
     let most = before;
     const look = setInterval(() => {
       most = Math.max(most, process.memoryUsage().rss);
     }, 5);
-    const outcome = await applyTo(fn, columns, rows).finally(() => clearInterval(look));
+    const outcome = await withOwnTemporaries(async (temporaries) => {
+      const applied = await applyTo(fn, columns, rows).finally(() => clearInterval(look));
+      assert.deepEqual(readdirSync(temporaries), []);
+      return applied;
+    });
     assert.ok(most - before < MEMORY_BYTES_MAX, `${Math.round((most - before) / 1e6)} MB more than before`);
-    assert.deepEqual(temporaries(), temporaryBefore);
     const made = new Set(outcome.from);
     for (const [i, { what }] of mutants.entries()) {
       const { code, message } = outcome.refused.get(i) ?? {};

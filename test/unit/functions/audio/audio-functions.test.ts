@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { readdirSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { decodeAudioFunction } from "../../../../src/functions/audio/decode-audio.js";
 import { resampleAudioFunction } from "../../../../src/functions/audio/resample-audio.js";
 import { samplesValue } from "../../../../src/functions/audio/samples.js";
 import { t } from "../../../../src/types/columns.js";
 import { inline, type Samples } from "../../../../src/types/content-types.js";
+import { withOwnTemporaries } from "../../cli/folders.js";
 import { applyTo, contextOf, fileRef } from "../functions-support.js";
 import { MediaFolder, media } from "../programs.js";
 import { sine, twice, wavFile } from "./wav-file.js";
@@ -78,12 +78,12 @@ describe("functions/audio: decodeAudio and resampleAudio", function () {
   it("content that is no file goes through a temporary one that nobody finds", async () => {
     const flac = folder.make("inline.flac", "-f", "lavfi", "-i", "sine=duration=1");
     const bytes = await contextOf().content.bytes(fileRef(flac));
-    const before = readdirSync(tmpdir()).filter((name) => name.startsWith("millrace-media-"));
     const fn = decodeAudioFunction({ ...names, from: "audio" as const });
-    const { rows } = await applyTo(fn, { audio: t.audio }, [{ audio: inline(bytes, "audio/flac") }]);
-    assert.equal(floats(rows[0]!.sound).length, 44_100);
-    const after = readdirSync(tmpdir()).filter((name) => name.startsWith("millrace-media-"));
-    assert.deepEqual(after, before);
+    await withOwnTemporaries(async (temporaries) => {
+      const { rows } = await applyTo(fn, { audio: t.audio }, [{ audio: inline(bytes, "audio/flac") }]);
+      assert.equal(floats(rows[0]!.sound).length, 44_100);
+      assert.deepEqual(readdirSync(temporaries), []);
+    });
   });
 
   it("without ffmpeg the call fails, and says how to get it", async () => {
