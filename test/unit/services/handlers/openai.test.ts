@@ -9,6 +9,9 @@ import { type Columns, t } from "../../../../src/types/columns.js";
 import { BadServer, events, json, type Reply, type Seen } from "./bad-server.js";
 import { callContext, errorOf, loadContext } from "./contexts.js";
 
+/** Less than a second, undici would take a standstill of this process, in which the server lives, too, for silence of the server. */
+const IDLE_MS = 1_000;
+
 const token = (content: string, finish_reason: string | null = null) => ({
   choices: [{ index: 0, delta: { content }, finish_reason }],
 });
@@ -161,7 +164,7 @@ describe("services/handlers/openai", () => {
         "a stream that stalls between two tokens",
         events([token("half a")], { done: false, after: "say nothing more" }),
         "MILL_ENDPOINT_UNREACHABLE",
-        /nothing more came for 60 ms/,
+        /nothing more came for 1000 ms/,
       ],
       ["an event that is no JSON", events(["{half"]), "MILL_ENDPOINT_INVALID", /is no JSON: "\{half/],
       ["an answer without choices", json({ result: "Hi" }), "MILL_ENDPOINT_INVALID", /has no "choices"/],
@@ -182,7 +185,7 @@ describe("services/handlers/openai", () => {
     ] as [string, Reply, string, RegExp][]) {
       it(`${what} is ${code}, and no half of a text (L1)`, async () => {
         server.answer = () => reply;
-        const error = await errorOf((await chat({ idleTimeoutMs: 60 })).infer(prompts("Hi"), callContext()));
+        const error = await errorOf((await chat({ idleTimeoutMs: IDLE_MS })).infer(prompts("Hi"), callContext()));
         assert.equal(error.code, code);
         assert.match(error.message, words);
       });
