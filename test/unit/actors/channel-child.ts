@@ -20,13 +20,16 @@ process.send!({ kind: "open" });
 let taken = 0;
 let inOrder = true;
 let heldMost = 0;
+let blockedForMs = 0;
 for (let item = await receiver.next(); item !== undefined; item = await receiver.next()) {
   if (item.kind === "barrier") continue;
   inOrder &&= nOf(item.batch) === taken;
   heldMost = Math.max(heldMost, receiver.heldBytes);
   if (++taken === 10) {
     process.send!({ kind: "blocks" });
+    const fromMs = performance.now();
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, Number(blockedMs));
+    blockedForMs = performance.now() - fromMs;
   }
 }
-process.send!({ kind: "done", taken, inOrder, heldMost });
+process.send!({ kind: "done", taken, inOrder, heldMost, blockedForMs });
