@@ -1,5 +1,5 @@
 /**
- * Reads 300 payloads, four at a time, from the port that it is told, and says how often all of its memory was looked at meanwhile.
+ * Reads 100 payloads, four at a time, from the port that it is told, and says how often all of its memory was looked at meanwhile.
  */
 import { once } from "node:events";
 import { get, type IncomingMessage } from "node:http";
@@ -16,7 +16,7 @@ const observer = new PerformanceObserver((list) => {
 const own = Array.from({ length: 50_000 }, (_, i) => ({ name: `object ${i}`, at: [i] }));
 const [port] = (await once(process, "message")) as [number];
 observer.observe({ entryTypes: ["gc"] });
-let left = 300;
+let left = 100;
 await Promise.all(
   Array.from({ length: 4 }, async () => {
     while (left-- > 0) await payload();
