@@ -7,14 +7,17 @@
  */
 import type { RecordBatch } from "apache-arrow";
 import { columnOf } from "../types/batches.js";
+import { plainReader } from "../types/read-values.js";
 
 export function rowKeys(batch: RecordBatch, keys: readonly string[]): (row: number) => string {
-  const columns = keys.map((key) => columnOf(batch, key));
+  const columns = keys.map((key) => {
+    const data = columnOf(batch, key).data[0]!;
+    return { data, read: plainReader(data) };
+  });
   return (row) => {
     let text = "";
-    for (const column of columns) {
-      const value: unknown = column.get(row);
-      const part = value === null ? undefined : String(value);
+    for (const { data, read } of columns) {
+      const part = data.getValid(row) ? String(read(row)) : undefined;
       text += part === undefined ? "~" : `${part.length}:${part}`;
     }
     return text;

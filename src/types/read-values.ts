@@ -2,7 +2,7 @@
  * Values of a column as TypeScript knows them: one function for a column, so that nothing is looked up for a value.
  * Bytes and tensors are views of the column's buffers.
  */
-import { type Data, Vector } from "apache-arrow";
+import { type Data, Type, Vector } from "apache-arrow";
 import type { ColumnType } from "./column-type.js";
 import { tensorReader } from "./tensor-values.js";
 
@@ -21,6 +21,17 @@ function presentReader(type: ColumnType, data: Data): ReadValue {
     return (row) => Array.from({ length: offsets[row + 1]! - offsets[row]! }, (_, i) => item(offsets[row]! + i));
   }
   if (type.columns) return structReader(type.columns, data);
+  return plainReader(data);
+}
+
+const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
+
+/** Values of a column that holds no others, where they are not null. Not Arrow's own for text: that takes U+FEFF away where a text begins with it. */
+export function plainReader(data: Data): ReadValue {
+  if (data.typeId === Type.Utf8) {
+    const { values, valueOffsets } = data;
+    return (row) => utf8.decode(values.subarray(valueOffsets[row], valueOffsets[row + 1]));
+  }
   const vector = new Vector([data]);
   return (row) => vector.get(row);
 }

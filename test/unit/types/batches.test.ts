@@ -32,6 +32,14 @@ describe("types/batches: rows to a batch and back", () => {
     );
   });
 
+  it("a text that begins with U+FEFF, which is a byte order mark to others, comes back whole", () => {
+    const rows = [
+      { text: "\ufeffa", maybe: null },
+      { text: "a\ufeff", maybe: "\ufeff" },
+    ];
+    assert.deepEqual(backAndForth({ text: t.utf8, maybe: t.optional(t.utf8) }, rows), rows);
+  });
+
   it("a slice of a batch reads its own rows", () => {
     fc.assert(
       fc.property(anyRows, fc.nat(12), fc.nat(12), ({ columns, rows }, a, b) => {
